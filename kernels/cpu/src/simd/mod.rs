@@ -1,0 +1,1 @@
+//! One vector trait, a file per instruction set.
