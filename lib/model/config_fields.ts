@@ -1,0 +1,102 @@
+/**
+ * Reads typed values out of a config that someone else wrote, with errors that name the file, the
+ * key, what stands there and what was wanted.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../base/errors.ts";
+
+/** A value as an error message shows it: short, quoted, on one line. */
+export function shown(value: unknown): string {
+  if (value === undefined) return "missing";
+  const text = typeof value === "bigint" ? `${value}` : JSON.stringify(value) ?? String(value);
+  return text.length <= 60 ? text : `${text.slice(0, 57)}...`;
+}
+
+/** A record of unknown values; `null` counts as absent. */
+export class ConfigFields {
+  /** The file, as the user named it. */
+  readonly file: string;
+  readonly #values: Readonly<Record<string, unknown>>;
+  readonly #path: string;
+
+  /** @throws {ConfigError} Where `values` is no record. */
+  constructor(values: unknown, options: { readonly file: string; readonly path?: string }) {
+    this.file = options.file;
+    this.#path = options.path ?? "";
+    if (typeof values !== "object" || values === null || Array.isArray(values)) {
+      const what = this.#path === "" ? "it" : `"${this.#path.slice(0, -1)}"`;
+      throw new ConfigError(
+        `Cannot read "${this.file}": ${what} is ${shown(values)}, an object was wanted`,
+      );
+    }
+    this.#values = values as Record<string, unknown>;
+  }
+
+  /** The value as it stands; `undefined` where it is absent or `null`. */
+  raw(key: string): unknown {
+    const value = Object.hasOwn(this.#values, key) ? this.#values[key] : undefined;
+    return value === null ? undefined : value;
+  }
+
+  /** Whether the key is there and not `null`. */
+  has(key: string): boolean {
+    return this.raw(key) !== undefined;
+  }
+
+  /** Throws the error that says what stands at `key` and what was wanted. */
+  refuse(key: string, wanted: string, hint?: string): never {
+    const is = shown(this.raw(key));
+    throw new ConfigError(
+      `Cannot read "${this.file}": "${this.#path}${key}" is ${is}, ${wanted} was wanted`,
+      { hint },
+    );
+  }
+
+  /** A number, or the fallback where it is absent; required where there is none. */
+  number(key: string, fallback?: number): number {
+    const value = this.raw(key) ?? fallback;
+    if (typeof value !== "number" || !Number.isFinite(value)) this.refuse(key, "a number");
+    return value;
+  }
+
+  /** A whole number that a double holds exactly. */
+  integer(key: string, fallback?: number): number {
+    const value = this.raw(key) ?? fallback;
+    if (!Number.isSafeInteger(value)) this.refuse(key, "a whole number");
+    return value as number;
+  }
+
+  /** `true` or `false`. */
+  boolean(key: string, fallback?: boolean): boolean {
+    const value = this.raw(key) ?? fallback;
+    if (typeof value !== "boolean") this.refuse(key, "true or false");
+    return value;
+  }
+
+  /** A text. */
+  string(key: string, fallback?: string): string {
+    const value = this.raw(key) ?? fallback;
+    if (typeof value !== "string") this.refuse(key, "a text");
+    return value;
+  }
+
+  /** Whole numbers: a list, a single one, or none where the key is absent. */
+  integers(key: string): number[] {
+    const value = this.raw(key);
+    if (value === undefined) return [];
+    const list: unknown[] = Array.isArray(value) ? value : [value];
+    if (!list.every((item) => Number.isSafeInteger(item))) {
+      this.refuse(key, "a whole number or a list of them");
+    }
+    return list as number[];
+  }
+
+  /** The record inside this one, or `undefined` where it is absent. */
+  fields(key: string): ConfigFields | undefined {
+    const value = this.raw(key);
+    if (value === undefined) return undefined;
+    return new ConfigFields(value, { file: this.file, path: `${this.#path}${key}.` });
+  }
+}
