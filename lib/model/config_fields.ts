@@ -6,12 +6,14 @@
  */
 
 import { ConfigError } from "../base/errors.ts";
+import { quoted } from "../base/quoted.ts";
 
-/** A value as an error message shows it: short, quoted, on one line. */
+/** A value as an error message shows it: on one line and never long. */
 export function shown(value: unknown): string {
   if (value === undefined) return "missing";
-  const text = typeof value === "bigint" ? `${value}` : JSON.stringify(value) ?? String(value);
-  return text.length <= 60 ? text : `${text.slice(0, 57)}...`;
+  if (typeof value === "string") return quoted(value);
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  return typeof value === "object" && value !== null ? "an object" : String(value);
 }
 
 /** A record of unknown values; `null` counts as absent. */
@@ -28,7 +30,7 @@ export class ConfigFields {
     if (typeof values !== "object" || values === null || Array.isArray(values)) {
       const what = this.#path === "" ? "it" : `"${this.#path.slice(0, -1)}"`;
       throw new ConfigError(
-        `Cannot read "${this.file}": ${what} is ${shown(values)}, an object was wanted`,
+        `Cannot read ${quoted(this.file)}: ${what} is ${shown(values)}, an object was wanted`,
       );
     }
     this.#values = values as Record<string, unknown>;
@@ -49,7 +51,9 @@ export class ConfigFields {
   refuse(key: string, wanted: string, hint?: string): never {
     const is = shown(this.raw(key));
     throw new ConfigError(
-      `Cannot read "${this.file}": "${this.#path}${key}" is ${is}, ${wanted} was wanted`,
+      `Cannot read ${quoted(this.file)}: ${
+        quoted(this.#path + key)
+      } is ${is}, ${wanted} was wanted`,
       { hint },
     );
   }
