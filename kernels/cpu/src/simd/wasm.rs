@@ -1,0 +1,155 @@
+//! WebAssembly simd128 with relaxed SIMD: four lanes.
+
+use super::Simd;
+use core::arch::wasm32::*;
+
+/// Four lanes of 128-bit vectors; `fma` rounds once where the host processor can.
+#[derive(Clone, Copy)]
+pub struct Wasm;
+
+impl Simd for Wasm {
+    type F32 = v128;
+    type Mask = v128;
+    const LANES: usize = 4;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> v128 {
+        f32x4_splat(x)
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> v128 {
+        unsafe { v128_load(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(p: *const f32, count: usize) -> v128 {
+        unsafe {
+            match count {
+                0 => f32x4_splat(0.0),
+                1 => v128_load32_zero(p.cast()),
+                2 => v128_load64_zero(p.cast()),
+                3 => v128_load32_lane::<2>(v128_load64_zero(p.cast()), p.add(2).cast()),
+                _ => v128_load(p.cast()),
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: v128) {
+        unsafe { v128_store(p.cast(), v) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(p: *mut f32, v: v128, count: usize) {
+        unsafe {
+            match count {
+                0 => {}
+                1 => v128_store32_lane::<0>(v, p.cast()),
+                2 => v128_store64_lane::<0>(v, p.cast()),
+                3 => {
+                    v128_store64_lane::<0>(v, p.cast());
+                    v128_store32_lane::<2>(v, p.add(2).cast())
+                }
+                _ => v128_store(p.cast(), v),
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_f16(p: *const u16) -> v128 {
+        unsafe {
+            // Exponent and mantissa moved into place and scaled by 2^112: exact for numbers and
+            // subnormals alike; what had the largest exponent gets the largest one again.
+            let half = u32x4_load_extend_u16x4(p.cast());
+            let sign = u32x4_shl(v128_and(half, u32x4_splat(0x8000)), 16);
+            let rest = u32x4_shl(v128_and(half, u32x4_splat(0x7fff)), 13);
+            let number = f32x4_mul(rest, f32x4_splat(f32::from_bits(0x7780_0000)));
+            let special = u32x4_ge(rest, u32x4_splat(0x7c00 << 13));
+            let number = v128_or(number, v128_and(special, u32x4_splat(0x7f80_0000)));
+            v128_or(number, sign)
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const u16) -> v128 {
+        unsafe { u32x4_shl(u32x4_load_extend_u16x4(p.cast()), 16) }
+    }
+    #[inline(always)]
+    unsafe fn load_i8(p: *const i8) -> v128 {
+        unsafe {
+            let bytes = v128_load32_zero(p.cast());
+            f32x4_convert_i32x4(i32x4_extend_low_i16x8(i16x8_extend_low_i8x16(bytes)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_f16(p: *mut u16, v: v128) {
+        let half = |x: f32| super::float16::f32_to_f16(x);
+        unsafe {
+            p.write_unaligned(half(f32x4_extract_lane::<0>(v)));
+            p.add(1).write_unaligned(half(f32x4_extract_lane::<1>(v)));
+            p.add(2).write_unaligned(half(f32x4_extract_lane::<2>(v)));
+            p.add(3).write_unaligned(half(f32x4_extract_lane::<3>(v)));
+        }
+    }
+    #[inline(always)]
+    unsafe fn add(a: v128, b: v128) -> v128 {
+        f32x4_add(a, b)
+    }
+    #[inline(always)]
+    unsafe fn sub(a: v128, b: v128) -> v128 {
+        f32x4_sub(a, b)
+    }
+    #[inline(always)]
+    unsafe fn mul(a: v128, b: v128) -> v128 {
+        f32x4_mul(a, b)
+    }
+    #[inline(always)]
+    unsafe fn div(a: v128, b: v128) -> v128 {
+        f32x4_div(a, b)
+    }
+    #[inline(always)]
+    unsafe fn fma(a: v128, b: v128, c: v128) -> v128 {
+        f32x4_relaxed_madd(a, b, c)
+    }
+    #[inline(always)]
+    unsafe fn max(a: v128, b: v128) -> v128 {
+        f32x4_pmax(a, b)
+    }
+    #[inline(always)]
+    unsafe fn min(a: v128, b: v128) -> v128 {
+        f32x4_pmin(a, b)
+    }
+    #[inline(always)]
+    unsafe fn abs(a: v128) -> v128 {
+        f32x4_abs(a)
+    }
+    #[inline(always)]
+    unsafe fn sqrt(a: v128) -> v128 {
+        f32x4_sqrt(a)
+    }
+    #[inline(always)]
+    unsafe fn round(a: v128) -> v128 {
+        f32x4_nearest(a)
+    }
+    #[inline(always)]
+    unsafe fn exp2_integral(a: v128) -> v128 {
+        let biased = i32x4_add(i32x4_relaxed_trunc_f32x4(a), i32x4_splat(127));
+        i32x4_shl(biased, 23)
+    }
+    #[inline(always)]
+    unsafe fn lt(a: v128, b: v128) -> v128 {
+        f32x4_lt(a, b)
+    }
+    #[inline(always)]
+    unsafe fn select(mask: v128, yes: v128, no: v128) -> v128 {
+        v128_bitselect(yes, no, mask)
+    }
+    #[inline(always)]
+    unsafe fn reduce_add(v: v128) -> f32 {
+        let two = f32x4_add(v, i32x4_shuffle::<2, 3, 2, 3>(v, v));
+        f32x4_extract_lane::<0>(two) + f32x4_extract_lane::<1>(two)
+    }
+    #[inline(always)]
+    unsafe fn reduce_max(v: v128) -> f32 {
+        let two = f32x4_pmax(v, i32x4_shuffle::<2, 3, 2, 3>(v, v));
+        let one = f32x4_pmax(two, i32x4_shuffle::<1, 1, 1, 1>(two, two));
+        f32x4_extract_lane::<0>(one)
+    }
+    #[inline(always)]
+    unsafe fn prefetch(_p: *const u8) {}
+}
