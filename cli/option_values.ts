@@ -1,0 +1,64 @@
+/**
+ * Parsers for the values of options. Each refuses what it cannot take with an {@linkcode InvalidValue}
+ * that says what was wanted; the caller adds the option's name.
+ *
+ * @module
+ */
+
+/** A value that an option cannot take; the message completes "not …". */
+export class InvalidValue extends Error {
+  override name = "InvalidValue";
+}
+
+/** Bounds of a number, both included. */
+export interface Bounds {
+  /** Smallest value; none without it. */
+  readonly min?: number;
+  /** Largest value; none without it. */
+  readonly max?: number;
+}
+
+function range({ min, max }: Bounds): string {
+  if (min !== undefined && max !== undefined) return ` from ${min} to ${max}`;
+  if (min !== undefined) return ` of at least ${min}`;
+  return max === undefined ? "" : ` of at most ${max}`;
+}
+
+function within(value: number, { min = -Infinity, max = Infinity }: Bounds): boolean {
+  return value >= min && value <= max;
+}
+
+/** Parses a whole number within bounds, written in decimal digits. */
+export function integer(bounds: Bounds = {}): (text: string) => number {
+  return (text) => {
+    const value = /^[+-]?\d+$/.test(text) ? Number(text) : NaN;
+    if (Number.isSafeInteger(value) && within(value, bounds)) return value;
+    throw new InvalidValue(`a whole number${range(bounds)}`);
+  };
+}
+
+/** Parses a finite number within bounds, such as `0.8` or `3e-4`. */
+export function real(bounds: Bounds = {}): (text: string) => number {
+  return (text) => {
+    const decimal = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text);
+    const value = decimal ? Number(text) : NaN;
+    if (Number.isFinite(value) && within(value, bounds)) return value;
+    throw new InvalidValue(`a number${range(bounds)}`);
+  };
+}
+
+/** Parses one fixed word or what another parser takes, such as `auto` or a count. */
+export function wordOr<W extends string, T>(
+  word: W,
+  parse: (text: string) => T,
+): (text: string) => W | T {
+  return (text) => {
+    if (text === word) return word;
+    try {
+      return parse(text);
+    } catch (error) {
+      if (!(error instanceof InvalidValue)) throw error;
+      throw new InvalidValue(`"${word}" or ${error.message}`);
+    }
+  };
+}

@@ -1,0 +1,100 @@
+/**
+ * The process as an {@linkcode Io}: blocking writes in order, a closed pipe told apart from failure,
+ * interruption as a signal that the work can look at.
+ *
+ * @module
+ */
+
+import { Interrupted } from "../lib/base/errors.ts";
+import { ClosedPipe, type Io, type Output } from "./io.ts";
+
+/** A pipe that another program made non-blocking is full: waits this long before trying again. */
+const FULL_PIPE_WAIT_MS = 2;
+
+const encoder = new TextEncoder();
+const pause = new Int32Array(new SharedArrayBuffer(4));
+
+function writeAll(stream: { writeSync(data: Uint8Array): number }, data: Uint8Array): void {
+  for (let at = 0; at < data.length;) {
+    try {
+      at += stream.writeSync(data.subarray(at));
+    } catch (error) {
+      if (error instanceof Deno.errors.BrokenPipe) throw new ClosedPipe();
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+      Atomics.wait(pause, 0, 0, FULL_PIPE_WAIT_MS);
+    }
+  }
+}
+
+function columns(): number | undefined {
+  try {
+    return Deno.consoleSize().columns;
+  } catch {
+    return undefined; // A console without a size, such as a serial line.
+  }
+}
+
+function output(stream: typeof Deno.stdout | typeof Deno.stderr, closed: "end" | "ignore"): Output {
+  const terminal = stream.isTerminal();
+  return {
+    terminal,
+    color: terminal && !Deno.noColor,
+    columns: () => terminal ? columns() : undefined,
+    write(data) {
+      try {
+        writeAll(stream, typeof data === "string" ? encoder.encode(data) : data);
+      } catch (error) {
+        if (closed === "end" || !(error instanceof ClosedPipe)) throw error;
+      }
+    },
+  };
+}
+
+/** Signals that ask a process to stop; Windows knows but the first. */
+const STOPPING: readonly Deno.Signal[] = Deno.build.os === "windows"
+  ? ["SIGINT"]
+  : ["SIGINT", "SIGTERM"];
+
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  const onSignal = () => {
+    if (controller.signal.aborted) Deno.exit(130);
+    controller.abort(new Interrupted("Interrupted"));
+  };
+  for (const signal of STOPPING) Deno.addSignalListener(signal, onSignal);
+  return controller.signal;
+}
+
+/** Makes the {@linkcode Io} of this process. */
+export function processIo(): Io {
+  let signal: AbortSignal | undefined;
+  return {
+    stdout: output(Deno.stdout, "end"),
+    stderr: output(Deno.stderr, "ignore"),
+    stdin: { terminal: Deno.stdin.isTerminal(), readable: () => Deno.stdin.readable },
+    env: (name) => Deno.env.get(name) || undefined,
+    interruption: () => signal ??= interruption(),
+  };
+}
+
+/**
+ * Goes to the folder that the user called from. `deno task` starts its commands in the folder of
+ * deno.json and leaves the caller's in `INIT_CWD`; only a process that stands there follows it,
+ * because an outer task of another project sets the variable for everything below it.
+ */
+export function enterCallersFolder(): void {
+  const caller = Deno.env.get("INIT_CWD");
+  if (caller === undefined || caller === "") return;
+  const root = new URL("../", import.meta.url);
+  if (root.protocol !== "file:") return;
+  const here = Deno.cwd();
+  if (here !== caller && sameFolder(here, root)) Deno.chdir(caller);
+}
+
+function sameFolder(path: string, folder: URL): boolean {
+  try {
+    return Deno.realPathSync(path) === Deno.realPathSync(folder);
+  } catch {
+    return false;
+  }
+}
