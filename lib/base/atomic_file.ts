@@ -1,0 +1,207 @@
+/**
+ * Files that are there whole or not at all.
+ *
+ * The bytes go to a temporary name in the same folder, are synced, and the name is given by a rename; whatever fails
+ * before that leaves the old file, if there was one, as it was.
+ *
+ * @module
+ */
+
+import * as fs from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { LlameroError } from "./errors.ts";
+import { fileError } from "./file_error.ts";
+import { quotedPath } from "./quoted.ts";
+
+/** How an output file is made. */
+export interface AtomicFileOptions {
+  /** Replaces a file that exists; without it, one that exists is refused. */
+  readonly force?: boolean | undefined;
+}
+
+/** One write call is cut to this length: some systems refuse or shorten more than 2 GiB. */
+const LARGEST_WRITE = 1 << 30;
+
+const unfinished = new Set<AtomicFile>();
+
+/** Removes the temporary files of every {@linkcode AtomicFile} not yet committed: what a signal handler calls before it ends the process. */
+export function discardUnfinishedFiles(): void {
+  for (const file of [...unfinished]) file.discard();
+}
+
+/** Refuses an output path that exists (unless `force`) or that is no regular file; throws {@linkcode LlameroError}. */
+export function checkOutputPath(path: string, options: AtomicFileOptions = {}): void {
+  let found: fs.Stats | undefined;
+  try {
+    found = fs.lstatSync(path, { throwIfNoEntry: false });
+  } catch (thrown) {
+    throw fileError("write", path, thrown);
+  }
+  if (found === undefined) return;
+  // A device or pipe would be replaced by the rename, which nobody means.
+  if (!found.isFile() && !found.isSymbolicLink()) {
+    const what = found.isDirectory() ? "a folder" : "no regular file";
+    throw new LlameroError(
+      `Cannot write ${quotedPath(path)}: it is ${what}, and a file was wanted`,
+    );
+  }
+  if (options.force !== true) {
+    throw new LlameroError(`Cannot write ${quotedPath(path)}: it exists already`, {
+      hint: "choose another name, or replace it with --force",
+    });
+  }
+}
+
+function temporaryName(path: string): string {
+  const random = crypto.getRandomValues(new Uint32Array(2));
+  const tail = [...random].map((word) => word.toString(36)).join("");
+  // The name is cut so that it fits where the final name fits.
+  return join(dirname(path), `.${basename(path).slice(0, 100)}.${tail}.tmp`);
+}
+
+/**
+ * A file being written under a temporary name.
+ *
+ * `create`, then `write` and `writeAt`, then `commit`; `discard` (or the end of a `using` block) removes what was not
+ * committed. Every failure of the file system is a {@linkcode LlameroError} that names the final path.
+ *
+ * @example
+ * ```ts
+ * using file = AtomicFile.create("numbers.bin", { force: true });
+ * file.write(new Uint8Array([1, 2, 3]));
+ * file.commit();
+ * ```
+ */
+export class AtomicFile {
+  /** The final path. */
+  readonly path: string;
+  readonly #temporary: string;
+  readonly #options: AtomicFileOptions;
+  #descriptor: number | undefined;
+  #length = 0;
+
+  private constructor(path: string, options: AtomicFileOptions) {
+    this.path = path;
+    this.#options = options;
+    this.#temporary = temporaryName(path);
+    try {
+      this.#descriptor = fs.openSync(this.#temporary, "wx");
+    } catch (thrown) {
+      throw fileError("write", path, thrown);
+    }
+    unfinished.add(this);
+  }
+
+  /** Checks that the path may be written and opens the temporary file beside it. */
+  static create(path: string, options: AtomicFileOptions = {}): AtomicFile {
+    checkOutputPath(path, options);
+    return new AtomicFile(path, options);
+  }
+
+  /** Bytes appended so far. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Appends bytes. */
+  write(bytes: Uint8Array): void {
+    this.#put(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  /** Overwrites bytes that were written before, at `position` from the file's start. */
+  writeAt(bytes: Uint8Array, position: number): void {
+    if (position < 0 || position + bytes.length > this.#length) {
+      throw new RangeError(`writeAt(${position}) reaches beyond the ${this.#length} bytes written`);
+    }
+    this.#put(bytes, position);
+  }
+
+  #put(bytes: Uint8Array, position: number): void {
+    const descriptor = this.#descriptor;
+    if (descriptor === undefined) throw new TypeError(`${this.path} is finished`);
+    try {
+      let done = 0;
+      while (done < bytes.length) {
+        const count = Math.min(bytes.length - done, LARGEST_WRITE);
+        done += fs.writeSync(descriptor, bytes, done, count, position + done);
+      }
+    } catch (thrown) {
+      this.discard();
+      throw fileError("write", this.path, thrown);
+    }
+  }
+
+  /** Syncs and closes the temporary file without naming it yet; for several files that appear together. */
+  finish(): void {
+    const descriptor = this.#descriptor;
+    if (descriptor === undefined) return;
+    try {
+      fs.fsyncSync(descriptor);
+      this.#descriptor = undefined;
+      fs.closeSync(descriptor);
+    } catch (thrown) {
+      this.discard();
+      throw fileError("write", this.path, thrown);
+    }
+  }
+
+  /** Syncs the bytes and gives the file its final name. */
+  commit(): void {
+    if (!unfinished.has(this)) throw new TypeError(`${this.path} is committed or discarded`);
+    this.finish();
+    try {
+      // The work may have taken hours: what appeared meanwhile is refused too.
+      checkOutputPath(this.path, this.#options);
+      fs.renameSync(this.#temporary, this.path);
+    } catch (thrown) {
+      this.discard();
+      throw fileError("write", this.path, thrown);
+    }
+    unfinished.delete(this);
+    syncFolder(dirname(this.path));
+  }
+
+  /** Removes the temporary file; does nothing after `commit`. */
+  discard(): void {
+    if (!unfinished.delete(this)) return;
+    const descriptor = this.#descriptor;
+    this.#descriptor = undefined;
+    try {
+      if (descriptor !== undefined) fs.closeSync(descriptor);
+    } catch {
+      // A descriptor that cannot be closed is gone all the same.
+    }
+    fs.rmSync(this.#temporary, { force: true });
+  }
+
+  /** {@linkcode AtomicFile.discard}, for `using`. */
+  [Symbol.dispose](): void {
+    this.discard();
+  }
+}
+
+/** Makes the rename itself survive a power cut, on systems where a folder can be synced. */
+function syncFolder(path: string): void {
+  try {
+    const descriptor = fs.openSync(path, "r");
+    try {
+      fs.fsyncSync(descriptor);
+    } finally {
+      fs.closeSync(descriptor);
+    }
+  } catch {
+    // Windows and some network file systems cannot; the file is complete nevertheless.
+  }
+}
+
+/** Writes a whole small file atomically: a string as UTF-8, or bytes. */
+export function writeFileAtomically(
+  path: string,
+  content: string | Uint8Array,
+  options: AtomicFileOptions = {},
+): void {
+  using file = AtomicFile.create(path, options);
+  file.write(typeof content === "string" ? new TextEncoder().encode(content) : content);
+  file.commit();
+}

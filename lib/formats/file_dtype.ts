@@ -1,0 +1,101 @@
+/**
+ * How many bytes the element types of checkpoint files take.
+ *
+ * This table knows every type that a file may legally hold, computable here or not, so that a file can be listed and
+ * its layout checked before anybody asks whether a kernel can read it.
+ *
+ * @module
+ */
+
+/** A run of elements that is stored together. */
+export interface FileBlock {
+  /** Elements of one block; 1 for plain types. */
+  readonly elements: number;
+  /** Bytes of one block. */
+  readonly bytes: number;
+}
+
+const PLAIN: Readonly<Record<string, number>> = {
+  bool: 1,
+  u8: 1,
+  i8: 1,
+  f8_e5m2: 1,
+  f8_e4m3: 1,
+  f8_e8m0: 1,
+  i16: 2,
+  u16: 2,
+  f16: 2,
+  bf16: 2,
+  i32: 4,
+  u32: 4,
+  f32: 4,
+  c64: 8,
+  f64: 8,
+  i64: 8,
+  u64: 8,
+};
+
+/** Elements and bytes per block, from ggml's block structures. */
+const BLOCKED: Readonly<Record<string, readonly [elements: number, bytes: number]>> = {
+  q4_0: [32, 18],
+  q4_1: [32, 20],
+  q5_0: [32, 22],
+  q5_1: [32, 24],
+  q8_0: [32, 34],
+  q2_k: [256, 84],
+  q3_k: [256, 110],
+  q4_k: [256, 144],
+  q5_k: [256, 176],
+  q6_k: [256, 210],
+  iq2_xxs: [256, 66],
+  iq2_xs: [256, 74],
+  iq3_xxs: [256, 98],
+  iq1_s: [256, 50],
+  iq4_nl: [32, 18],
+  iq3_s: [256, 110],
+  iq2_s: [256, 82],
+  iq4_xs: [256, 136],
+  iq1_m: [256, 56],
+  tq1_0: [256, 54],
+  tq2_0: [256, 66],
+  mxfp4: [32, 17],
+  nvfp4: [64, 36],
+  q1_0: [128, 18],
+  q2_0: [64, 18],
+};
+
+const TABLE: ReadonlyMap<string, FileBlock> = new Map([
+  ...Object.entries(PLAIN).map(([name, bytes]) => [name, { elements: 1, bytes }] as const),
+  ...Object.entries(BLOCKED).map(([name, [elements, bytes]]) =>
+    [name, { elements, bytes }] as const
+  ),
+]);
+
+/** The block of a file's element type (lower case: `"f32"`, `"q8_0"`), or `undefined` for an unknown type. */
+export function blockOf(dtype: string): FileBlock | undefined {
+  return TABLE.get(dtype);
+}
+
+/** The element count of a shape, or `undefined` where a dimension is no count or the product passes 2^53. */
+export function elementsOf(shape: readonly number[]): number | undefined {
+  let elements = 1;
+  for (const extent of shape) {
+    if (!Number.isSafeInteger(extent) || extent < 0) return undefined;
+    elements *= extent;
+    if (!Number.isSafeInteger(elements)) return undefined;
+  }
+  return elements;
+}
+
+/**
+ * The bytes of a contiguous tensor, `elements / block elements * block bytes`, or `undefined` where the type is
+ * unknown, the row (the last axis) is no multiple of the block, or the number passes 2^53.
+ */
+export function tensorBytes(dtype: string, shape: readonly number[]): number | undefined {
+  const block = blockOf(dtype);
+  const elements = elementsOf(shape);
+  if (block === undefined || elements === undefined) return undefined;
+  if ((shape.at(-1) ?? 1) % block.elements !== 0) return undefined;
+  const bytes = (elements / block.elements) * block.bytes;
+  return Number.isSafeInteger(bytes) ? bytes : undefined;
+}

@@ -1,0 +1,57 @@
+/**
+ * What every tensor file comes down to: named records that point into files, and sources to write from.
+ *
+ * @module
+ */
+
+import { FormatError } from "../base/errors.ts";
+import { quotedPath } from "../base/quoted.ts";
+
+/** One tensor of a file: where its bytes stand and what they mean. */
+export interface TensorRecord {
+  /** The name that the file gives it. */
+  readonly name: string;
+  /** Element type in lower case: `f32`, `f16`, `bf16`, `i64`, `u8`, `bool`, `f64`, `q8_0`, …. */
+  readonly dtype: string;
+  /** Extents, outermost axis first. */
+  readonly shape: readonly number[];
+  /** Path of the file that holds the bytes. */
+  readonly file: string;
+  /** Where the first element stands, in bytes from the file's start. */
+  readonly offset: number;
+  /** Bytes of the tensor when its elements stand side by side in row-major order. */
+  readonly bytes: number;
+  /**
+   * Steps between neighbours along each axis, in elements: present only where the elements do not stand side by side
+   * in row-major order (PyTorch views), so such a record must be read through `readTensor` and never mapped.
+   */
+  readonly strides?: readonly number[];
+}
+
+/** The bytes of a tensor to write: all at once, or a function that yields them in order. */
+export type TensorBytes = Uint8Array | (() => Iterable<Uint8Array> | AsyncIterable<Uint8Array>);
+
+/** One tensor to write. */
+export interface TensorSource {
+  /** The name it gets in the file. */
+  readonly name: string;
+  /** Element type in lower case, as in {@linkcode TensorRecord}. */
+  readonly dtype: string;
+  /** Extents, outermost axis first. */
+  readonly shape: readonly number[];
+  /** Its bytes, row-major and little-endian; a chunk that is yielded is used before the next one is asked for. */
+  readonly data: TensorBytes;
+}
+
+/** Headers and indexes longer than this are refused, as the safetensors reference does. */
+export const HEADER_LIMIT = 100_000_000;
+
+/** Makes `Cannot read "<file>": <what>`, with the byte offset where one is known. */
+export function refusal(
+  file: string,
+  what: string,
+  options: { readonly offset?: number | undefined; readonly hint?: string | undefined } = {},
+): FormatError {
+  const where = options.offset === undefined ? "" : ` (at byte ${options.offset})`;
+  return new FormatError(`Cannot read ${quotedPath(file)}: ${what}${where}`, { file, ...options });
+}
