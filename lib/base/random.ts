@@ -1,8 +1,10 @@
 /**
- * Counter-based random numbers: a pure function of (seed, stream, counter), so that any draw can be
- * made again without the ones before it, in any order and on any thread.
+ * Counter-based random numbers: every number is a pure function of (seed, stream, counter), so that
+ * nothing has to be stored to replay it and parallel work needs no order.
  *
- * Philox 4x32 with 10 rounds; Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
+ * The generator is Philox 4x32 with ten rounds (Salmon et al. 2011, "Parallel random numbers: as easy
+ * as 1, 2, 3"). The seed is its 64-bit key; the 128-bit counter holds the counter in its lower and
+ * the stream in its upper half.
  *
  * @module
  */
@@ -12,58 +14,89 @@ const MULTIPLIER_1 = 0xcd9e8d57;
 const WEYL_0 = 0x9e3779b9;
 const WEYL_1 = 0xbb67ae85;
 const ROUNDS = 10;
+const TWO_32 = 2 ** 32;
 
-/** High 32 bits of the product of two unsigned 32-bit integers. */
+/** Upper 32 bits of the product of two unsigned 32-bit numbers; every step is exact in a double. */
 function multiplyHigh(a: number, b: number): number {
-  const aLow = a & 0xffff;
-  const aHigh = a >>> 16;
-  const bLow = b & 0xffff;
-  const bHigh = b >>> 16;
-  const middle = aHigh * bLow + ((aLow * bLow) >>> 16);
-  const carry = aLow * bHigh + (middle & 0xffff);
-  return (aHigh * bHigh + Math.floor(middle / 0x10000) + Math.floor(carry / 0x10000)) >>> 0;
+  const low = Math.floor((a * (b & 0xffff)) / 65536);
+  return Math.floor((a * (b >>> 16) + low) / 65536);
 }
 
-/** The four 32-bit words that Philox makes of a counter of four words and a key of two. */
+/**
+ * The Philox 4x32-10 bijection: four random 32-bit words from a counter of four words and a key of
+ * two. Source: Salmon et al. 2011, section 4.3.
+ */
 export function philox4x32(
   counter: readonly [number, number, number, number],
   key: readonly [number, number],
 ): [number, number, number, number] {
-  let [c0, c1, c2, c3] = counter;
+  let [x0, x1, x2, x3] = counter;
   let [k0, k1] = key;
   for (let round = 0; round < ROUNDS; round++) {
-    const high0 = multiplyHigh(MULTIPLIER_0, c0);
-    const high1 = multiplyHigh(MULTIPLIER_1, c2);
-    const low0 = Math.imul(MULTIPLIER_0, c0) >>> 0;
-    const low1 = Math.imul(MULTIPLIER_1, c2) >>> 0;
-    [c0, c1, c2, c3] = [(high1 ^ c1 ^ k0) >>> 0, low1, (high0 ^ c3 ^ k1) >>> 0, low0];
-    k0 = (k0 + WEYL_0) >>> 0;
-    k1 = (k1 + WEYL_1) >>> 0;
+    const high0 = multiplyHigh(MULTIPLIER_0, x0 >>> 0);
+    const high1 = multiplyHigh(MULTIPLIER_1, x2 >>> 0);
+    const low0 = Math.imul(MULTIPLIER_0, x0);
+    const low1 = Math.imul(MULTIPLIER_1, x2);
+    x0 = high1 ^ x1 ^ k0;
+    x1 = low1;
+    x2 = high0 ^ x3 ^ k1;
+    x3 = low0;
+    k0 = (k0 + WEYL_0) | 0;
+    k1 = (k1 + WEYL_1) | 0;
   }
-  return [c0, c1, c2, c3];
+  return [x0 >>> 0, x1 >>> 0, x2 >>> 0, x3 >>> 0];
 }
 
-/** Which draw of which stream of which seed; each is a non-negative integer up to 2^53. */
-export interface Draw {
-  /** The run's seed. */
-  readonly seed: number;
-  /** Which consumer: a sequence, a layer, a tensor. @default {0} */
-  readonly stream?: number | undefined;
-  /** Which draw of that stream. */
-  readonly counter: number;
+/** Lower and upper 32 bits of a safe non-negative integer. */
+function words(value: number, name: string): [number, number] {
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new RangeError(
+      `Cannot use ${name} ${value}: it must be an integer from 0 to ${Number.MAX_SAFE_INTEGER}`,
+    );
+  }
+  return [value % TWO_32, Math.floor(value / TWO_32)];
 }
 
-/** A uniform double in [0, 1) with 53 random bits. */
-export function uniform(draw: Draw): number {
-  const stream = draw.stream ?? 0;
-  const [high, low] = philox4x32(
-    [word(draw.counter, 0), word(draw.counter, 1), word(stream, 0), word(stream, 1)],
-    [word(draw.seed, 0), word(draw.seed, 1)],
-  );
-  return ((high >>> 5) * 0x4000000 + (low >>> 6)) / 0x20000000000000;
+/** Double in [0, 1) with 53 random bits from two words. */
+function unit(high: number, low: number): number {
+  return ((high >>> 5) * 2 ** 26 + (low >>> 6)) * 2 ** -53;
 }
 
-/** The low or the high 32 bits of an integer up to 2^53. */
-function word(value: number, index: 0 | 1): number {
-  return index === 0 ? value >>> 0 : Math.floor(value / 0x100000000) >>> 0;
+/**
+ * One of 2^53 independent sequences of a seed.
+ *
+ * @example
+ * ```ts
+ * const stream = new RandomStream(42, 7);
+ * console.assert(stream.uniform(3) === new RandomStream(42, 7).uniform(3));
+ * ```
+ */
+export class RandomStream {
+  readonly #key: readonly [number, number];
+  readonly #stream: readonly [number, number];
+
+  /** Opens a stream; seed and stream are integers from 0 to 2^53 - 1. */
+  constructor(seed: number, stream: number) {
+    this.#key = words(seed, "seed");
+    this.#stream = words(stream, "stream");
+  }
+
+  /** Four random 32-bit words of a counter (an integer from 0 to 2^53 - 1). */
+  bits(counter: number): [number, number, number, number] {
+    const [low, high] = words(counter, "counter");
+    return philox4x32([low, high, this.#stream[0], this.#stream[1]], this.#key);
+  }
+
+  /** Uniform double in [0, 1), a multiple of 2^-53. */
+  uniform(counter: number): number {
+    const [a, b] = this.bits(counter);
+    return unit(a, b);
+  }
+
+  /** Double from the standard normal distribution (Box & Muller 1958). */
+  normal(counter: number): number {
+    const [a, b, c, d] = this.bits(counter);
+    // 1 - u lies in (0, 1], where the logarithm is finite.
+    return Math.sqrt(-2 * Math.log(1 - unit(a, b))) * Math.cos(2 * Math.PI * unit(c, d));
+  }
 }
