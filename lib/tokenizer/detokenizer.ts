@@ -1,0 +1,228 @@
+/**
+ * Ids to text: one machine for whole sequences and for ids that come one at a time.
+ *
+ * Three references differ in what they do with byte pieces and with the space that encoding put in
+ * front; everything that a rule may still change is held back, so that a stream gives exactly what
+ * the whole gives.
+ *
+ * @module
+ */
+
+import type { StreamDecoder } from "./tokenizer.ts";
+
+/** What decoding an id does. */
+export const SURFACE = {
+  /** Writes its bytes. */
+  text: 0,
+  /** Adds one byte to a run of byte pieces. */
+  byte: 1,
+  /** Writes nothing. */
+  silent: 2,
+  /** Writes its bytes, which begin with a space that the table's rule may drop. */
+  spaced: 3,
+  /** Writes nothing; what follows stands at the start of a text. */
+  begin: 4,
+} as const;
+
+/** What decoding must know of a vocabulary. */
+export interface DecodeTable {
+  /** A code of {@linkcode SURFACE} for each id. */
+  readonly kinds: Uint8Array;
+  /** The bytes of all ids, one after another. */
+  readonly bytes: Uint8Array;
+  /** Id `i` writes `bytes[offsets[i], offsets[i + 1])`. */
+  readonly offsets: Uint32Array;
+  /** Ids that `skipSpecial` leaves out. */
+  readonly special: ReadonlySet<number>;
+  /**
+   * How bytes become characters. `bytes`: all ids write raw bytes, and malformed sequences become one
+   * U+FFFD each (WHATWG). `each`: in a run of byte pieces, each malformed byte becomes U+FFFD
+   * (SentencePiece). `run`: a run with any malformed byte becomes U+FFFD throughout (Hugging Face).
+   */
+  readonly malformed: "bytes" | "each" | "run";
+  /**
+   * Which leading spaces are dropped. `dummy`: one, of the first piece that has one before any text;
+   * `all`: one of every piece before any text (SentencePiece with remove_extra_whitespaces);
+   * `first`: one, if the text begins with one (Hugging Face's Strip); `none`.
+   */
+  readonly strip: "dummy" | "all" | "first" | "none";
+}
+
+const SPACE = 0x20;
+const REPLACEMENT = [0xef, 0xbf, 0xbd] as const;
+
+/**
+ * Length of the well-formed UTF-8 character at `at`; 0 if it is malformed, -1 if it is cut off by the
+ * end but could still become well-formed.
+ */
+export function characterLength(bytes: Uint8Array, at: number, end: number): number {
+  const lead = bytes[at]!;
+  if (lead < 0x80) return 1;
+  if (lead < 0xc2 || lead > 0xf4) return 0;
+  const length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+  // The second byte excludes overlong forms, surrogates and what lies beyond U+10FFFF.
+  const low = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80;
+  const high = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf;
+  for (let i = 1; i < length; i++) {
+    if (at + i >= end) return -1;
+    const byte = bytes[at + i]!;
+    if (byte < (i === 1 ? low : 0x80) || byte > (i === 1 ? high : 0xbf)) return 0;
+  }
+  return length;
+}
+
+/** The state of decoding one sequence of ids. */
+export class Detokenizer {
+  readonly #table: DecodeTable;
+  readonly #skipSpecial: boolean;
+  #out: Uint8Array;
+  #length = 0;
+  #run = new Uint8Array(16);
+  #runLength = 0;
+  /** Whether a leading space may still be dropped. */
+  #atStart: boolean;
+
+  /** Starts decoding; `capacity` is the number of bytes expected. */
+  constructor(table: DecodeTable, options: { skipSpecial?: boolean; capacity?: number } = {}) {
+    this.#table = table;
+    this.#skipSpecial = options.skipSpecial === true;
+    this.#atStart = table.strip !== "none";
+    this.#out = new Uint8Array(options.capacity ?? 64);
+  }
+
+  /** Takes one id. @throws {RangeError} If it is outside the vocabulary. */
+  push(id: number): void {
+    const table = this.#table;
+    const kind = table.kinds[id];
+    if (kind === undefined) {
+      throw new RangeError(`Cannot decode id ${id}: the vocabulary has ${table.kinds.length} ids`);
+    }
+    if (this.#skipSpecial && table.special.has(id)) return;
+    const start = table.offsets[id]!;
+    const end = table.offsets[id + 1]!;
+    if (kind === SURFACE.text || (kind === SURFACE.spaced && !this.#atStart)) {
+      if (this.#runLength > 0) this.#endRun();
+      this.#write(table.bytes, start, end);
+    } else if (kind === SURFACE.byte) {
+      this.#pushByte(table.bytes[start]!);
+    } else {
+      if (this.#runLength > 0) this.#endRun();
+      if (kind === SURFACE.spaced) this.#write(table.bytes, start + this.#leadingSpace(), end);
+      else if (kind === SURFACE.begin) this.#atStart = table.strip !== "none";
+    }
+  }
+
+  /** How many spaces the table's rule drops from a piece that begins with one: 0 or 1. */
+  #leadingSpace(): number {
+    if (!this.#atStart) return 0;
+    this.#atStart = this.#table.strip === "all";
+    return 1;
+  }
+
+  #pushByte(byte: number): void {
+    if (this.#runLength === this.#run.length) {
+      const larger = new Uint8Array(this.#run.length * 2);
+      larger.set(this.#run);
+      this.#run = larger;
+    }
+    this.#run[this.#runLength++] = byte;
+    if (this.#table.malformed === "each") this.#writeRun(false);
+  }
+
+  /** Writes what is certain of a run where each malformed byte stands alone. */
+  #writeRun(final: boolean): void {
+    const run = this.#run;
+    let at = 0;
+    while (at < this.#runLength) {
+      const length = characterLength(run, at, this.#runLength);
+      if (length < 0 && !final) break;
+      if (length > 0) this.#writeRunBytes(run, at, at + length);
+      else this.#writeRunBytes(REPLACEMENT, 0, 3);
+      at += Math.max(length, 1);
+    }
+    run.copyWithin(0, at, this.#runLength);
+    this.#runLength -= at;
+  }
+
+  #writeRunBytes(bytes: ArrayLike<number>, start: number, end: number): void {
+    const dropped = this.#table.strip === "first" && this.#atStart && bytes[start] === SPACE;
+    this.#write(bytes, dropped ? start + 1 : start, end);
+    if (dropped) this.#atStart = false;
+  }
+
+  #endRun(): void {
+    if (this.#table.malformed === "each") return this.#writeRun(true);
+    const run = this.#run;
+    const length = this.#runLength;
+    this.#runLength = 0;
+    let at = 0;
+    while (at < length) {
+      const step = characterLength(run, at, length);
+      if (step <= 0) break;
+      at += step;
+    }
+    if (at === length) return this.#writeRunBytes(run, 0, length);
+    for (let i = 0; i < length; i++) this.#writeRunBytes(REPLACEMENT, 0, 3);
+  }
+
+  #write(bytes: ArrayLike<number>, start: number, end: number): void {
+    const count = end - start;
+    if (count <= 0) return;
+    if (this.#length + count > this.#out.length) {
+      const larger = new Uint8Array(Math.max(this.#out.length * 2, this.#length + count));
+      larger.set(this.#out.subarray(0, this.#length));
+      this.#out = larger;
+    }
+    const out = this.#out;
+    let at = this.#length;
+    for (let i = start; i < end; i++) out[at++] = bytes[i]!;
+    this.#length = at;
+    this.#atStart = false;
+  }
+
+  /** Ends the sequence: what was held back is written. */
+  finish(): void {
+    if (this.#runLength > 0) this.#endRun();
+  }
+
+  /** Takes the bytes written since the last call, as a view that the next push overwrites. */
+  take(): Uint8Array {
+    const bytes = this.#out.subarray(0, this.#length);
+    this.#length = 0;
+    return bytes;
+  }
+}
+
+/** Decodes a whole sequence. @throws {RangeError} For an id outside the vocabulary. */
+export function decodeIds(
+  table: DecodeTable,
+  ids: ArrayLike<number>,
+  options: { skipSpecial?: boolean } = {},
+): string {
+  const detokenizer = new Detokenizer(table, { ...options, capacity: ids.length * 6 + 16 });
+  for (let i = 0; i < ids.length; i++) detokenizer.push(ids[i]!);
+  detokenizer.finish();
+  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(detokenizer.take());
+}
+
+/** A decoder for ids that come one at a time. */
+export function streamDecoder(
+  table: DecodeTable,
+  options: { skipSpecial?: boolean } = {},
+): StreamDecoder {
+  let detokenizer = new Detokenizer(table, options);
+  let text = new TextDecoder("utf-8", { ignoreBOM: true });
+  return {
+    push(id: number): string {
+      detokenizer.push(id);
+      return text.decode(detokenizer.take(), { stream: true });
+    },
+    end(): string {
+      detokenizer.finish();
+      const rest = text.decode(detokenizer.take());
+      detokenizer = new Detokenizer(table, options);
+      text = new TextDecoder("utf-8", { ignoreBOM: true });
+      return rest;
+    },
+  };
+}
