@@ -18,6 +18,7 @@ import { type Kernel } from "./table/kernel.ts";
 import { MACHINE_KERNELS } from "./table/machine.ts";
 
 export type { Kernel, Parameter, ScalarType } from "./table/kernel.ts";
+export { RUNTIME, type RuntimeFunction, type RuntimeType } from "./table/runtime.ts";
 
 /** Codes of element and block types as they cross the ABI; the numbers are GGUF's. */
 export const DTYPE_CODES = {

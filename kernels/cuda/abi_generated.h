@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-#define LLAMERO_ABI_HASH 4159688056899989.0
+#define LLAMERO_ABI_HASH 4444691714002499.0
 
 #define DTYPE_F32 0u
 #define DTYPE_F16 1u
@@ -57,4 +57,36 @@ int32_t k_score(address_t context, address_t log_prob, address_t log_z, address_
 int32_t k_peak_fma(address_t context, address_t out, uint32_t iterations);
 // Measures read bandwidth: all threads sum `bytes` bytes at `x` by loop number `variant` (0: one stream a thread, 1: four streams, 2: eight streams with prefetch); out[0] gets the sum.
 int32_t k_peak_read(address_t context, address_t out, address_t x, double bytes, uint32_t variant);
+// Hash of the table that the library was built from.
+double rt_abi_hash(void);
+// Opens a context whose pool has `threads` threads, the caller's included; 0 on failure.
+address_t rt_open(uint32_t threads);
+// Ends a context: its threads stop, its memory and mapped files are gone.
+int32_t rt_close(address_t context);
+// Writes what the context is as JSON (isa, threads, features); returns the bytes needed.
+uint32_t rt_info(address_t context, uint8_t *text, uint32_t capacity);
+// Writes why the last call of the context failed; returns the bytes needed.
+uint32_t rt_last_error(address_t context, uint8_t *text, uint32_t capacity);
+// Reserves zeroed memory, aligned to 64 bytes; 0 when there is none left.
+address_t rt_alloc(address_t context, double bytes);
+// Gives back what `alloc` gave.
+int32_t rt_free(address_t context, address_t memory);
+// Copies from JavaScript's memory into the backend's.
+int32_t rt_upload(address_t context, address_t target, uint8_t *source, double bytes);
+// Waits for what was enqueued, then copies into JavaScript's memory.
+int32_t rt_download(address_t context, uint8_t *target, address_t source, double bytes);
+// Copies inside the backend's memory; the ranges may overlap.
+int32_t rt_copy(address_t context, address_t target, address_t source, double bytes);
+// Fills with one byte value.
+int32_t rt_fill(address_t context, address_t target, uint32_t value, double bytes);
+// Maps a whole file read-only; writes its address and its length as two doubles.
+int32_t rt_map_file(address_t context, uint8_t *path, uint32_t path_bytes, uint8_t *out);
+// Unmaps what `map_file` mapped.
+int32_t rt_unmap_file(address_t context, address_t memory);
+// Chooses the queue of the calls that follow; queues run side by side where there are any.
+int32_t rt_queue(address_t context, uint32_t index);
+// Marks what is enqueued so far on the chosen queue, for `wait`.
+double rt_event(address_t context);
+// Waits until an event has been reached; event 0 is everything enqueued.
+int32_t rt_wait(address_t context, double event);
 }

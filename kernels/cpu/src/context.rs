@@ -1,7 +1,12 @@
-//! The context behind the first argument of every kernel: thread pool, scratch and error text.
+//! The context behind the first argument of every kernel: thread pool, memory, scratch, error text.
 
-use alloc::vec::Vec;
+use alloc::borrow::Cow;
+use alloc::collections::BTreeMap;
 use core::cell::UnsafeCell;
+
+#[cfg(not(target_arch = "wasm32"))]
+use crate::map_file::MappedFile;
+use crate::memory::Block;
 
 /// An address as it crosses the ABI: natively a double, which JavaScript passes unboxed and which
 /// holds every user-space address exactly; in WebAssembly a 32-bit integer.
@@ -14,10 +19,19 @@ pub type Address = usize;
 /// What a kernel returns: nothing, or one sentence about the argument that it refuses.
 pub type Status = Result<(), &'static str>;
 
-/// State of one opened library: nothing is shared between two of them.
+/// State of one opened library: nothing is shared between two of them. One JavaScript thread at a
+/// time uses a context; the threads of its pool see only the closure of `parallel`.
 pub struct Context {
-    error: UnsafeCell<&'static str>,
-    scratch: UnsafeCell<Vec<u64>>,
+    error: UnsafeCell<Cow<'static, str>>,
+    scratch: UnsafeCell<Scratch>,
+    blocks: UnsafeCell<BTreeMap<usize, Block>>,
+    #[cfg(not(target_arch = "wasm32"))]
+    files: UnsafeCell<BTreeMap<usize, MappedFile>>,
+}
+
+struct Scratch {
+    block: Option<Block>,
+    bytes: usize,
 }
 
 unsafe impl Sync for Context {}
@@ -25,6 +39,23 @@ unsafe impl Sync for Context {}
 /// The pointer that an address stands for.
 pub fn pointer<T>(address: Address) -> *mut T {
     address as usize as *mut T
+}
+
+/// The address of a pointer.
+pub fn as_address<T>(pointer: *mut T) -> Address {
+    pointer as usize as Address
+}
+
+/// Runs a body that must not unwind across the border; a panic gives `failed`.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn guard<R>(failed: R, body: impl FnOnce() -> R) -> R {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(failed)
+}
+
+/// Runs a body; in WebAssembly a panic ends in JavaScript as an error, without passing through here.
+#[cfg(target_arch = "wasm32")]
+pub fn guard<R>(_failed: R, body: impl FnOnce() -> R) -> R {
+    body()
 }
 
 /// Runs a kernel body in its context and turns its status into a number, keeping the text.
@@ -38,24 +69,33 @@ pub unsafe fn enter(
 ) -> i32 {
     let context = unsafe { &*pointer::<Context>(address) };
     if required.iter().any(|&a| a as usize == 0) {
-        unsafe { *context.error.get() = "a required tensor has address 0" };
+        context.set_error("a required tensor has address 0");
         return 1;
     }
-    match body(context) {
+    match guard(Err("the kernel panicked, which is a defect"), || body(context)) {
         Ok(()) => 0,
         Err(text) => {
-            unsafe { *context.error.get() = text };
+            context.set_error(text);
             1
         }
     }
+}
+
+/// What to reserve for a request: room to grow into while that is cheap.
+fn scratch_bytes(wanted: usize) -> usize {
+    const GENEROUS: usize = 1 << 24;
+    if wanted < GENEROUS { wanted.next_power_of_two().max(1 << 16) } else { wanted }
 }
 
 impl Context {
     /// A context with as many threads as asked for.
     pub fn new(_threads: usize) -> Context {
         Context {
-            error: UnsafeCell::new(""),
-            scratch: UnsafeCell::new(Vec::new()),
+            error: UnsafeCell::new(Cow::Borrowed("")),
+            scratch: UnsafeCell::new(Scratch { block: None, bytes: 0 }),
+            blocks: UnsafeCell::new(BTreeMap::new()),
+            #[cfg(not(target_arch = "wasm32"))]
+            files: UnsafeCell::new(BTreeMap::new()),
         }
     }
 
@@ -74,11 +114,54 @@ impl Context {
     }
 
     /// At least `bytes` bytes of working memory, 64-byte aligned, valid until the next call of
-    /// `scratch` in this context; kernels reserve it before they start threads.
+    /// `scratch` in this context; kernels reserve it before they start threads. Its content is
+    /// whatever the last kernel left. Where there is no memory the kernel ends here with a panic,
+    /// which the caller sees as a failed status.
     pub fn scratch(&self, bytes: usize) -> *mut u8 {
         let scratch = unsafe { &mut *self.scratch.get() };
-        scratch.resize(bytes / 8 + 16, 0);
-        let address = scratch.as_mut_ptr() as usize;
-        ((address + 63) & !63) as *mut u8
+        if scratch.bytes < bytes || scratch.block.is_none() {
+            scratch.block = None;
+            scratch.bytes = scratch_bytes(bytes);
+            scratch.block = Block::zeroed(scratch.bytes);
+        }
+        match &scratch.block {
+            Some(block) => block.address(),
+            None => panic!("no memory left for {bytes} bytes of scratch"),
+        }
+    }
+
+    /// Reserves zeroed memory that lives until `free` or the end of the context.
+    pub fn alloc(&self, bytes: usize) -> Option<*mut u8> {
+        let block = Block::zeroed(bytes)?;
+        let address = block.address();
+        unsafe { &mut *self.blocks.get() }.insert(address as usize, block);
+        Some(address)
+    }
+
+    /// Gives back what `alloc` gave; false where it did not.
+    pub fn free(&self, address: usize) -> bool {
+        unsafe { &mut *self.blocks.get() }.remove(&address).is_some()
+    }
+
+    /// Keeps a mapped file until `drop_file` or the end of the context.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn keep_file(&self, file: MappedFile) {
+        unsafe { &mut *self.files.get() }.insert(file.address() as usize, file);
+    }
+
+    /// Unmaps a file; false where the address is not one of a mapped file.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn drop_file(&self, address: usize) -> bool {
+        unsafe { &mut *self.files.get() }.remove(&address).is_some()
+    }
+
+    /// Keeps why the last call failed.
+    pub fn set_error(&self, text: impl Into<Cow<'static, str>>) {
+        unsafe { *self.error.get() = text.into() };
+    }
+
+    /// Why the last call failed.
+    pub fn error(&self) -> &str {
+        unsafe { &*self.error.get() }
     }
 }

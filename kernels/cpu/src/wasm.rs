@@ -1,0 +1,107 @@
+//! What the WebAssembly build needs in place of the standard library: allocator and panic handler.
+
+use alloc::alloc::{GlobalAlloc, Layout};
+use core::arch::wasm32::{memory_atomic_notify, memory_atomic_wait32, memory_grow, memory_size};
+use core::cell::UnsafeCell;
+use core::fmt::Write;
+use core::sync::atomic::{AtomicI32, Ordering};
+
+use crate::heap::{Heap, Source};
+
+const PAGE: usize = 65536;
+/// The last page is never used: its end would not fit an address.
+const MAX_PAGES: usize = 65535;
+/// Pages to grow by at least: growing is a system call.
+const STEP: usize = 16;
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    /// Ends the call with an error in JavaScript.
+    fn panic(text: *const u8, bytes: usize) -> !;
+}
+
+struct LinearMemory;
+
+impl Source for LinearMemory {
+    fn grow(&mut self, bytes: usize) -> Option<(usize, usize)> {
+        let wanted = bytes.div_ceil(PAGE);
+        let room = MAX_PAGES - memory_size::<0>();
+        if wanted > room {
+            return None;
+        }
+        let generous = wanted.max(STEP).min(room);
+        for pages in [generous, wanted] {
+            let start = memory_grow::<0>(pages);
+            if start != usize::MAX {
+                return Some((start * PAGE, (start + pages) * PAGE));
+            }
+        }
+        None
+    }
+}
+
+struct Allocator {
+    lock: AtomicI32,
+    heap: UnsafeCell<Heap<LinearMemory>>,
+}
+
+unsafe impl Sync for Allocator {}
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator {
+    lock: AtomicI32::new(0),
+    heap: UnsafeCell::new(Heap::new(LinearMemory)),
+};
+
+impl Allocator {
+    /// Runs a body while no other thread is inside the heap. 1 is locked, 2 locked and waited for.
+    fn locked<R>(&self, body: impl FnOnce(&mut Heap<LinearMemory>) -> R) -> R {
+        if self.lock.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            while self.lock.swap(2, Ordering::Acquire) != 0 {
+                unsafe { memory_atomic_wait32(self.lock.as_ptr(), 2, -1) };
+            }
+        }
+        let result = body(unsafe { &mut *self.heap.get() });
+        if self.lock.swap(0, Ordering::Release) == 2 {
+            unsafe { memory_atomic_notify(self.lock.as_ptr(), 1) };
+        }
+        result
+    }
+}
+
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.locked(|heap| unsafe { heap.allocate(layout.size(), layout.align(), false) })
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        self.locked(|heap| unsafe { heap.allocate(layout.size(), layout.align(), true) })
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, _layout: Layout) {
+        self.locked(|heap| unsafe { heap.free(memory) });
+    }
+}
+
+/// Text of bounded length, so that a panic about memory needs none.
+struct Text {
+    bytes: [u8; 256],
+    length: usize,
+}
+
+impl Write for Text {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let room = self.bytes.len() - self.length;
+        let part = &text.as_bytes()[..text.len().min(room)];
+        self.bytes[self.length..self.length + part.len()].copy_from_slice(part);
+        self.length += part.len();
+        Ok(())
+    }
+}
+
+#[panic_handler]
+fn on_panic(info: &core::panic::PanicInfo) -> ! {
+    let mut text = Text { bytes: [0; 256], length: 0 };
+    let _ = write!(text, "{}", info.message());
+    unsafe { panic(text.bytes.as_ptr(), text.length) }
+}
