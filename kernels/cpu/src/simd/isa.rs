@@ -12,6 +12,12 @@ pub enum Isa {
     /// AVX2, FMA and F16C: 256 bits.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// AVX-512 F, BW, DQ and VL: 512 bits.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// Advanced SIMD of 64-bit Arm: 128 bits.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 impl Isa {
@@ -28,6 +34,10 @@ impl Isa {
             Isa::Wasm => "simd128",
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => "neon",
         }
     }
 }
@@ -43,7 +53,7 @@ impl Isa {
 
 #[cfg(target_arch = "x86_64")]
 impl Isa {
-    const ALL: [Isa; 2] = [Isa::Scalar, Isa::Avx2];
+    const ALL: [Isa; 3] = [Isa::Scalar, Isa::Avx2, Isa::Avx512];
 
     fn present(self) -> bool {
         match self {
@@ -53,11 +63,31 @@ impl Isa {
                     && is_x86_feature_detected!("fma")
                     && is_x86_feature_detected!("f16c")
             }
+            Isa::Avx512 => {
+                Isa::Avx2.present()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+            }
         }
     }
 }
 
-#[cfg(not(any(target_arch = "wasm32", target_arch = "x86_64")))]
+#[cfg(target_arch = "aarch64")]
+impl Isa {
+    const ALL: [Isa; 2] = [Isa::Scalar, Isa::Neon];
+
+    fn present(self) -> bool {
+        true
+    }
+}
+
+#[cfg(not(any(
+    target_arch = "wasm32",
+    target_arch = "x86_64",
+    target_arch = "aarch64"
+)))]
 impl Isa {
     const ALL: [Isa; 1] = [Isa::Scalar];
 
@@ -109,12 +139,28 @@ macro_rules! per_isa {
             unsafe fn avx2($($arg: $ty),*) $(-> $ret)? {
                 unsafe { $body::<$crate::simd::Avx2>($($arg),*) }
             }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+            #[allow(clippy::too_many_arguments)]
+            unsafe fn avx512($($arg: $ty),*) $(-> $ret)? {
+                unsafe { $body::<$crate::simd::Avx512>($($arg),*) }
+            }
+            #[cfg(target_arch = "aarch64")]
+            #[target_feature(enable = "neon")]
+            #[allow(clippy::too_many_arguments)]
+            unsafe fn neon($($arg: $ty),*) $(-> $ret)? {
+                unsafe { $body::<$crate::simd::Neon>($($arg),*) }
+            }
             match isa {
                 $crate::simd::Isa::Scalar => unsafe { scalar($($arg),*) },
                 #[cfg(target_arch = "wasm32")]
                 $crate::simd::Isa::Wasm => unsafe { wasm($($arg),*) },
                 #[cfg(target_arch = "x86_64")]
                 $crate::simd::Isa::Avx2 => unsafe { avx2($($arg),*) },
+                #[cfg(target_arch = "x86_64")]
+                $crate::simd::Isa::Avx512 => unsafe { avx512($($arg),*) },
+                #[cfg(target_arch = "aarch64")]
+                $crate::simd::Isa::Neon => unsafe { neon($($arg),*) },
             }
         }
     };

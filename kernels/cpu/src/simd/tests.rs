@@ -78,6 +78,9 @@ unsafe fn check_partial<S: Simd>(x: &[f32], fused: bool) {
         let v = S::load(x.as_ptr());
         assert_eq!(S::reduce_add(v).to_bits(), fold[0].to_bits());
         assert_eq!(S::reduce_max(v), largest[0]);
+        let scaled = [1.0, 1.1, 1.2, 1.3].map(|by| S::mul(v, S::splat(by)));
+        let one_by_one = scaled.map(|v| S::reduce_add(v).to_bits());
+        assert_eq!(S::reduce_add4(scaled).map(f32::to_bits), one_by_one);
         let mut got = [0f32; 16];
         S::store(got.as_mut_ptr(), S::fma(v, S::splat(1.1), S::splat(-0.7)));
         for i in 0..n {

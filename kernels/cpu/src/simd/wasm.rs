@@ -55,14 +55,17 @@ impl Simd for Wasm {
     unsafe fn load_f16(p: *const u16) -> v128 {
         unsafe {
             // Exponent and mantissa moved into place and scaled by 2^112: exact for numbers and
-            // subnormals alike; what had the largest exponent gets the largest one again.
+            // subnormals alike; what had the largest exponent gets the largest one again, a NaN also
+            // the bit that says quiet.
             let half = u32x4_load_extend_u16x4(p.cast());
             let sign = u32x4_shl(v128_and(half, u32x4_splat(0x8000)), 16);
             let rest = u32x4_shl(v128_and(half, u32x4_splat(0x7fff)), 13);
             let number = f32x4_mul(rest, f32x4_splat(f32::from_bits(0x7780_0000)));
-            let special = u32x4_ge(rest, u32x4_splat(0x7c00 << 13));
-            let number = v128_or(number, v128_and(special, u32x4_splat(0x7f80_0000)));
-            v128_or(number, sign)
+            let top = u32x4_ge(rest, u32x4_splat(0x7c00 << 13));
+            let nan = u32x4_gt(rest, u32x4_splat(0x7c00 << 13));
+            let special = v128_or(rest, u32x4_splat(0x7f80_0000));
+            let special = v128_or(special, v128_and(nan, u32x4_splat(1 << 22)));
+            v128_or(v128_bitselect(special, number, top), sign)
         }
     }
     #[inline(always)]
@@ -143,6 +146,17 @@ impl Simd for Wasm {
     unsafe fn reduce_add(v: v128) -> f32 {
         let two = f32x4_add(v, i32x4_shuffle::<2, 3, 2, 3>(v, v));
         f32x4_extract_lane::<0>(two) + f32x4_extract_lane::<1>(two)
+    }
+    #[inline(always)]
+    unsafe fn reduce_add4(v: [v128; 4]) -> [f32; 4] {
+        let pair =
+            |a: v128, b: v128| f32x4_add(i64x2_shuffle::<0, 2>(a, b), i64x2_shuffle::<1, 3>(a, b));
+        let (ab, cd) = (pair(v[0], v[1]), pair(v[2], v[3]));
+        let even = i32x4_shuffle::<0, 2, 4, 6>(ab, cd);
+        let odd = i32x4_shuffle::<1, 3, 5, 7>(ab, cd);
+        let mut sums = [0f32; 4];
+        unsafe { v128_store(sums.as_mut_ptr().cast(), f32x4_add(even, odd)) };
+        sums
     }
     #[inline(always)]
     unsafe fn reduce_max(v: v128) -> f32 {
