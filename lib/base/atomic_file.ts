@@ -35,7 +35,7 @@ export function checkOutputPath(path: string, options: AtomicFileOptions = {}): 
   try {
     found = fs.lstatSync(path, { throwIfNoEntry: false });
   } catch (thrown) {
-    throw fileError("write", path, thrown);
+    throw fileError(thrown, { action: "write", path });
   }
   if (found === undefined) return;
   // A device or pipe would be replaced by the rename, which nobody means.
@@ -87,7 +87,7 @@ export class AtomicFile {
     try {
       this.#descriptor = fs.openSync(this.#temporary, "wx");
     } catch (thrown) {
-      throw fileError("write", path, thrown);
+      throw fileError(thrown, { action: "write", path });
     }
     unfinished.add(this);
   }
@@ -128,7 +128,7 @@ export class AtomicFile {
       }
     } catch (thrown) {
       this.discard();
-      throw fileError("write", this.path, thrown);
+      throw fileError(thrown, { action: "write", path: this.path });
     }
   }
 
@@ -142,7 +142,7 @@ export class AtomicFile {
       fs.closeSync(descriptor);
     } catch (thrown) {
       this.discard();
-      throw fileError("write", this.path, thrown);
+      throw fileError(thrown, { action: "write", path: this.path });
     }
   }
 
@@ -156,7 +156,7 @@ export class AtomicFile {
       fs.renameSync(this.#temporary, this.path);
     } catch (thrown) {
       this.discard();
-      throw fileError("write", this.path, thrown);
+      throw fileError(thrown, { action: "write", path: this.path });
     }
     unfinished.delete(this);
     syncFolder(dirname(this.path));

@@ -31,12 +31,16 @@ export function errorCode(thrown: unknown): string | undefined {
   return typeof code === "string" ? code : undefined;
 }
 
-/**
- * Makes `Cannot <action> "<path>": <reason>` of a failure of the file system; an error of our own passes unchanged.
- *
- * The first argument is the verb (`"read"`, `"write"`), the second the path as the user named it.
- */
-export function fileError(action: string, path: string, thrown: unknown): LlameroError {
+/** What was being done to which file. */
+export interface FileAction {
+  /** The verb: `"read"`, `"write"`, …. */
+  readonly action: string;
+  /** The path as the user named it. */
+  readonly path: string;
+}
+
+/** Makes `Cannot <action> "<path>": <reason>` of a failure of the file system; an error of our own passes unchanged. */
+export function fileError(thrown: unknown, { action, path }: FileAction): LlameroError {
   if (thrown instanceof LlameroError) return thrown;
   const known = REASONS.get(errorCode(thrown) ?? "");
   const error = asError(thrown);

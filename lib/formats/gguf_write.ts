@@ -42,8 +42,7 @@ export async function writeGguf(
   using file = AtomicFile.create(path, options);
   file.write(header);
   for (const tensor of tensors) {
-    const bytes = sourceBytes(tensor);
-    await writeTensorBytes(file, tensor, bytes);
+    const bytes = await writeTensorBytes(file, tensor);
     file.write(new Uint8Array(padded(bytes, alignment) - bytes));
   }
   file.commit();

@@ -36,7 +36,7 @@ export class InputFile {
       return new InputFile(path, fs.fstatSync(descriptor).size, descriptor);
     } catch (thrown) {
       if (descriptor !== undefined) fs.closeSync(descriptor);
-      throw fileError("read", path, thrown);
+      throw fileError(thrown, { action: "read", path });
     }
   }
 
@@ -51,7 +51,7 @@ export class InputFile {
         done += got;
       }
     } catch (thrown) {
-      throw fileError("read", this.path, thrown);
+      throw fileError(thrown, { action: "read", path: this.path });
     }
     if (done < target.length) {
       const what = `it ends after ${position + done} bytes, wanted ${target.length} at ${position}`;

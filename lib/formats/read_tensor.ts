@@ -28,7 +28,7 @@ export function* tensorChunks(
   const chunkBytes = options.chunkBytes ?? CHUNK_BYTES;
   using file = InputFile.open(record.file);
   if (record.strides !== undefined) {
-    yield* stridedChunks(file, record, chunkBytes);
+    yield* stridedChunks(file, record, { chunkBytes });
     return;
   }
   checkSpan(file, record, record.bytes);

@@ -111,7 +111,7 @@ async function writeInto(
 ): Promise<void> {
   const placed = place(tensors);
   file.write(encodeHeader(placed, metadata));
-  for (const { source, begin, end } of placed) await writeTensorBytes(file, source, end - begin);
+  for (const { source } of placed) await writeTensorBytes(file, source);
   file.finish();
 }
 

@@ -12,7 +12,7 @@ import type { TensorRecord } from "./tensor_file.ts";
 export function* stridedChunks(
   file: InputFile,
   record: TensorRecord,
-  chunkBytes: number,
+  options: { readonly chunkBytes: number },
 ): Generator<Uint8Array, void, void> {
   const strides = record.strides ?? [];
   const width = blockOf(record.dtype)?.bytes;
@@ -23,7 +23,7 @@ export function* stridedChunks(
   // The span from the first to the last element that is touched; the reader of the header checked it against the file.
   const last = record.shape.reduce((sum, extent, axis) => sum + (extent - 1) * strides[axis]!, 0);
   const source = file.read(record.offset, (last + 1) * width);
-  const out = new Uint8Array(Math.max(width, Math.min(record.bytes, chunkBytes)));
+  const out = new Uint8Array(Math.max(width, Math.min(record.bytes, options.chunkBytes)));
   const capacity = out.length - (out.length % width);
   let used = 0;
   for (const element of elementOffsets(record.shape, strides)) {
