@@ -24,7 +24,7 @@ export type CommandGroup =
   | "This program";
 
 /** What every option says of itself. */
-interface OptionCommon {
+export interface OptionCommon {
   /** One sentence for the help, without a full stop. */
   readonly doc: string;
   /** Heading in the command's help; "Options" without one. */
@@ -35,6 +35,7 @@ interface OptionCommon {
 
 /** An option without a value. */
 export interface SwitchOption extends OptionCommon {
+  /** A switch has none. */
   readonly value?: never;
   /** What holds where the option is absent; `false` without one. */
   readonly default?: boolean;
@@ -43,7 +44,7 @@ export interface SwitchOption extends OptionCommon {
 }
 
 /** What an option with a value says of itself; `E` is one value and `T` what the command gets. */
-interface ValueCommon<E, T> extends OptionCommon {
+export interface ValueCommon<E, T> extends OptionCommon {
   /** Placeholder of the value, such as `N`; FILE, DIR, PATH and PREFIX complete to file names. */
   readonly value: string;
   /** What holds where the option is absent; `undefined` without one. */
@@ -69,7 +70,8 @@ export type ValueOption<E, T> =
     : [E] extends [string] ? { readonly choices: readonly E[] }
     : { readonly parse: (text: string) => E });
 
-type Element<T> = T extends readonly (infer E)[] ? E : T;
+/** One value of an option: an element where the command gets an array. */
+export type Element<T> = T extends readonly (infer E)[] ? E : T;
 
 /** The option that yields a `T`: a switch for a boolean, an option with a value for the rest. */
 export type OptionSpec<T> = [T] extends [boolean] ? SwitchOption : ValueOption<Element<T>, T>;
@@ -144,9 +146,13 @@ export type AnyOption = SwitchOption | ValueCommon<unknown, unknown>;
 /** A command of any kind, as what walks over all of them sees it. */
 export interface AnyCommandSpec
   extends Omit<CommandSpec<never>, "options" | "arguments" | "check" | "load"> {
+  /** Positional arguments in order. */
   readonly arguments: Readonly<Record<string, ArgumentSpec>>;
+  /** Options in the order of the help. */
   readonly options: Readonly<Record<string, AnyOption>>;
+  /** Refuses combinations of values. */
   check?(values: never): void;
+  /** Imports the code. */
   load(): Promise<CommandModule<never>>;
 }
 

@@ -7,6 +7,7 @@
 
 /** The reader of our output has gone; the command ends quietly with exit code 0. */
 export class ClosedPipe extends Error {
+  /** The name of this class. */
   override name = "ClosedPipe";
 }
 

@@ -63,9 +63,9 @@ async function dispatch(args: readonly string[], io: Io): Promise<void> {
     io,
     run: (spec, given) => runCommand(spec, given, io),
   });
-  if (args.length === 0) program.help({ error: true });
+  if (args.length === 0) program.complain();
   try {
-    await program.parseAsync([...args], { from: "user" });
+    await program.parse(args);
   } catch (error) {
     if (!isParserError(error) || error.exitCode === 0 || error.code === "commander.help") {
       throw error;

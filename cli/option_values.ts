@@ -7,6 +7,7 @@
 
 /** A value that an option cannot take; the message completes "not …". */
 export class InvalidValue extends Error {
+  /** The name of this class. */
   override name = "InvalidValue";
 }
 

@@ -117,11 +117,19 @@ function newRoot({ version, io }: ProgramOptions): Command {
     .addHelpText("after", "\nllamero <command> --help explains a command.");
 }
 
+/** A parser that is ready. */
+export interface Program {
+  /** Parses a command line and runs what it calls; throws commander's errors as they are. */
+  parse(args: readonly string[]): Promise<void>;
+  /** Shows the help on stderr, as for a call without a command. */
+  complain(): void;
+}
+
 /** Builds the parser for some commands. */
 export function buildProgram(
   specs: readonly AnyCommandSpec[],
   options: ProgramOptions,
-): Command {
+): Program {
   const root = newRoot(options);
   const parents = new Map<string, Command>();
   for (const spec of specs) {
@@ -139,5 +147,8 @@ export function buildProgram(
     }
     addCommand(parent, spec, options);
   }
-  return root;
+  return {
+    parse: async (args) => void await root.parseAsync([...args], { from: "user" }),
+    complain: () => root.help({ error: true }),
+  };
 }

@@ -16,6 +16,7 @@ export interface LlameroErrorOptions extends ErrorOptions {
 
 /** Base of all errors that the command line reports without a stack; `exitCode` is the process's. */
 export class LlameroError extends Error {
+  /** The name of this class. */
   override name = "LlameroError";
   /** The exit code that the command line ends with. */
   readonly exitCode: number = 1;
@@ -31,13 +32,17 @@ export class LlameroError extends Error {
 
 /** The command line is wrong: an unknown flag, a missing argument, a value out of range. Exit 2. */
 export class UsageError extends LlameroError {
+  /** The name of this class. */
   override name = "UsageError";
+  /** The exit code that the command line ends with. */
   override readonly exitCode: number = 2;
 }
 
 /** A config (file, preset or flag combination) is wrong. Exit 2. */
 export class ConfigError extends LlameroError {
+  /** The name of this class. */
   override name = "ConfigError";
+  /** The exit code that the command line ends with. */
   override readonly exitCode: number = 2;
 }
 
@@ -51,6 +56,7 @@ export interface FormatErrorOptions extends LlameroErrorOptions {
 
 /** A file does not hold what its format promises. Exit 1. */
 export class FormatError extends LlameroError {
+  /** The name of this class. */
   override name = "FormatError";
   /** The file, as the user named it. */
   readonly file: string | undefined;
@@ -67,6 +73,7 @@ export class FormatError extends LlameroError {
 
 /** Tensors do not fit one another or the config. Exit 1. */
 export class ShapeError extends LlameroError {
+  /** The name of this class. */
   override name = "ShapeError";
 }
 
@@ -80,6 +87,7 @@ export interface TriedBackend {
 
 /** A backend cannot be opened or lacks what was asked of it. Exit 1. */
 export class BackendError extends LlameroError {
+  /** The name of this class. */
   override name = "BackendError";
   /** What was tried, in order. */
   readonly tried: readonly TriedBackend[];
@@ -96,12 +104,15 @@ export class BackendError extends LlameroError {
 
 /** A kernel refused its arguments or failed. Exit 1. */
 export class KernelError extends LlameroError {
+  /** The name of this class. */
   override name = "KernelError";
 }
 
 /** The user interrupted the work; the state was saved first where there is state. Exit 130. */
 export class Interrupted extends LlameroError {
+  /** The name of this class. */
   override name = "Interrupted";
+  /** The exit code that the command line ends with. */
   override readonly exitCode: number = 130;
 }
 
