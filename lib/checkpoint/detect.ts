@@ -51,7 +51,7 @@ export function detectCheckpoint(
   try {
     found = fs.statSync(path);
   } catch (thrown) {
-    throw fileError("open", path, thrown);
+    throw fileError(path, thrown);
   }
   if (found.isDirectory()) {
     if (options.file === undefined) return { ...detectFolder(path), path };
@@ -67,7 +67,7 @@ function namesIn(path: string): string[] {
   try {
     return fs.readdirSync(path).sort();
   } catch (thrown) {
-    throw fileError("open", path, thrown);
+    throw fileError(path, thrown);
   }
 }
 

@@ -59,7 +59,7 @@ function findFile(path: string): string {
   try {
     if (!statSync(path).isDirectory()) return path;
   } catch (thrown) {
-    throw fileError("read", path, thrown);
+    throw fileError(thrown, { action: "read", path });
   }
   const name = NAMES.find((name) =>
     statSync(join(path, name), { throwIfNoEntry: false })?.isFile() === true
