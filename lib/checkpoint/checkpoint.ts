@@ -6,12 +6,10 @@
 
 import type { TensorRecord } from "../formats/tensor_file.ts";
 import type { ModelConfig } from "../model/config.ts";
+import type { RopeLayout } from "../model/rope.ts";
 
 /** The formats of whole models. */
 export type CheckpointFormat = "hf" | "gguf" | "meta" | "llama2c";
-
-/** How the pairs that rotary positions turn lie in a head: `(i, i + d/2)` or `(2i, 2i + 1)`. */
-export type RopeLayout = "half" | "interleaved";
 
 /** An open checkpoint: its tensors are checked against its config, their bytes not yet read. */
 export interface Checkpoint {

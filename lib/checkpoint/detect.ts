@@ -11,7 +11,7 @@ import * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { LlameroError } from "../base/errors.ts";
 import { fileError } from "../base/file_error.ts";
-import { quoted } from "../base/quoted.ts";
+import { quoted, quotedPath } from "../base/quoted.ts";
 import { InputFile } from "../formats/input_file.ts";
 
 /** Weights of a model and what describes them. */
@@ -39,7 +39,7 @@ const HF_WEIGHTS: readonly (readonly [string, DetectedCheckpoint["container"]])[
 ];
 
 function refuse(path: string, what: string, hint?: string): LlameroError {
-  return new LlameroError(`Cannot open ${quoted(path)}: ${what}`, { hint });
+  return new LlameroError(`Cannot open ${quotedPath(path)}: ${what}`, { hint });
 }
 
 /** Detects a model at a path; `file` chooses a weight file of a folder by name. */
@@ -51,7 +51,7 @@ export function detectCheckpoint(
   try {
     found = fs.statSync(path);
   } catch (thrown) {
-    throw fileError(path, thrown);
+    throw fileError(thrown, { action: "open", path });
   }
   if (found.isDirectory()) {
     if (options.file === undefined) return { ...detectFolder(path), path };
@@ -67,7 +67,7 @@ function namesIn(path: string): string[] {
   try {
     return fs.readdirSync(path).sort();
   } catch (thrown) {
-    throw fileError(path, thrown);
+    throw fileError(thrown, { action: "open", path });
   }
 }
 

@@ -6,7 +6,7 @@
 
 import { ConfigError } from "../base/errors.ts";
 import { type JsonValue, parseStrictJson } from "../base/json_scanner.ts";
-import { quoted } from "../base/quoted.ts";
+import { quotedPath } from "../base/quoted.ts";
 import { InputFile } from "../formats/input_file.ts";
 
 /** Configs are a few kilobytes; what is far larger is something else. */
@@ -19,7 +19,7 @@ const LARGEST = 16 * 2 ** 20;
  */
 export function readJsonFile(path: string): unknown {
   using file = InputFile.open(path);
-  const refuse = (what: string) => new ConfigError(`Cannot read ${quoted(path)}: ${what}`);
+  const refuse = (what: string) => new ConfigError(`Cannot read ${quotedPath(path)}: ${what}`);
   if (file.size > LARGEST) {
     throw refuse(`it has ${file.size} bytes, at most ${LARGEST} was wanted of a config`);
   }

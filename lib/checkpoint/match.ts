@@ -5,12 +5,12 @@
  */
 
 import { FormatError, ShapeError } from "../base/errors.ts";
-import { quoted } from "../base/quoted.ts";
+import { quoted, quotedPath } from "../base/quoted.ts";
 import { blockOf } from "../formats/file_dtype.ts";
 import { InputFile } from "../formats/input_file.ts";
 import type { TensorRecord } from "../formats/tensor_file.ts";
 import type { ModelConfig } from "../model/config.ts";
-import { presetOfSizes } from "../model/presets.ts";
+import { presetLike } from "../model/presets.ts";
 import {
   type NameScheme,
   WEIGHT_ROWS,
@@ -62,7 +62,7 @@ export function matchTensors(
       record.shape.every((extent, axis) => extent === spec.shape[axis]);
     if (!isRight) {
       throw new ShapeError(
-        `Cannot open ${quoted(record.file)}: tensor ${quoted(record.name)} has shape ` +
+        `Cannot open ${quotedPath(record.file)}: tensor ${quoted(record.name)} has shape ` +
           `[${record.shape.join(", ")}], ${options.configName} wants [${spec.shape.join(", ")}]`,
         { hint: hint() },
       );
@@ -78,7 +78,7 @@ export function matchTensors(
   if (first === undefined) return tensors;
   const others = extra.length > 1 ? ` (and ${extra.length - 1} more)` : "";
   throw new FormatError(
-    `Cannot open ${quoted(path)}: tensor ${quoted(first.name)}${others} is none that ` +
+    `Cannot open ${quotedPath(path)}: tensor ${quoted(first.name)}${others} is none that ` +
       `${options.configName} wants`,
     { file: first.file, hint: hint() ?? reasonOf(first.name, config) },
   );
@@ -96,7 +96,7 @@ function missing(
     ? 'if its head is the embedding, "tie_word_embeddings" must be true'
     : undefined;
   return new FormatError(
-    `Cannot open ${quoted(path)}: tensor ${quoted(spec.names[scheme])}${others} is missing, ` +
+    `Cannot open ${quotedPath(path)}: tensor ${quoted(spec.names[scheme])}${others} is missing, ` +
       `${options.configName} wants [${spec.shape.join(", ")}]`,
     { file: path, hint: untied ?? options.hint },
   );
@@ -108,7 +108,7 @@ function checkType(record: TensorRecord, scheme: NameScheme): void {
   const isBlock = (blockOf(dtype)?.elements ?? 1) > 1;
   if (FLOATS.includes(dtype) || (scheme === "gguf" && isBlock)) return;
   throw new FormatError(
-    `Cannot open ${quoted(record.file)}: tensor ${quoted(record.name)} is ${dtype}, ` +
+    `Cannot open ${quotedPath(record.file)}: tensor ${quoted(record.name)} is ${dtype}, ` +
       `a weight of f32, f16 or bf16 was wanted`,
     { file: record.file, offset: record.offset },
   );
@@ -126,7 +126,7 @@ function isTiedHead(
   const isAlike = record.dtype === embedding.dtype && record.bytes === embedding.bytes;
   if (isAlike && samplesAgree(record, embedding)) return true;
   throw new FormatError(
-    `Cannot open ${quoted(record.file)}: tensor ${quoted(record.name)} differs from the ` +
+    `Cannot open ${quotedPath(record.file)}: tensor ${quoted(record.name)} differs from the ` +
       `embedding, and the config ties the two`,
     { file: record.file, hint: 'set "tie_word_embeddings" to false to use both' },
   );
@@ -183,6 +183,6 @@ function likenessOf(
   const sizes = { hiddenSize, intermediateSize, numHiddenLayers };
   const isSame = (Object.keys(sizes) as (keyof typeof sizes)[])
     .every((key) => sizes[key] === config[key]);
-  const preset = isSame ? undefined : presetOfSizes(sizes);
+  const preset = isSame ? undefined : presetLike(sizes);
   return preset === undefined ? undefined : `the tensors look like ${preset.name}`;
 }

@@ -6,9 +6,11 @@
 
 import type { Checkpoint } from "./checkpoint.ts";
 import { detectCheckpoint } from "./detect.ts";
+import { openGguf } from "./open_gguf.ts";
+import { openMeta } from "./open_meta.ts";
 import { openHuggingFace } from "./open_huggingface.ts";
 
-export type { Checkpoint, CheckpointFormat, RopeLayout } from "./checkpoint.ts";
+export type { Checkpoint, CheckpointFormat } from "./checkpoint.ts";
 
 /** How a checkpoint is opened. */
 export interface OpenCheckpointOptions {
@@ -33,6 +35,10 @@ export function openCheckpoint(
   switch (found.format) {
     case "hf":
       return openHuggingFace(found);
+    case "gguf":
+      return openGguf(found);
+    case "meta":
+      return openMeta(found);
     default:
       throw new Error(found.format);
   }

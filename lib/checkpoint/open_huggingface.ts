@@ -6,9 +6,6 @@
 
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { readSafetensors } from "../formats/safetensors.ts";
-import { readSafetensorsIndex } from "../formats/safetensors_index.ts";
-import type { TensorRecord } from "../formats/tensor_file.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { mergeGenerationConfig, parseHuggingFaceConfig } from "../model/config_huggingface.ts";
 import type { Checkpoint } from "./checkpoint.ts";
@@ -16,16 +13,7 @@ import type { DetectedCheckpoint } from "./detect.ts";
 import { readJsonFile } from "./json_file.ts";
 import { matchTensors } from "./match.ts";
 import { tokenizerBeside } from "./tokenizer_beside.ts";
-
-/** The tensors of a weight file or of all shards of an index. */
-export interface WeightFiles {
-  /** Tensors by the names that the files give them. */
-  readonly records: ReadonlyMap<string, TensorRecord>;
-  /** The files. */
-  readonly files: readonly string[];
-  /** What the files say of themselves. */
-  readonly metadata: ReadonlyMap<string, unknown>;
-}
+import { readWeightFiles } from "./weight_files.ts";
 
 /** Reads a `config.json`, with the ending tokens of the `generation_config.json` beside it. */
 export function readHuggingFaceConfig(file: string): ModelConfig {
@@ -55,14 +43,4 @@ export async function openHuggingFace(found: DetectedCheckpoint): Promise<Checkp
     ...tokenizerBeside(dirname(found.weights)),
     metadata,
   };
-}
-
-/** Reads the headers of the weight files in whichever container they are. */
-export async function readWeightFiles(found: DetectedCheckpoint): Promise<WeightFiles> {
-  if (found.container === "safetensors index") {
-    const { records, shards, metadata } = await readSafetensorsIndex(found.weights);
-    return { records, files: shards, metadata };
-  }
-  const { records, metadata } = await readSafetensors(found.weights);
-  return { records, files: [found.weights], metadata };
 }

@@ -8,7 +8,7 @@
  */
 
 import { ConfigError } from "../base/errors.ts";
-import { quoted } from "../base/quoted.ts";
+import { quotedPath } from "../base/quoted.ts";
 import { countParameters } from "./parameters.ts";
 
 /** The families of decoders that are known. */
@@ -123,7 +123,7 @@ export function checkConfig(config: ModelConfig, source: ConfigSource): ModelCon
   const key = (field: keyof ModelConfig) => source.keys?.[field] ?? snakeCase(field);
   const refuse: Refuse = (field, wanted, is = config[field]) => {
     throw new ConfigError(
-      `Cannot use ${quoted(source.file)}: "${key(field)}" is ${is}, ${wanted} was wanted`,
+      `Cannot use ${quotedPath(source.file)}: "${key(field)}" is ${is}, ${wanted} was wanted`,
     );
   };
   checkCounts(config, refuse);
@@ -137,7 +137,7 @@ export function checkConfig(config: ModelConfig, source: ConfigSource): ModelCon
   const parameters = countParameters(config).total;
   if (parameters > MOST_PARAMETERS) {
     throw new ConfigError(
-      `Cannot use ${quoted(source.file)}: its sizes make ${parameters} parameters, ` +
+      `Cannot use ${quotedPath(source.file)}: its sizes make ${parameters} parameters, ` +
         `at most ${MOST_PARAMETERS} was wanted`,
     );
   }
@@ -174,7 +174,9 @@ function checkRopeScaling(scaling: Llama3RopeScaling | undefined, file: string):
   const check = (key: string, value: number, isRight: boolean, wanted: string) => {
     if (isRight && Number.isFinite(value)) return;
     throw new ConfigError(
-      `Cannot use ${quoted(file)}: "${key}" of the rope scaling is ${value}, ${wanted} was wanted`,
+      `Cannot use ${
+        quotedPath(file)
+      }: "${key}" of the rope scaling is ${value}, ${wanted} was wanted`,
     );
   };
   check("factor", factor, factor >= 1, "a number of at least 1");

@@ -6,7 +6,7 @@
  */
 
 import { ConfigError } from "../base/errors.ts";
-import { quoted } from "../base/quoted.ts";
+import { quoted, quotedPath } from "../base/quoted.ts";
 
 /** A value as an error message shows it: on one line and never long. */
 export function shown(value: unknown): string {
@@ -30,7 +30,7 @@ export class ConfigFields {
     if (typeof values !== "object" || values === null || Array.isArray(values)) {
       const what = this.#path === "" ? "it" : `"${this.#path.slice(0, -1)}"`;
       throw new ConfigError(
-        `Cannot read ${quoted(this.file)}: ${what} is ${shown(values)}, an object was wanted`,
+        `Cannot read ${quotedPath(this.file)}: ${what} is ${shown(values)}, an object was wanted`,
       );
     }
     this.#values = values as Record<string, unknown>;
@@ -48,13 +48,12 @@ export class ConfigFields {
   }
 
   /** Throws the error that says what stands at `key` and what was wanted. */
-  refuse(key: string, wanted: string, hint?: string): never {
+  refuse(key: string, wanted: string): never {
     const is = shown(this.raw(key));
     throw new ConfigError(
-      `Cannot read ${quoted(this.file)}: ${
+      `Cannot read ${quotedPath(this.file)}: ${
         quoted(this.#path + key)
       } is ${is}, ${wanted} was wanted`,
-      { hint },
     );
   }
 

@@ -6,7 +6,7 @@
  */
 
 import { ConfigError } from "../base/errors.ts";
-import { quoted } from "../base/quoted.ts";
+import { quotedPath } from "../base/quoted.ts";
 import {
   checkConfig,
   type ConfigSource,
@@ -44,20 +44,20 @@ function modelTypeOf(fields: ConfigFields): "llama" | "palm-like" {
   const type = fields.has("model_type") ? fields.string("model_type") : fromClass;
   if (type === undefined) {
     throw new ConfigError(
-      `Cannot read ${quoted(file)}: it has neither "model_type" nor "architectures", ` +
+      `Cannot read ${quotedPath(file)}: it has neither "model_type" nor "architectures", ` +
         `a model's config was wanted`,
       { hint: SUPPORTED },
     );
   }
   if (type !== "llama" && type !== "palm-like" && type !== "palmlike") {
     throw new ConfigError(
-      `Cannot read ${quoted(file)}: the architecture is ${shown(type)}, a Llama was wanted`,
+      `Cannot read ${quotedPath(file)}: the architecture is ${shown(type)}, a Llama was wanted`,
       { hint: SUPPORTED },
     );
   }
   if (model !== undefined && !/^(llamaforcausallm|palmlikeforcausallm)$/i.test(model)) {
     throw new ConfigError(
-      `Cannot read ${quoted(file)}: the architecture is ${shown(model)}, ` +
+      `Cannot read ${quotedPath(file)}: the architecture is ${shown(model)}, ` +
         `a language model ("LlamaForCausalLM") was wanted`,
       { hint: SUPPORTED },
     );

@@ -59,18 +59,19 @@ export function presetOf(name: string, vocabulary: PresetVocabulary = {}): Prese
   return { ...preset, config: checkConfig(config, { file: `preset ${name}` }) };
 }
 
-/** Sizes that tell one model from another, as far as tensors show them. */
-export type VisibleSizes = Pick<
-  ModelConfig,
-  "hiddenSize" | "intermediateSize" | "numHiddenLayers"
->;
-
-/** The first preset of these sizes, or `undefined`; for hints, so the vocabulary does not count. */
-export function presetOfSizes(sizes: VisibleSizes): Preset | undefined {
-  const keys = ["hiddenSize", "intermediateSize", "numHiddenLayers"] as const;
+/**
+ * The first preset whose config has these values and passes the test, or `undefined`: tells which
+ * published model some sizes are.
+ */
+export function presetLike(
+  values: Partial<ModelConfig>,
+  test: (config: ModelConfig) => boolean = () => true,
+): Preset | undefined {
+  const entries = Object.entries(values) as [keyof ModelConfig, unknown][];
   for (const make of BY_NAME.values()) {
     const preset = make();
-    if (keys.every((key) => preset.config[key] === sizes[key])) return preset;
+    const isAlike = entries.every(([key, value]) => preset.config[key] === value);
+    if (isAlike && test(preset.config)) return preset;
   }
   return undefined;
 }

@@ -1,0 +1,198 @@
+/**
+ * The metadata of a GGUF file as a config.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../base/errors.ts";
+import { quoted, quotedPath } from "../base/quoted.ts";
+import type { GgufFile } from "../formats/gguf.ts";
+import { ggufFloat, ggufInteger, ggufIntegers, ggufString } from "../formats/gguf_values.ts";
+import {
+  checkConfig,
+  type ConfigSource,
+  type Llama3RopeScaling,
+  type ModelConfig,
+} from "./config.ts";
+import { ropeFrequencies } from "./rope.ts";
+
+/** The part of a GGUF file that a config is made of. */
+export type GgufDescription = Pick<GgufFile, "path" | "metadata" | "records">;
+
+const KEYS: NonNullable<ConfigSource["keys"]> = {
+  vocabSize: "llama.vocab_size",
+  hiddenSize: "llama.embedding_length",
+  intermediateSize: "llama.feed_forward_length",
+  numHiddenLayers: "llama.block_count",
+  numAttentionHeads: "llama.attention.head_count",
+  numKeyValueHeads: "llama.attention.head_count_kv",
+  headDim: "llama.attention.key_length",
+  maxPositionEmbeddings: "llama.context_length",
+  normEps: "llama.attention.layer_norm_rms_epsilon",
+  ropeTheta: "llama.rope.freq_base",
+  bosTokenId: "tokenizer.ggml.bos_token_id",
+  eosTokenIds: "tokenizer.ggml.eos_token_id",
+};
+
+/** Keys whose tokens end a text: of a text, of a turn, of a message. */
+const END_KEYS = ["eos", "eot", "eom"].map((name) => `tokenizer.ggml.${name}_token_id`);
+
+function refuse(file: GgufDescription, key: string, is: unknown, wanted: string): never {
+  const shown = typeof is === "string" ? quoted(is) : is === undefined ? "missing" : `${is}`;
+  throw new ConfigError(
+    `Cannot read ${quotedPath(file.path)}: the key "${key}" is ${shown}, ${wanted} was wanted`,
+  );
+}
+
+function needed(file: GgufDescription, key: string): number {
+  return ggufInteger(file, key) ?? refuse(file, key, undefined, "a whole number");
+}
+
+/**
+ * Reads the config from a GGUF file's metadata. Tied embeddings show in the absence of
+ * `output.weight`, Llama 3.1's stretching in the tensor `rope_freqs.weight`, whose values are
+ * `ropeFactors`.
+ *
+ * @throws {ConfigError} For another architecture, a missing key or a value out of range.
+ */
+export function parseGgufConfig(
+  file: GgufDescription,
+  options: { readonly ropeFactors?: Float32Array | undefined } = {},
+): ModelConfig {
+  checkArchitecture(file);
+  const hiddenSize = needed(file, "llama.embedding_length");
+  const numAttentionHeads = needed(file, "llama.attention.head_count");
+  if (numAttentionHeads < 1) {
+    refuse(file, "llama.attention.head_count", numAttentionHeads, "a whole number above 0");
+  }
+  const headDim = readHeadDim(file, hiddenSize, numAttentionHeads);
+  const ropeTheta = decimal(ggufFloat(file, "llama.rope.freq_base") ?? 10000);
+  const eps = ggufFloat(file, "llama.attention.layer_norm_rms_epsilon");
+  if (eps === undefined) {
+    refuse(file, "llama.attention.layer_norm_rms_epsilon", undefined, "a number");
+  }
+  const bosTokenId = ggufInteger(file, "tokenizer.ggml.bos_token_id");
+  const ends = END_KEYS.map((key) => ggufInteger(file, key)).filter((id) => id !== undefined);
+  const context = needed(file, "llama.context_length");
+  const ropeScaling = readScaling(file, { ...options, ropeTheta, headDim });
+  return checkConfig({
+    architecture: "llama",
+    vocabSize: readVocabSize(file),
+    hiddenSize,
+    intermediateSize: needed(file, "llama.feed_forward_length"),
+    numHiddenLayers: needed(file, "llama.block_count"),
+    numAttentionHeads,
+    numKeyValueHeads: readKvHeads(file) ?? numAttentionHeads,
+    headDim,
+    maxPositionEmbeddings: context,
+    norm: "rms",
+    normEps: decimal(eps),
+    ropeTheta,
+    ...(ropeScaling === undefined ? {} : { ropeScaling }),
+    tieWordEmbeddings: !file.records.has("output.weight"),
+    parallelBlock: false,
+    logitsScale: 1,
+    zLoss: 0,
+    ...(bosTokenId === undefined ? {} : { bosTokenId }),
+    eosTokenIds: [...new Set(ends)],
+  }, { file: file.path, keys: KEYS });
+}
+
+function checkArchitecture(file: GgufDescription): void {
+  const architecture = ggufString(file, "general.architecture");
+  if (architecture !== "llama") {
+    throw new ConfigError(
+      `Cannot read ${quotedPath(file.path)}: its architecture is ` +
+        `${architecture === undefined ? "not named" : quoted(architecture)}, "llama" was wanted`,
+    );
+  }
+  const experts = ggufInteger(file, "llama.expert_count") ?? 0;
+  if (experts !== 0) refuse(file, "llama.expert_count", experts, "0 (no mixture of experts)");
+}
+
+function readVocabSize(file: GgufDescription): number {
+  const rows = file.records.get("token_embd.weight")?.shape[0];
+  return ggufInteger(file, "llama.vocab_size") ?? rows ??
+    refuse(file, "llama.vocab_size", undefined, "a whole number");
+}
+
+function readHeadDim(file: GgufDescription, width: number, heads: number): number {
+  const headDim = ggufInteger(file, "llama.attention.key_length") ?? width / heads;
+  if (!Number.isInteger(headDim)) {
+    refuse(file, "llama.embedding_length", width, `a multiple of the ${heads} heads`);
+  }
+  for (const key of ["llama.attention.value_length", "llama.rope.dimension_count"]) {
+    const other = ggufInteger(file, key) ?? headDim;
+    if (other !== headDim) refuse(file, key, other, `the head's width (${headDim})`);
+  }
+  return headDim;
+}
+
+/** One number, or one for each layer, which must then be the same. */
+function readKvHeads(file: GgufDescription): number | undefined {
+  const key = "llama.attention.head_count_kv";
+  if (file.metadata.get(key)?.type !== "array") return ggufInteger(file, key);
+  const list = [...ggufIntegers(file, key) ?? []];
+  if (list.some((heads) => heads !== list[0])) {
+    refuse(file, key, `[${list.slice(0, 4).join(", ")}, …]`, "the same number in all layers");
+  }
+  return list[0];
+}
+
+function readScaling(
+  file: GgufDescription,
+  known: {
+    readonly ropeFactors?: Float32Array | undefined;
+    readonly ropeTheta: number;
+    readonly headDim: number;
+  },
+): Llama3RopeScaling | undefined {
+  const type = ggufString(file, "llama.rope.scaling.type") ?? "none";
+  const linear = ggufFloat(file, "llama.rope.scale_linear") ?? 1;
+  if (type !== "none") refuse(file, "llama.rope.scaling.type", type, '"none"');
+  if (linear !== 1) refuse(file, "llama.rope.scale_linear", linear, "1");
+  if (known.ropeFactors === undefined) return undefined;
+  const scaling = scalingOf(known.ropeFactors, known);
+  if (scaling !== null) return scaling;
+  throw new ConfigError(
+    `Cannot read ${
+      quotedPath(file.path)
+    }: the factors of tensor "rope_freqs.weight" are not those ` +
+      `of Llama 3.1's rule (8192 positions, factors 1 and 4), which were wanted`,
+  );
+}
+
+/** Relative error that float32 powers in the writer's formula leave. */
+const TOLERANCE = 1e-4;
+
+/** The scaling that gives these factors, `undefined` where they are all 1, `null` for no such. */
+function scalingOf(
+  factors: Float32Array,
+  rope: { readonly ropeTheta: number; readonly headDim: number },
+): Llama3RopeScaling | undefined | null {
+  const factor = factors.reduce((most, value) => Math.max(most, value), 1);
+  const ropeScaling: Llama3RopeScaling = {
+    type: "llama3",
+    factor: decimal(factor),
+    lowFreqFactor: 1,
+    highFreqFactor: 4,
+    originalMaxPositionEmbeddings: 8192,
+  };
+  const plain = ropeFrequencies(rope);
+  const stretched = ropeFrequencies({ ...rope, ropeScaling });
+  const isRight = factors.length === plain.length && factors.every((value, i) => {
+    const wanted = plain[i]! / stretched[i]!;
+    return Math.abs(value - wanted) <= TOLERANCE * wanted;
+  });
+  if (!isRight) return null;
+  return factor === 1 ? undefined : ropeScaling;
+}
+
+/** The shortest decimal that a float32 stands for: 1e-5 for 9.99999974e-6. */
+function decimal(value: number): number {
+  for (let digits = 1; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === Math.fround(value)) return short;
+  }
+  return value;
+}
