@@ -1,0 +1,296 @@
+/**
+ * A checkpoint's weights on a backend: mapped from the file where that is possible and pays, read
+ * into memory otherwise.
+ *
+ * Read weights lie in the order of the forward pass, so that q, k and v, and gate and up, are
+ * neighbours and multiply as one; mapped ones stay where the file has them.
+ *
+ * @module
+ */
+
+import { DTYPE_CODES, type DTypeName } from "../../kernels/abi.ts";
+import type { Address, Backend, MappedFile } from "../backend/backend.ts";
+import { BackendError, FormatError } from "../base/errors.ts";
+import { formatMemory } from "../base/format.ts";
+import { quoted } from "../base/quoted.ts";
+import { readTensorInto } from "../formats/read_tensor.ts";
+import type { TensorRecord } from "../formats/tensor_file.ts";
+import type { ModelConfig } from "./config.ts";
+import { stacked, type Weight, WEIGHT_DTYPES, weightBytes } from "./linear.ts";
+import { aligned } from "./memory_plan.ts";
+import type { RopeLayout } from "./rope.ts";
+import { type WeightSpec, weightSpecs } from "./weights.ts";
+
+/** A checkpoint as the decoder needs it: every record has been checked against the config. */
+export interface DecoderSource {
+  /** The file or folder, as the user named it. */
+  readonly path: string;
+  /** What the decoder is made of. */
+  readonly config: ModelConfig;
+  /** Tensors by canonical name. */
+  readonly tensors: ReadonlyMap<string, TensorRecord>;
+  /** Order of the rows of q and k. */
+  readonly ropeLayout: RopeLayout;
+}
+
+/**
+ * Where weights live: `mapped` from the file where the backend can, `read` into memory always, or
+ * `auto`: small models are read, because products of neighbours are fewer and reading costs nothing.
+ */
+export type Residence = "auto" | "mapped" | "read";
+
+/** How weights are brought to the backend. */
+export interface LoadOptions {
+  /** Where they live. @default {"auto"} */
+  readonly residence?: Residence | undefined;
+  /** Called with the bytes read so far and those to read. */
+  readonly progress?: ((done: number, total: number) => void) | undefined;
+  /** Stops between chunks of the file. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Files up to this size are read under `auto`. */
+const SMALL_FILE_BYTES = 64 << 20;
+/** What WebAssembly can address, less what the cache and the activations of a small context take. */
+const WASM_WEIGHT_LIMIT = 4 * 2 ** 30 - 128 * 2 ** 20;
+
+/** Weights of one block. */
+export interface BlockWeights {
+  /** Norm before attention [D]; in a parallel block before both. */
+  readonly attentionNorm: Address;
+  /** Queries, keys and values [(H + 2K)E, D]. */
+  readonly qkv: Weight;
+  /** Output of attention [D, HE]. */
+  readonly attentionOutput: Weight;
+  /** Norm before the feed-forward layer [D]; absent in a parallel block. */
+  readonly feedForwardNorm: Address;
+  /** Gate and up [2F, D]. */
+  readonly gateUp: Weight;
+  /** Down [D, F]. */
+  readonly down: Weight;
+}
+
+interface Placed {
+  readonly dtype: DTypeName;
+  readonly address: Address;
+}
+
+/** All weights of a decoder on one backend. */
+export class DecoderWeights {
+  /** Embedding [V, D]. */
+  readonly embedding: Placed;
+  /** Blocks in order. */
+  readonly blocks: readonly BlockWeights[];
+  /** Norm before the head [D]. */
+  readonly finalNorm: Address;
+  /** Head [V, D]: the embedding where they are tied. */
+  readonly head: Weight;
+  /** Bytes that were read into memory. */
+  readonly readBytes: number;
+  readonly #close: () => void;
+
+  /** Collects what {@linkcode loadWeights} has placed. */
+  constructor(config: ModelConfig, placement: Placement) {
+    const { placed } = placement;
+    const get = (name: string): Placed => placed.get(name)!;
+    const specs = new Map(weightSpecs(config).map((spec) => [spec.name, spec]));
+    const matrix = (name: string): Weight => {
+      const [outDim, inDim] = specs.get(name)!.shape as readonly [number, number];
+      return { inDim, outDim, parts: [{ ...get(name), outDim }] };
+    };
+    this.embedding = get("embedding");
+    this.finalNorm = get("final_norm").address;
+    this.head = matrix(config.tieWordEmbeddings ? "embedding" : "head");
+    this.blocks = Array.from({ length: config.numHiddenLayers }, (_, layer): BlockWeights => {
+      const at = (role: string) => `layers.${layer}.${role}`;
+      return {
+        attentionNorm: get(at("attention_norm")).address,
+        qkv: stacked(["q", "k", "v"].map((part) => matrix(at(`attention.${part}`)))),
+        attentionOutput: matrix(at("attention.output")),
+        feedForwardNorm: placed.get(at("feed_forward_norm"))?.address ?? 0,
+        gateUp: stacked(["gate", "up"].map((part) => matrix(at(`feed_forward.${part}`)))),
+        down: matrix(at("feed_forward.down")),
+      };
+    });
+    this.readBytes = placement.readBytes;
+    this.#close = placement.close;
+  }
+
+  /** Gives memory and mappings back. */
+  close(): void {
+    this.#close();
+  }
+}
+
+interface Placement {
+  readonly placed: ReadonlyMap<string, Placed>;
+  readonly readBytes: number;
+  readonly close: () => void;
+}
+
+/** One weight that is read into memory. */
+interface ReadJob {
+  readonly spec: WeightSpec;
+  readonly record: TensorRecord;
+  readonly dtype: DTypeName;
+  readonly offset: number;
+}
+
+/**
+ * Brings the weights of a checkpoint to a backend.
+ *
+ * @throws {FormatError} When a tensor has a type that cannot be multiplied.
+ * @throws {BackendError} When the backend has too little memory.
+ */
+export async function loadWeights(
+  backend: Backend,
+  source: DecoderSource,
+  options: LoadOptions = {},
+): Promise<DecoderWeights> {
+  const files = mapFiles(backend, source, options.residence ?? "auto");
+  let base: Address = 0;
+  const close = () => {
+    for (const file of files.values()) file.close();
+    if (base !== 0) backend.free(base);
+    files.clear();
+    base = 0;
+  };
+  try {
+    const placed = new Map<string, Placed>();
+    const jobs: ReadJob[] = [];
+    let readBytes = 0;
+    for (const spec of weightSpecs(source.config)) {
+      const record = source.tensors.get(spec.name)!;
+      const dtype = dtypeOf(source, record, spec);
+      const mapped = mappedAddress(files.get(record.file), record, dtype);
+      if (mapped !== undefined) placed.set(spec.name, { dtype, address: mapped });
+      else {
+        if (!joinsPrevious(spec)) readBytes = aligned(readBytes);
+        jobs.push({ spec, record, dtype, offset: readBytes });
+        readBytes += weightBytes(dtype, elementsOf(record));
+      }
+    }
+    checkMemory(backend, source, readBytes);
+    if (readBytes > 0) base = backend.alloc(readBytes);
+    await readAll(backend, jobs, { ...options, base, total: readBytes });
+    for (const { spec, dtype, offset } of jobs) {
+      placed.set(spec.name, { dtype, address: base + offset });
+    }
+    return new DecoderWeights(source.config, { placed, readBytes, close });
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+function elementsOf(record: TensorRecord): number {
+  return record.shape.reduce((product, extent) => product * extent, 1);
+}
+
+/** Whether a weight must follow the one before it without a gap, to be multiplied with it. */
+function joinsPrevious(spec: WeightSpec): boolean {
+  return ["attention.k", "attention.v", "feed_forward.up"].includes(spec.role);
+}
+
+/** The element type in memory: norms become f32, matrices stay as they are. */
+function dtypeOf(source: DecoderSource, record: TensorRecord, spec: WeightSpec): DTypeName {
+  const dtype = WEIGHT_DTYPES.find((known) => known === record.dtype);
+  if (dtype === undefined) {
+    throw new FormatError(
+      `Cannot run ${quoted(source.path)}: tensor ${quoted(record.name)} is ${record.dtype}, ` +
+        `${WEIGHT_DTYPES.join(", ")} was wanted`,
+      { file: record.file, offset: record.offset },
+    );
+  }
+  return spec.shape.length === 1 ? "f32" : dtype;
+}
+
+function mapFiles(
+  backend: Backend,
+  source: DecoderSource,
+  residence: Residence,
+): Map<string, MappedFile> {
+  const files = new Map<string, MappedFile>();
+  if (residence === "read") return files;
+  const bytes = source.tensors.values().reduce((sum, record) => sum + record.bytes, 0);
+  if (residence === "auto" && bytes <= SMALL_FILE_BYTES) return files;
+  for (const { file } of source.tensors.values()) {
+    if (files.has(file)) continue;
+    const mapped = backend.mapFile(file);
+    if (mapped === undefined) return files;
+    files.set(file, mapped);
+  }
+  return files;
+}
+
+/** Where a record stands in a mapped file, if kernels can use it there. */
+function mappedAddress(
+  file: MappedFile | undefined,
+  record: TensorRecord,
+  dtype: DTypeName,
+): Address | undefined {
+  if (file === undefined || record.strides !== undefined || record.dtype !== dtype) {
+    return undefined;
+  }
+  // The file may have become shorter since its header was read.
+  if (record.offset + record.bytes > file.bytes) return undefined;
+  const address = file.address + record.offset;
+  return address % (dtype === "f32" ? 4 : 2) === 0 ? address : undefined;
+}
+
+function checkMemory(backend: Backend, source: DecoderSource, bytes: number): void {
+  if (backend.name !== "wasm" || bytes <= WASM_WEIGHT_LIMIT) return;
+  throw new BackendError(
+    `Cannot run ${quoted(source.path)} on WebAssembly: its weights take ${formatMemory(bytes)}, ` +
+      "and WebAssembly addresses 4 GiB in all",
+    { hint: "run it with --backend native, which maps the file: deno task build:native" },
+  );
+}
+
+interface ReadOptions extends LoadOptions {
+  readonly base: Address;
+  readonly total: number;
+}
+
+async function readAll(
+  backend: Backend,
+  jobs: readonly ReadJob[],
+  { base, total, progress, signal }: ReadOptions,
+): Promise<void> {
+  let done = 0;
+  for (const { record, dtype, offset } of jobs) {
+    const before = done;
+    if (record.dtype === dtype) {
+      await readTensorInto(record, (chunk, at) => {
+        signal?.throwIfAborted();
+        backend.upload(base + offset + at, chunk);
+        progress?.(before + at + chunk.length, total);
+      });
+    } else await readConverted(backend, record, base + offset);
+    done += weightBytes(dtype, elementsOf(record));
+    progress?.(done, total);
+  }
+}
+
+/** Reads a norm in another type and converts it to f32 on the backend. */
+async function readConverted(
+  backend: Backend,
+  record: TensorRecord,
+  target: Address,
+): Promise<void> {
+  const raw = backend.alloc(record.bytes);
+  try {
+    await readTensorInto(record, (chunk, at) => backend.upload(raw + at, chunk));
+    backend.kernels.convert({
+      out: target,
+      x: raw,
+      out_dtype: DTYPE_CODES.f32,
+      x_dtype: DTYPE_CODES[record.dtype as DTypeName],
+      rows: 1,
+      dim: elementsOf(record),
+    });
+    backend.wait();
+  } finally {
+    backend.free(raw);
+  }
+}

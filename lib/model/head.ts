@@ -1,0 +1,177 @@
+/**
+ * From the last hidden states to logits, or to the log-probability of given tokens, chunk by chunk:
+ * tokens x vocabulary is never stored beyond a chunk.
+ *
+ * Shape suffixes: C rows of a chunk, D hidden size, V vocabulary.
+ *
+ * @module
+ */
+
+import { DTYPE_CODES } from "../../kernels/abi.ts";
+import type { Address, Backend } from "../backend/backend.ts";
+import { normalize } from "./blocks.ts";
+import type { ModelConfig } from "./config.ts";
+import type { DecoderWeights } from "./decoder_weights.ts";
+import { activationBytes, type Products } from "./linear.ts";
+
+/** Logits of a chunk take at most this, unless one row takes more. */
+const CHUNK_BYTES = 32 << 20;
+
+/** Buffers of the head. */
+export interface HeadBuffers {
+  /** Rows that were picked. */
+  readonly picked_CD: Address;
+  /** Picked rows after the final norm. */
+  readonly finalNormed_CD: Address;
+  /** Logits. */
+  readonly logits_CV: Address;
+  /** Row numbers, then targets. */
+  readonly integers_C: Address;
+  /** Log-probability of the targets. */
+  readonly logProb_C: Address;
+  /** Log of the sum of exponentials. */
+  readonly logZ_C: Address;
+}
+
+/** Rows that the head takes at once, of at most `rows`. */
+export function headChunkRows(config: ModelConfig, rows: number): number {
+  return Math.max(1, Math.min(rows, Math.floor(CHUNK_BYTES / (4 * config.vocabSize))));
+}
+
+/** Bytes of {@linkcode HeadBuffers} for chunks of `rows`. */
+export function headBufferBytes(
+  config: ModelConfig,
+  rows: number,
+): Record<keyof HeadBuffers | "headQuantized", number> {
+  const { hiddenSize: D, vocabSize: V } = config;
+  return {
+    picked_CD: 4 * rows * D,
+    finalNormed_CD: 4 * rows * D,
+    logits_CV: 4 * rows * V,
+    integers_C: 4 * rows,
+    logProb_C: 4 * rows,
+    logZ_C: 4 * rows,
+    headQuantized: activationBytes(rows, D),
+  };
+}
+
+/** Log-probabilities of target tokens. */
+export interface Scores {
+  /** log p(target) per row, 0 where the target is negative. */
+  readonly logProb: Float32Array;
+  /** log sum exp of the logits per row. */
+  readonly logZ: Float32Array;
+}
+
+/** Takes the logits of rows `first` .. `first + count` of those asked for; overwritten afterwards. */
+export type LogitsSink = (logits: Float32Array, first: number, count: number) => void;
+
+/** What the head works with. */
+export interface HeadOptions {
+  /** Sizes and constants. */
+  readonly config: ModelConfig;
+  /** Final norm and head. */
+  readonly weights: DecoderWeights;
+  /** Products with weights. */
+  readonly products: Products;
+  /** Where the chunks go. */
+  readonly buffers: HeadBuffers;
+  /** Hidden states of the last forward pass [T, D]. */
+  readonly hidden_TD: Address;
+  /** Rows of the hidden states that were planned. */
+  readonly rows: number;
+}
+
+/** The head of a decoder, over the hidden states of its last forward pass. */
+export class Head {
+  /** Rows per chunk. */
+  readonly chunkRows: number;
+  readonly #backend: Backend;
+  readonly #options: HeadOptions;
+  readonly #host: Float32Array;
+
+  /** Makes a head over buffers of {@linkcode headBufferBytes}. */
+  constructor(backend: Backend, options: HeadOptions) {
+    this.chunkRows = headChunkRows(options.config, options.rows);
+    this.#backend = backend;
+    this.#options = options;
+    this.#host = new Float32Array(this.chunkRows * options.config.vocabSize);
+  }
+
+  /** Gives the logits [count, V] of the rows, chunk by chunk in their order. */
+  logits(rows: ArrayLike<number>, sink: LogitsSink): void {
+    const { config: { vocabSize: V }, buffers } = this.#options;
+    this.#forChunks(rows, (first, count) => {
+      const logits_CV = this.#host.subarray(0, count * V);
+      this.#backend.download(logits_CV, buffers.logits_CV);
+      sink(logits_CV, first, count);
+    });
+  }
+
+  /** Scores one target token per row; a negative target is not counted. */
+  score(rows: ArrayLike<number>, targets: Int32Array): Scores {
+    const { config: { vocabSize: V }, buffers } = this.#options;
+    const logProb = new Float32Array(rows.length);
+    const logZ = new Float32Array(rows.length);
+    this.#forChunks(rows, (first, count) => {
+      this.#backend.upload(buffers.integers_C, targets.subarray(first, first + count));
+      this.#backend.kernels.score({
+        log_prob: buffers.logProb_C,
+        log_z: buffers.logZ_C,
+        logits: buffers.logits_CV,
+        targets: buffers.integers_C,
+        rows: count,
+        vocab: V,
+      });
+      this.#backend.download(logProb.subarray(first, first + count), buffers.logProb_C);
+      this.#backend.download(logZ.subarray(first, first + count), buffers.logZ_C);
+    });
+    return { logProb, logZ };
+  }
+
+  /** Makes the logits of chunk after chunk in the backend's memory. */
+  #forChunks(rows: ArrayLike<number>, use: (first: number, count: number) => void): void {
+    const { config, weights, products, buffers } = this.#options;
+    for (let first = 0; first < rows.length; first += this.chunkRows) {
+      const count = Math.min(this.chunkRows, rows.length - first);
+      normalize({ backend: this.#backend, config }, {
+        out: buffers.finalNormed_CD,
+        x: this.#pick(rows, first, count),
+        weight: weights.finalNorm,
+        rows: count,
+      });
+      products.multiply(weights.head, {
+        out: buffers.logits_CV,
+        x: buffers.finalNormed_CD,
+        rows: count,
+      });
+      if (config.logitsScale !== 1) {
+        this.#backend.kernels.scale({
+          x: buffers.logits_CV,
+          factor: config.logitsScale,
+          count: count * config.vocabSize,
+        });
+      }
+      use(first, count);
+    }
+  }
+
+  /** Address of the chunk's hidden states: where they are if they lie side by side, else gathered. */
+  #pick(rows: ArrayLike<number>, first: number, count: number): Address {
+    const { config: { hiddenSize: D }, buffers, hidden_TD } = this.#options;
+    const start = rows[first]!;
+    if (rows[first + count - 1] === start + count - 1) return hidden_TD + 4 * start * D;
+    const numbers = Int32Array.from({ length: count }, (_, i) => rows[first + i]!);
+    this.#backend.upload(buffers.integers_C, numbers);
+    this.#backend.kernels.embedding({
+      out: buffers.picked_CD,
+      table: hidden_TD,
+      ids: buffers.integers_C,
+      table_dtype: DTYPE_CODES.f32,
+      rows: count,
+      vocab: this.#options.rows,
+      dim: D,
+    });
+    return buffers.picked_CD;
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * Keys and values of every layer and cached position, in pages on a backend.
+ *
+ * One book of pages serves all layers: page p of a sequence is page p in each layer's keys and
+ * values. Layout per layer, keys then values: [pages, kv heads, page size, head dim].
+ *
+ * @module
+ */
+
+import { DTYPE_CODES } from "../../kernels/abi.ts";
+import type { Address, Backend } from "../backend/backend.ts";
+import type { ModelConfig } from "./config.ts";
+import { KvPages, type KvSequence } from "./kv_pages.ts";
+
+/** Element types that keys and values can be cached in. */
+export type KvType = "f32" | "f16";
+
+const BYTES: Readonly<Record<KvType, number>> = { f32: 4, f16: 2 };
+
+/** Positions per page: few enough that a short text wastes little, many enough for long runs. */
+export const KV_PAGE_SIZE = 64;
+
+/** What a cache is sized by. */
+export interface KvCacheOptions {
+  /** Positions that all sequences together can have, when each fills its pages. */
+  readonly positions: number;
+  /** Element type. @default {"f32"} */
+  readonly type?: KvType | undefined;
+}
+
+/** Bytes that a cache of so many positions takes, its pages rounded up. */
+export function kvCacheBytes(config: ModelConfig, options: KvCacheOptions): number {
+  const pages = Math.ceil(options.positions / KV_PAGE_SIZE);
+  return 2 * config.numHiddenLayers * pages * pageBytes(config, options.type ?? "f32");
+}
+
+function pageBytes(config: ModelConfig, type: KvType): number {
+  return config.numKeyValueHeads * KV_PAGE_SIZE * config.headDim * BYTES[type];
+}
+
+/** The cache of one decoder: the book of its pages and the memory behind it. */
+export class KvCache {
+  /** Which sequence has which pages; positions are appended through the cache, not the book. */
+  readonly pages: KvPages;
+  /** Element type. */
+  readonly type: KvType;
+  /** Code of the element type for kernels. */
+  readonly dtypeCode: number;
+  /** Bytes of all layers. */
+  readonly bytes: number;
+  readonly #backend: Backend;
+  readonly #pageBytes: number;
+  readonly #layers: number;
+  #base: Address;
+
+  /** Reserves the memory. @throws {BackendError} When there is none left. */
+  constructor(backend: Backend, config: ModelConfig, options: KvCacheOptions) {
+    this.type = options.type ?? "f32";
+    this.dtypeCode = DTYPE_CODES[this.type];
+    this.bytes = kvCacheBytes(config, options);
+    this.pages = new KvPages({
+      pageCount: Math.ceil(options.positions / KV_PAGE_SIZE),
+      pageSize: KV_PAGE_SIZE,
+    });
+    this.#backend = backend;
+    this.#pageBytes = pageBytes(config, this.type);
+    this.#layers = config.numHiddenLayers;
+    this.#base = backend.alloc(this.bytes);
+  }
+
+  /** Address of a layer's keys. */
+  keys(layer: number): Address {
+    return this.#base + 2 * layer * this.pages.pageCount * this.#pageBytes;
+  }
+
+  /** Address of a layer's values. */
+  values(layer: number): Address {
+    return this.#base + (2 * layer + 1) * this.pages.pageCount * this.#pageBytes;
+  }
+
+  /**
+   * Makes room for `count` more positions of a sequence; a page shared with another sequence is
+   * copied first. @throws {RangeError} When the pool has too few pages.
+   */
+  append(sequence: KvSequence, count: number): void {
+    const copied = this.pages.append(sequence, count);
+    if (copied === undefined) return;
+    for (let half = 0; half < 2 * this.#layers; half++) {
+      const base = this.#base + half * this.pages.pageCount * this.#pageBytes;
+      this.#backend.copy(
+        base + copied.to * this.#pageBytes,
+        base + copied.from * this.#pageBytes,
+        this.#pageBytes,
+      );
+    }
+  }
+
+  /** Gives the memory back; does nothing the second time. */
+  close(): void {
+    if (this.#base !== 0) this.#backend.free(this.#base);
+    this.#base = 0;
+  }
+}
