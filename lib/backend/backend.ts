@@ -25,6 +25,16 @@ export interface BackendInfo {
   readonly features: readonly string[];
 }
 
+/** A backend that `auto` would have preferred, and why it was not taken. */
+export interface PassedOver {
+  /** The backend's name. */
+  readonly name: BackendName;
+  /** Why it was not taken. */
+  readonly reason: string;
+  /** Whether the user should hear of it without asking: its library is there but stale. */
+  readonly warn: boolean;
+}
+
 /** A file that a backend has mapped into its memory, read-only. */
 export interface MappedFile {
   /** Address of the file's first byte. */
@@ -41,6 +51,8 @@ export interface Backend {
   readonly name: BackendName;
   /** Threads, instruction set and features. */
   readonly info: BackendInfo;
+  /** What `auto` passed over to come to this one; empty where the backend was named. */
+  readonly passedOver: readonly PassedOver[];
   /** The kernels, with named arguments. A refused argument throws `KernelError`. */
   readonly kernels: Kernels;
   /** Reserves zeroed memory, aligned to 64 bytes. @throws {BackendError} When there is none left. */
@@ -60,6 +72,8 @@ export interface Backend {
   mapFile(path: string): MappedFile | undefined;
   /** Waits until everything enqueued has been done. */
   wait(): void;
+  /** Resolves when all threads of the pool have started; work does not wait for them otherwise. */
+  ready(): Promise<void>;
   /** Ends the context: threads stop and its memory is gone. */
   close(): void;
 }

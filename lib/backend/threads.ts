@@ -1,0 +1,22 @@
+/**
+ * How many threads `--threads auto` means on this machine at this moment.
+ *
+ * @module
+ */
+
+/** Others' share of the machine: what the load of the last minute exceeds our own possible part by. */
+function busyProcessors(available: number): number {
+  if (Deno.build.os === "windows") return 0;
+  const permission = Deno.permissions.querySync({ name: "sys", kind: "loadavg" });
+  if (permission.state !== "granted") return 0;
+  return Math.max(0, Math.round(Deno.loadavg()[0]! - available));
+}
+
+/**
+ * The processors that this process may use (affinity and container limits included), less those that
+ * others keep busy, but never less than half of them: the system shares fairly.
+ */
+export function automaticThreads(): number {
+  const available = Math.max(1, navigator.hardwareConcurrency);
+  return Math.max(Math.ceil(available / 2), available - busyProcessors(available));
+}
