@@ -2,6 +2,30 @@
 
 use crate::context::{Context, Status};
 
+mod argmax;
+mod chunks;
+mod elementwise;
+mod exp;
+mod exp_sum;
+mod ln;
+mod maximum;
+mod norm;
+mod reduce;
+mod rope;
+mod score;
+mod softmax;
+mod swiglu;
+#[cfg(test)]
+mod testing;
+
+pub use argmax::argmax;
+pub use elementwise::{add, scale};
+pub use norm::{layer_norm, rms_norm};
+pub use rope::rope;
+pub use score::score;
+pub use softmax::softmax;
+pub use swiglu::swiglu;
+
 pub unsafe fn embedding(
     _context: &Context,
     _out: *mut f32,
@@ -11,31 +35,6 @@ pub unsafe fn embedding(
     _rows: u32,
     _vocab: u32,
     _dim: u32,
-) -> Status {
-    Err("unwritten")
-}
-
-pub unsafe fn rms_norm(
-    _context: &Context,
-    _out: *mut f32,
-    _x: *const f32,
-    _weight: *const f32,
-    _rows: u32,
-    _dim: u32,
-    _eps: f32,
-) -> Status {
-    Err("unwritten")
-}
-
-pub unsafe fn layer_norm(
-    _context: &Context,
-    _out: *mut f32,
-    _x: *const f32,
-    _weight: *const f32,
-    _bias: *const f32,
-    _rows: u32,
-    _dim: u32,
-    _eps: f32,
 ) -> Status {
     Err("unwritten")
 }
@@ -65,19 +64,6 @@ pub unsafe fn convert(
     _x_dtype: u32,
     _rows: u32,
     _dim: u32,
-) -> Status {
-    Err("unwritten")
-}
-
-pub unsafe fn rope(
-    _context: &Context,
-    _x: *mut f32,
-    _table: *const f32,
-    _rows: u32,
-    _heads: u32,
-    _head_dim: u32,
-    _stride: u32,
-    _layout: u32,
 ) -> Status {
     Err("unwritten")
 }
@@ -119,59 +105,6 @@ pub unsafe fn attention(
     _q_stride: u32,
     _out_stride: u32,
     _scale: f32,
-) -> Status {
-    Err("unwritten")
-}
-
-pub unsafe fn swiglu(
-    _context: &Context,
-    _out: *mut f32,
-    _gate: *const f32,
-    _up: *const f32,
-    _rows: u32,
-    _dim: u32,
-    _gate_stride: u32,
-    _up_stride: u32,
-) -> Status {
-    Err("unwritten")
-}
-
-pub unsafe fn add(_context: &Context, _out: *mut f32, _x: *const f32, _count: usize) -> Status {
-    Err("unwritten")
-}
-
-pub unsafe fn scale(_context: &Context, _x: *mut f32, _factor: f32, _count: usize) -> Status {
-    Err("unwritten")
-}
-
-pub unsafe fn softmax(
-    _context: &Context,
-    _out: *mut f32,
-    _x: *const f32,
-    _rows: u32,
-    _dim: u32,
-) -> Status {
-    Err("unwritten")
-}
-
-pub unsafe fn argmax(
-    _context: &Context,
-    _out: *mut i32,
-    _x: *const f32,
-    _rows: u32,
-    _dim: u32,
-) -> Status {
-    Err("unwritten")
-}
-
-pub unsafe fn score(
-    _context: &Context,
-    _log_prob: *mut f32,
-    _log_z: *mut f32,
-    _logits: *const f32,
-    _targets: *const i32,
-    _rows: u32,
-    _vocab: u32,
 ) -> Status {
     Err("unwritten")
 }
