@@ -27,6 +27,8 @@ export const PARENTS: Readonly<Record<string, ParentCommand>> = {
 
 /** Every command by name. */
 export const COMMANDS: Readonly<Record<string, SpecLoader>> = {
+  inspect: () => import("./commands/inspect.spec.ts"),
+  presets: () => import("./commands/presets.spec.ts"),
   doctor: () => import("./commands/doctor.spec.ts"),
   completions: () => import("./commands/completions.spec.ts"),
   man: () => import("./commands/man.spec.ts"),

@@ -114,7 +114,9 @@ function detectMeta(path: string, parts: readonly string[]): DetectedCheckpoint 
 function nothingIn(path: string, names: readonly string[]): LlameroError {
   const one = (ending: string) => names.find((name) => name.endsWith(ending));
   const single = one(".gguf") ?? one(".safetensors");
-  const hint = single === undefined ? undefined : `name the file: ${join(path, single)}`;
+  const hint = single === undefined
+    ? undefined
+    : `name the file: ${quotedPath(join(path, single))}`;
   if (names.includes("config.json")) {
     const what = 'it has a config.json and no weights, "model.safetensors" was wanted';
     return refuse(path, what, hint);
@@ -133,12 +135,13 @@ function nothingIn(path: string, names: readonly string[]): LlameroError {
   return refuse(path, `none of its ${files} is a config.json or params.json of a model`, hint);
 }
 
-type Kind = "gguf" | "safetensors" | "pytorch" | "ggml" | "json" | "unknown";
+/** The kinds of files that are told apart. */
+export type FileKind = "gguf" | "safetensors" | "pytorch" | "ggml" | "json" | "unknown";
 
 const text = (bytes: Uint8Array) => String.fromCharCode(...bytes);
 
-/** What the first bytes say. */
-function kindOf(path: string): Kind {
+/** What kind of file it is, by its first bytes. */
+export function kindOf(path: string): FileKind {
   using file = InputFile.open(path);
   if (file.size === 0) throw refuse(path, "it is empty, a model was wanted");
   const start = file.read(0, Math.min(16, file.size));
@@ -170,7 +173,11 @@ function detectFile(path: string): DetectedCheckpoint {
         const config = join(folder, "config.json");
         return { format: "hf", path, weights: path, container, config };
       }
-      throw refuse(path, "it is a JSON file, a model was wanted", `name its folder: ${folder}`);
+      throw refuse(
+        path,
+        "it is a JSON file, a model was wanted",
+        `name its folder: ${quotedPath(folder)}`,
+      );
     case "unknown":
       if (path.endsWith(".bin")) {
         return { format: "llama2c", path, weights: path, container: "own" };
@@ -197,5 +204,9 @@ function detectBeside(path: string, container: "safetensors" | "pytorch"): Detec
     const isPart = parts.includes(basename(path));
     return { ...detectMeta(folder, isPart ? parts : [basename(path)]), path };
   }
-  throw refuse(path, `there is no ${first} beside it`, `copy the model's ${first} to ${folder}`);
+  throw refuse(
+    path,
+    `there is no ${first} beside it`,
+    `copy the model's ${first} to ${quotedPath(folder)}`,
+  );
 }

@@ -191,7 +191,7 @@ export type FloatName = keyof typeof FLOAT_NAMES;
 
 /**
  * Writes a config as the value of a `config.json` that transformers loads (for PaLM, that Llamero
- * does); reading it back gives the same config.
+ * does); reading it back gives the same config. `dtype` is the element type of the weights.
  */
 export function toHuggingFaceConfig(
   config: ModelConfig,
@@ -230,7 +230,7 @@ export function toHuggingFaceConfig(
     rope_theta: config.ropeTheta,
     rope_scaling: toRopeScaling(config.ropeScaling),
     tie_word_embeddings: config.tieWordEmbeddings,
-    torch_dtype: FLOAT_NAMES[options.dtype ?? "f32"],
+    ...(options.dtype === undefined ? {} : { torch_dtype: FLOAT_NAMES[options.dtype] }),
     vocab_size: config.vocabSize,
   };
 }
