@@ -57,8 +57,14 @@ const STOPPING: readonly Deno.Signal[] = Deno.build.os === "windows"
 
 function interruption(): AbortSignal {
   const controller = new AbortController();
+  let discard = () => {};
+  // Imported here because it costs start-up time, and before the signal because that cannot wait.
+  void import("../lib/base/atomic_file.ts").then((files) => discard = files.discardUnfinishedFiles);
   const onSignal = () => {
-    if (controller.signal.aborted) Deno.exit(130);
+    if (controller.signal.aborted) {
+      discard();
+      Deno.exit(130);
+    }
     controller.abort(new Interrupted("Interrupted"));
   };
   for (const signal of STOPPING) Deno.addSignalListener(signal, onSignal);
