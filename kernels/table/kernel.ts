@@ -55,6 +55,10 @@ export const maybe: TensorParameter = tensor("in", true);
 export const output: TensorParameter = tensor("out", false);
 /** A tensor that the kernel reads and writes. */
 export const inout: TensorParameter = tensor("inout", false);
+/** A tensor that the kernel writes where it is there: address 0 where it is not. */
+export const maybeOutput: TensorParameter = tensor("out", true);
+/** A tensor that the kernel reads and writes where it is there. */
+export const maybeInout: TensorParameter = tensor("inout", true);
 /** An unsigned count or code. */
 export const u32: Parameter = { kind: "scalar", type: "u32" };
 /** A signed count or code. */
