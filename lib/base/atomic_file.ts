@@ -22,6 +22,9 @@ export interface AtomicFileOptions {
 /** One write call is cut to this length: some systems refuse or shorten more than 2 GiB. */
 const LARGEST_WRITE = 1 << 30;
 
+/** Writes shorter than this are gathered, so that many small ones do not cost a system call each. */
+const BUFFER_BYTES = 1 << 16;
+
 const unfinished = new Set<AtomicFile>();
 
 /** Removes the temporary files of every {@linkcode AtomicFile} not yet committed: what a signal handler calls before it ends the process. */
@@ -79,6 +82,8 @@ export class AtomicFile {
   readonly #options: AtomicFileOptions;
   #descriptor: number | undefined;
   #length = 0;
+  readonly #buffer = new Uint8Array(BUFFER_BYTES);
+  #buffered = 0;
 
   private constructor(path: string, options: AtomicFileOptions) {
     this.path = path;
@@ -105,8 +110,20 @@ export class AtomicFile {
 
   /** Appends bytes. */
   write(bytes: Uint8Array): void {
-    this.#put(bytes, this.#length);
+    if (this.#descriptor === undefined) throw new TypeError(`${this.path} is finished`);
+    if (this.#buffered + bytes.length > BUFFER_BYTES) this.#flush();
+    if (bytes.length > BUFFER_BYTES) this.#put(bytes, this.#length);
+    else {
+      this.#buffer.set(bytes, this.#buffered);
+      this.#buffered += bytes.length;
+    }
     this.#length += bytes.length;
+  }
+
+  #flush(): void {
+    const count = this.#buffered;
+    this.#buffered = 0;
+    this.#put(this.#buffer.subarray(0, count), this.#length - count);
   }
 
   /** Overwrites bytes that were written before, at `position` from the file's start. */
@@ -114,6 +131,7 @@ export class AtomicFile {
     if (position < 0 || position + bytes.length > this.#length) {
       throw new RangeError(`writeAt(${position}) reaches beyond the ${this.#length} bytes written`);
     }
+    this.#flush();
     this.#put(bytes, position);
   }
 
@@ -134,8 +152,9 @@ export class AtomicFile {
 
   /** Syncs and closes the temporary file without naming it yet; for several files that appear together. */
   finish(): void {
+    if (this.#descriptor === undefined) return;
+    this.#flush();
     const descriptor = this.#descriptor;
-    if (descriptor === undefined) return;
     try {
       fs.fsyncSync(descriptor);
       this.#descriptor = undefined;

@@ -6,6 +6,7 @@
 
 import { refusal, type TensorBytes, type TensorRecord } from "./tensor_file.ts";
 import { InputFile } from "./input_file.ts";
+import { groupedChunks } from "./grouped_read.ts";
 import { stridedChunks } from "./strided_read.ts";
 
 /** Bytes read at once when a tensor is streamed: large enough for the disk, small enough for the cache. */
@@ -20,17 +21,15 @@ export interface ReadTensorOptions {
   readonly chunkBytes?: number;
 }
 
-/** Yields a tensor's bytes in order; each chunk is a view that the next one overwrites. */
+/** Yields a tensor's bytes in order, as its `dtype` says; each chunk is a view that the next one overwrites. */
 export function* tensorChunks(
   record: TensorRecord,
   options: ReadTensorOptions = {},
 ): Generator<Uint8Array, void, void> {
   const chunkBytes = options.chunkBytes ?? CHUNK_BYTES;
   using file = InputFile.open(record.file);
-  if (record.strides !== undefined) {
-    yield* stridedChunks(file, record, { chunkBytes });
-    return;
-  }
+  if (record.stored?.kind === "strided") return yield* stridedChunks(file, record, { chunkBytes });
+  if (record.stored?.kind === "grouped") return yield* groupedChunks(file, record, { chunkBytes });
   checkSpan(file, record, record.bytes);
   const buffer = new Uint8Array(Math.min(record.bytes, chunkBytes));
   for (let done = 0; done < record.bytes;) {
@@ -44,7 +43,7 @@ export function* tensorChunks(
 /** Reads a whole tensor into memory of its own; its size was checked against the file first. */
 // deno-lint-ignore require-await -- the promise is the seam: callers must not depend on the reading being synchronous
 export async function readTensor(record: TensorRecord): Promise<Uint8Array> {
-  if (record.strides === undefined) {
+  if (record.stored === undefined) {
     using file = InputFile.open(record.file);
     checkSpan(file, record, record.bytes);
     return file.read(record.offset, record.bytes);

@@ -14,7 +14,8 @@ export function* stridedChunks(
   record: TensorRecord,
   options: { readonly chunkBytes: number },
 ): Generator<Uint8Array, void, void> {
-  const strides = record.strides ?? [];
+  const { stored } = record;
+  const strides = stored?.kind === "strided" ? stored.strides : [];
   const width = blockOf(record.dtype)?.bytes;
   if (width === undefined || strides.length !== record.shape.length) {
     throw new TypeError(`The record of "${record.name}" has no readable strides`);

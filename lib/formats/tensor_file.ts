@@ -22,10 +22,28 @@ export interface TensorRecord {
   /** Bytes of the tensor when its elements stand side by side in row-major order. */
   readonly bytes: number;
   /**
-   * Steps between neighbours along each axis, in elements: present only where the elements do not stand side by side
-   * in row-major order (PyTorch views), so such a record must be read through `readTensor` and never mapped.
+   * Present only where the file does not have the elements side by side in row-major order and as `dtype` says: such a
+   * record must be read through `readTensor`, and never mapped.
    */
-  readonly strides?: readonly number[];
+  readonly stored?: StridedStorage | GroupedStorage;
+}
+
+/** A tensor that is a view of a larger one: a transposed, sliced or stepped PyTorch tensor. */
+export interface StridedStorage {
+  /** Says that the elements stand apart. */
+  readonly kind: "strided";
+  /** Steps between neighbours along each axis, in elements. */
+  readonly strides: readonly number[];
+}
+
+/** A float32 tensor kept as signed bytes, with one float32 scale for each group of them: `x = byte * scale`. */
+export interface GroupedStorage {
+  /** Says that the elements are quantized. */
+  readonly kind: "grouped";
+  /** Elements, in row-major order, that share a scale. */
+  readonly group: number;
+  /** Where the first scale stands, in bytes from the file's start; the record's `offset` is that of the bytes. */
+  readonly scales: number;
 }
 
 /** The bytes of a tensor to write: all at once, or a function that yields them in order. */

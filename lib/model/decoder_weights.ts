@@ -229,7 +229,7 @@ function mappedAddress(
   record: TensorRecord,
   dtype: DTypeName,
 ): Address | undefined {
-  if (file === undefined || record.strides !== undefined || record.dtype !== dtype) {
+  if (file === undefined || record.stored !== undefined || record.dtype !== dtype) {
     return undefined;
   }
   // The file may have become shorter since its header was read.
