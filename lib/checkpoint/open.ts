@@ -7,6 +7,7 @@
 import type { Checkpoint } from "./checkpoint.ts";
 import { detectCheckpoint } from "./detect.ts";
 import { openGguf } from "./open_gguf.ts";
+import { openLlama2c } from "./open_llama2c.ts";
 import { openMeta } from "./open_meta.ts";
 import { openHuggingFace } from "./open_huggingface.ts";
 
@@ -39,7 +40,7 @@ export function openCheckpoint(
       return openGguf(found);
     case "meta":
       return openMeta(found);
-    default:
-      throw new Error(found.format);
+    case "llama2c":
+      return openLlama2c(found);
   }
 }
