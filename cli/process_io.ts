@@ -71,6 +71,16 @@ function interruption(): AbortSignal {
   return controller.signal;
 }
 
+/** An environment variable that is set and may be read. */
+function environment(name: string): string | undefined {
+  try {
+    return Deno.env.get(name) || undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) return undefined;
+    throw error;
+  }
+}
+
 /** Makes the {@linkcode Io} of this process. */
 export function processIo(): Io {
   let signal: AbortSignal | undefined;
@@ -78,7 +88,7 @@ export function processIo(): Io {
     stdout: output(Deno.stdout, "end"),
     stderr: output(Deno.stderr, "ignore"),
     stdin: { terminal: Deno.stdin.isTerminal(), readable: () => Deno.stdin.readable },
-    env: (name) => Deno.env.get(name) || undefined,
+    env: environment,
     interruption: () => signal ??= interruption(),
   };
 }
@@ -89,8 +99,8 @@ export function processIo(): Io {
  * because an outer task of another project sets the variable for everything below it.
  */
 export function enterCallersFolder(): void {
-  const caller = Deno.env.get("INIT_CWD");
-  if (caller === undefined || caller === "") return;
+  const caller = environment("INIT_CWD");
+  if (caller === undefined) return;
   const root = new URL("../", import.meta.url);
   if (root.protocol !== "file:") return;
   const here = Deno.cwd();

@@ -41,8 +41,8 @@ export function fishCompletion({ words, parents, commands }: ProgramWords): stri
     "function __llamero_in --description 'whether the first words are these'",
     "    set -l typed (commandline -opc)",
     "    test (count $typed) -gt (count $argv); or return 1",
-    '    test "$typed[2..' +
-    '(math (count $argv) + 1)]" = "$argv"',
+    "    set -l last (math (count $argv) + 1)",
+    '    test "$typed[2..$last]" = "$argv"',
     "end",
     "function __llamero_at --description 'whether this many words have been typed'",
     "    test (count (commandline -opc)) -eq $argv[1]",

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { commandWords, PARENTS } from "../catalog.ts";
+import { PARENTS } from "../catalog.ts";
 import { type AnyCommandSpec, flagOf, takesValue } from "../command.ts";
 import { completionOf } from "../describe.ts";
 
@@ -101,10 +101,12 @@ export function programWords(specs: readonly AnyCommandSpec[]): ProgramWords {
       rest: argument.rest === true,
     })),
   }));
-  const words = commandWords().map((word) => {
-    const summary = PARENTS[word]?.summary ?? specs.find((spec) => spec.name === word)!.summary;
-    return [word, summary] as const;
-  });
-  const parents = words.map(([word]) => word).filter((word) => Object.hasOwn(PARENTS, word));
-  return { words, parents, commands };
+  const words = new Map<string, string>();
+  const parents = new Set<string>();
+  for (const { name, summary } of specs) {
+    const [word, sub] = name.split(" ") as [string, string?];
+    if (sub !== undefined) parents.add(word);
+    words.set(word, sub === undefined ? summary : PARENTS[word]!.summary);
+  }
+  return { words: [...words], parents: [...parents], commands };
 }

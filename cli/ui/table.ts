@@ -17,9 +17,12 @@ export interface Column {
   readonly style?: Style;
 }
 
-/** Columns that a character of a script without wide letters takes: one each. */
+// deno-lint-ignore no-control-regex -- these are the escapes of cli/ui/style.ts
+const STYLES = /\x1b\[\d+m/g;
+
+/** Columns that text takes, where every letter takes one. */
 function width(text: string): number {
-  return [...text].length;
+  return [...text.replace(STYLES, "")].length;
 }
 
 function line(
