@@ -223,11 +223,13 @@ export class Scheduler {
       texts.push(text);
     }
     const { vocabSize } = this.#session.decoder.config;
-    this.#session.head.logits(rows, (logits, first, count) => {
-      for (let i = 0; i < count; i++) {
-        texts[first + i]!.choose(logits.subarray(i * vocabSize, (i + 1) * vocabSize));
+    for (const chunk of this.#session.head.chunks(rows)) {
+      const logits = chunk.logits();
+      for (let i = 0; i < chunk.count; i++) {
+        const row = logits.subarray(i * vocabSize, (i + 1) * vocabSize);
+        texts[chunk.first + i]!.choose(row);
       }
-    });
+    }
     return texts;
   }
 }

@@ -63,8 +63,17 @@ export interface Scores {
   readonly logZ: Float32Array;
 }
 
-/** Takes the logits of rows `first` .. `first + count` of those asked for; overwritten afterwards. */
-export type LogitsSink = (logits: Float32Array, first: number, count: number) => void;
+/** The logits of some rows, on the backend until the next chunk is asked for. */
+export interface HeadChunk {
+  /** Which of the rows asked for is the first of this chunk. */
+  readonly first: number;
+  /** Rows C of this chunk. */
+  readonly count: number;
+  /** The logits [C, V], in memory that the next call overwrites. */
+  logits(): Float32Array;
+  /** Scores one target token per row of the chunk; a negative target is not counted. */
+  score(targets_C: Int32Array): Scores;
+}
 
 /** What the head works with. */
 export interface HeadOptions {
@@ -98,62 +107,57 @@ export class Head {
     this.#host = new Float32Array(this.chunkRows * options.config.vocabSize);
   }
 
-  /** Gives the logits [count, V] of the rows, chunk by chunk in their order. */
-  logits(rows: ArrayLike<number>, sink: LogitsSink): void {
-    const { config: { vocabSize: V }, buffers } = this.#options;
-    this.#forChunks(rows, (first, count) => {
-      const logits_CV = this.#host.subarray(0, count * V);
-      this.#backend.download(logits_CV, buffers.logits_CV);
-      sink(logits_CV, first, count);
-    });
-  }
-
-  /** Scores one target token per row; a negative target is not counted. */
-  score(rows: ArrayLike<number>, targets: Int32Array): Scores {
-    const { config: { vocabSize: V }, buffers } = this.#options;
-    const logProb = new Float32Array(rows.length);
-    const logZ = new Float32Array(rows.length);
-    this.#forChunks(rows, (first, count) => {
-      this.#backend.upload(buffers.integers_C, targets.subarray(first, first + count));
-      this.#backend.kernels.score({
-        log_prob: buffers.logProb_C,
-        log_z: buffers.logZ_C,
-        logits: buffers.logits_CV,
-        targets: buffers.integers_C,
-        rows: count,
-        vocab: V,
-      });
-      this.#backend.download(logProb.subarray(first, first + count), buffers.logProb_C);
-      this.#backend.download(logZ.subarray(first, first + count), buffers.logZ_C);
-    });
-    return { logProb, logZ };
-  }
-
-  /** Makes the logits of chunk after chunk in the backend's memory. */
-  #forChunks(rows: ArrayLike<number>, use: (first: number, count: number) => void): void {
-    const { config, weights, products, buffers } = this.#options;
+  /** Computes the logits of the rows, in their order, one chunk at a time. */
+  *chunks(rows: ArrayLike<number>): Generator<HeadChunk, void, void> {
     for (let first = 0; first < rows.length; first += this.chunkRows) {
       const count = Math.min(this.chunkRows, rows.length - first);
-      normalize({ backend: this.#backend, config }, {
-        out: buffers.finalNormed_CD,
-        x: this.#pick(rows, first, count),
-        weight: weights.finalNorm,
-        rows: count,
-      });
-      products.multiply(weights.head, {
-        out: buffers.logits_CV,
-        x: buffers.finalNormed_CD,
-        rows: count,
-      });
-      if (config.logitsScale !== 1) {
-        this.#backend.kernels.scale({
-          x: buffers.logits_CV,
-          factor: config.logitsScale,
-          count: count * config.vocabSize,
-        });
-      }
-      use(first, count);
+      this.#compute(rows, first, count);
+      yield {
+        first,
+        count,
+        logits: () => this.#logits(count),
+        score: (targets_C) => this.#score(targets_C, count),
+      };
     }
+  }
+
+  #compute(rows: ArrayLike<number>, first: number, count: number): void {
+    const { config, weights, products, buffers } = this.#options;
+    const { finalNormed_CD, logits_CV } = buffers;
+    const x = this.#pick(rows, first, count);
+    const norm = { out: finalNormed_CD, x, weight: weights.finalNorm, rows: count };
+    normalize({ backend: this.#backend, config }, norm);
+    products.multiply(weights.head, { out: logits_CV, x: finalNormed_CD, rows: count });
+    if (config.logitsScale === 1) return;
+    this.#backend.kernels.scale({
+      x: logits_CV,
+      factor: config.logitsScale,
+      count: count * config.vocabSize,
+    });
+  }
+
+  #logits(count: number): Float32Array {
+    const { config: { vocabSize: V }, buffers } = this.#options;
+    const logits_CV = this.#host.subarray(0, count * V);
+    this.#backend.download(logits_CV, buffers.logits_CV);
+    return logits_CV;
+  }
+
+  #score(targets_C: Int32Array, count: number): Scores {
+    const { config: { vocabSize: V }, buffers } = this.#options;
+    this.#backend.upload(buffers.integers_C, targets_C.subarray(0, count));
+    this.#backend.kernels.score({
+      log_prob: buffers.logProb_C,
+      log_z: buffers.logZ_C,
+      logits: buffers.logits_CV,
+      targets: buffers.integers_C,
+      rows: count,
+      vocab: V,
+    });
+    const scores = { logProb: new Float32Array(count), logZ: new Float32Array(count) };
+    this.#backend.download(scores.logProb, buffers.logProb_C);
+    this.#backend.download(scores.logZ, buffers.logZ_C);
+    return scores;
   }
 
   /** Address of the chunk's hidden states: where they are if they lie side by side, else gathered. */

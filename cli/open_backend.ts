@@ -1,0 +1,26 @@
+/**
+ * Opens the backend that the options ask for, and says which it is and why.
+ *
+ * @module
+ */
+
+import type { Backend } from "../lib/backend/backend.ts";
+import { openBackend } from "../lib/backend/open.ts";
+import type { ComputeOptions } from "./options.ts";
+import type { Log } from "./ui/log.ts";
+
+/** Opens a backend; a library that is stale is a warning, what else was passed over a detail. */
+export async function openBackendFor(
+  options: Pick<ComputeOptions, "backend" | "threads">,
+  log: Log,
+): Promise<Backend> {
+  const backend = await openBackend({ backend: options.backend, threads: options.threads });
+  for (const { name, reason, warn } of backend.passedOver) {
+    const text = `the ${name} backend was not taken: ${reason}`;
+    if (warn) log.warn(text);
+    else log.detail(text);
+  }
+  const { isa, threads } = backend.info;
+  log.detail(`backend ${backend.name}: ${isa}, ${threads} ${threads === 1 ? "thread" : "threads"}`);
+  return backend;
+}
