@@ -7,6 +7,7 @@ use core::cell::UnsafeCell;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::map_file::MappedFile;
 use crate::memory::Block;
+use crate::pool::Pool;
 
 /// An address as it crosses the ABI: natively a double, which JavaScript passes unboxed and which
 /// holds every user-space address exactly; in WebAssembly a 32-bit integer.
@@ -22,6 +23,7 @@ pub type Status = Result<(), &'static str>;
 /// State of one opened library: nothing is shared between two of them. One JavaScript thread at a
 /// time uses a context; the threads of its pool see only the closure of `parallel`.
 pub struct Context {
+    pool: Pool,
     error: UnsafeCell<Cow<'static, str>>,
     scratch: UnsafeCell<Scratch>,
     blocks: UnsafeCell<BTreeMap<usize, Block>>,
@@ -89,8 +91,9 @@ fn scratch_bytes(wanted: usize) -> usize {
 
 impl Context {
     /// A context with as many threads as asked for.
-    pub fn new(_threads: usize) -> Context {
+    pub fn new(threads: usize) -> Context {
         Context {
+            pool: Pool::new(threads),
             error: UnsafeCell::new(Cow::Borrowed("")),
             scratch: UnsafeCell::new(Scratch { block: None, bytes: 0 }),
             blocks: UnsafeCell::new(BTreeMap::new()),
@@ -101,16 +104,19 @@ impl Context {
 
     /// How many threads, the caller's included, can work at once.
     pub fn threads(&self) -> usize {
-        1
+        self.pool.threads()
+    }
+
+    /// The threads.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// Runs `work(chunk, worker)` once for every chunk on the threads of the pool and returns when all
     /// are done. Chunks are claimed by a counter, so what a chunk covers must depend on shapes alone.
     /// `worker < threads()` numbers the running thread, for its part of the scratch.
     pub fn parallel(&self, chunks: usize, work: &(dyn Fn(usize, usize) + Sync)) {
-        for chunk in 0..chunks {
-            work(chunk, 0);
-        }
+        self.pool.run(chunks, work);
     }
 
     /// At least `bytes` bytes of working memory, 64-byte aligned, valid until the next call of

@@ -19,6 +19,7 @@ mod memory;
 pub mod ops;
 #[cfg(not(target_arch = "wasm32"))]
 mod os;
+mod pool;
 pub mod runtime;
 pub mod simd;
 #[cfg(target_arch = "wasm32")]
