@@ -27,8 +27,10 @@ export const PARENTS: Readonly<Record<string, ParentCommand>> = {
 
 /** Every command by name. */
 export const COMMANDS: Readonly<Record<string, SpecLoader>> = {
+  generate: () => import("./commands/generate.spec.ts"),
   inspect: () => import("./commands/inspect.spec.ts"),
   presets: () => import("./commands/presets.spec.ts"),
+  probe: () => import("./commands/probe.spec.ts"),
   doctor: () => import("./commands/doctor.spec.ts"),
   completions: () => import("./commands/completions.spec.ts"),
   man: () => import("./commands/man.spec.ts"),

@@ -1,0 +1,194 @@
+/**
+ * The record of `llamero generate`.
+ *
+ * @module
+ */
+
+import { UsageError } from "../../lib/base/errors.ts";
+import type { CommandSpec, OptionSpecs } from "../command.ts";
+import { integer, InvalidValue, real } from "../option_values.ts";
+import { COMPUTE_OPTIONS, type ComputeOptions } from "../options.ts";
+
+/** How the next token is chosen. */
+export interface SamplingFlags {
+  /** 0 is greedy. */
+  readonly temperature: number;
+  /** Most likely tokens that are kept; 0 keeps all. */
+  readonly topK: number;
+  /** Probability that the kept tokens reach. */
+  readonly topP: number;
+  /** Least probability, as a share of the largest. */
+  readonly minP: number;
+  /** What the logits of earlier tokens are divided by. */
+  readonly repeatPenalty: number;
+}
+
+/** How a model is run. */
+export interface ModelFlags {
+  /** Positions of prompt and text together. */
+  readonly context: number | undefined;
+  /** Element type of cached keys and values. */
+  readonly kvType: "f32" | "f16";
+  /** How quantized weights are multiplied. */
+  readonly activations: "auto" | "f32";
+}
+
+/** What `llamero generate` is called with. */
+export interface GenerateCommandOptions extends ComputeOptions, SamplingFlags, ModelFlags {
+  /** A model in any format. */
+  readonly model: string;
+  /** A tokenizer besides the model's own. */
+  readonly tokenizer: string | undefined;
+  /** The prompt. */
+  readonly prompt: string | undefined;
+  /** A file with the prompt. */
+  readonly promptFile: string | undefined;
+  /** Most tokens to generate. */
+  readonly maxTokens: number;
+  /** Strings that end the text. */
+  readonly stop: readonly string[];
+  /** Whether end tokens are never chosen. */
+  readonly ignoreEos: boolean;
+}
+
+/** Specs of {@linkcode SamplingFlags}. */
+export const SAMPLING_OPTIONS: OptionSpecs<SamplingFlags> = {
+  temperature: {
+    group: "Sampling",
+    value: "T",
+    parse: real({ min: 0 }),
+    default: 0.8,
+    doc: "how bold the choice is; 0 always takes the most likely token",
+  },
+  topK: {
+    group: "Sampling",
+    value: "K",
+    parse: integer({ min: 0 }),
+    default: 40,
+    doc: "choose among the K most likely tokens; 0 is off",
+  },
+  topP: {
+    group: "Sampling",
+    value: "P",
+    parse: positive({ max: 1 }),
+    default: 0.95,
+    doc: "choose among the most likely tokens that together reach this probability; 1 is off",
+  },
+  minP: {
+    group: "Sampling",
+    value: "P",
+    parse: real({ min: 0, max: 1 }),
+    default: 0.05,
+    doc: "drop tokens less likely than this share of the most likely one; 0 is off",
+  },
+  repeatPenalty: {
+    group: "Sampling",
+    value: "R",
+    parse: positive({}),
+    default: 1,
+    doc: "divide the logits of tokens that occurred before; 1 is off",
+  },
+};
+
+/** Specs of {@linkcode ModelFlags}. */
+export const MODEL_OPTIONS: OptionSpecs<ModelFlags> = {
+  context: {
+    group: "Computation",
+    value: "N",
+    parse: integer({ min: 1 }),
+    defaultDoc: "the model's",
+    doc: "most tokens of prompt and text together",
+  },
+  kvType: {
+    group: "Computation",
+    value: "TYPE",
+    choices: ["f32", "f16"],
+    default: "f32",
+    doc: "element type of cached keys and values",
+  },
+  activations: {
+    group: "Computation",
+    value: "TYPE",
+    choices: ["auto", "f32"],
+    default: "auto",
+    doc: "what quantized weights are multiplied by: int8 blocks, or exactly f32",
+  },
+};
+
+/** A number above 0. */
+function positive(bounds: { readonly max?: number }): (text: string) => number {
+  const parse = real(bounds);
+  return (text) => {
+    const value = parse(text);
+    if (value > 0) return value;
+    throw new InvalidValue(
+      `a number above 0${bounds.max === undefined ? "" : ` and at most ${bounds.max}`}`,
+    );
+  };
+}
+
+/** The record of `llamero generate`. */
+export const spec: CommandSpec<GenerateCommandOptions> = {
+  name: "generate",
+  group: "Generation",
+  summary: "continue a text with a model",
+  description: "Streams the continuation, not the prompt, to stdout. Without --prompt the prompt " +
+    "is read from --prompt-file or stdin, less one line break at its end; an empty one starts a " +
+    "new text. The filters see the probabilities at temperature 1, in the order penalty, top-k, " +
+    "top-p, min-p.",
+  arguments: {},
+  options: {
+    model: { value: "PATH", required: true, doc: "a model in any format" },
+    tokenizer: {
+      value: "PATH",
+      defaultDoc: "the model's own",
+      doc: "a tokenizer file, or a folder that has one",
+    },
+    prompt: { value: "TEXT", doc: "the text to continue" },
+    promptFile: { value: "FILE", doc: "a file with the text to continue, or - for stdin" },
+    maxTokens: {
+      value: "N",
+      parse: integer({ min: 0 }),
+      default: 256,
+      doc: "most tokens to generate",
+    },
+    stop: {
+      value: "S",
+      repeat: "each",
+      parse: stopString,
+      default: [],
+      defaultDoc: "none",
+      doc: "end the text before this string; may be given several times",
+    },
+    ignoreEos: { doc: "never choose a token that ends the text" },
+    ...SAMPLING_OPTIONS,
+    ...MODEL_OPTIONS,
+    ...COMPUTE_OPTIONS,
+  },
+  examples: [
+    {
+      command: 'llamero generate --model model/ --prompt "Once upon a time"',
+      doc: "continue a text",
+    },
+    {
+      command: "llamero generate --model model.gguf --prompt-file story.txt --max-tokens 64",
+      doc: "the same with a prompt from a file",
+    },
+    {
+      command: "llamero generate --model model/ --temperature 0 --json < story.txt",
+      doc: "always the most likely token; text, tokens and timings for programs",
+    },
+  ],
+  check: ({ prompt, promptFile }) => {
+    if (prompt === undefined || promptFile === undefined) return;
+    throw new UsageError(
+      'Cannot run "llamero generate": --prompt and --prompt-file exclude each other',
+    );
+  },
+  load: () => import("./generate.ts"),
+};
+
+function stopString(text: string): string {
+  if (text === "") throw new InvalidValue("a text that is not empty");
+  return text;
+}
