@@ -1,0 +1,194 @@
+/**
+ * Everything that must hold before a change is taken, on a machine where nobody installed anything
+ * but Deno (`.ci/run` sees to that): kernels rebuilt, both test suites, the house rules, and the
+ * commands of README on a clean checkout. Closes with `N passed, M failed`.
+ *
+ * @module
+ */
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { CHECKS, runChecks } from "./check.ts";
+import { Ledger } from "./ci_ledger.ts";
+import { hasTool, installRust, nativeToolchain, toolchainEnvironment } from "./ci_rust.ts";
+import { outputOf } from "./rust_toolchain.ts";
+import { ROOT, sourceFiles } from "./source_files.ts";
+import { runStep, say } from "./step.ts";
+
+const deno = Deno.execPath();
+const CRATE = join(ROOT, "kernels/cpu");
+const scratch = await Deno.makeTempDir({ prefix: "llamero-ci-" });
+const ledger = new Ledger();
+
+/** The fixtures lie beside the checkout; a clone elsewhere is told where. */
+const FIXTURES: Readonly<Record<string, string>> = {
+  LLAMERO_FIXTURES: Deno.env.get("LLAMERO_FIXTURES") ?? join(ROOT, "../shared/fixtures"),
+  LLAMERO_MODELS: Deno.env.get("LLAMERO_MODELS") ?? join(ROOT, "../shared/models"),
+};
+
+interface BuildRecord {
+  readonly module: string;
+  readonly compiler: string;
+  readonly linker: string;
+}
+
+async function recordIn(folder: string): Promise<BuildRecord> {
+  return JSON.parse(await Deno.readTextFile(join(folder, "llamero.json"))) as BuildRecord;
+}
+
+/** Rebuilds the WebAssembly module; gives its folder where another compiler made it. */
+async function rebuildWasm(): Promise<string | undefined> {
+  const name = "rebuild of the WebAssembly kernels";
+  const missing = await installRust();
+  if (missing !== undefined) return void ledger.notRun(name, missing);
+  const built = join(scratch, "wasm");
+  const { passed } = await ledger.step({
+    name,
+    command: [deno, "run", "-A", "scripts/build_wasm.ts", "--out", built],
+    env: { CARGO_TARGET_DIR: join(scratch, "wasm-target") },
+  });
+  if (!passed) return undefined;
+  const [fresh, committed] = [await recordIn(built), await recordIn(join(ROOT, "kernels/wasm"))];
+  const same = fresh.module === committed.module;
+  const made = (record: BuildRecord) => `${record.module} by ${record.compiler}, ${record.linker}`;
+  if (fresh.compiler !== committed.compiler && !same) {
+    ledger.notRun(
+      "identity of the WebAssembly kernels",
+      `another compiler is here: ${fresh.compiler}, and not ${committed.compiler}`,
+    );
+    return built;
+  }
+  ledger.count({
+    name: `the committed WebAssembly kernels are those that ${fresh.compiler} builds`,
+    passed: same,
+    seconds: 0,
+    output: `committed: ${made(committed)}\nrebuilt:   ${made(fresh)}`,
+  });
+  return undefined;
+}
+
+/** Builds, tests, lints and formats the crate for this machine; says whether the library is there. */
+async function checkCrate(): Promise<void> {
+  const toolchain = nativeToolchain();
+  if (toolchain === undefined) return ledger.notRun("native kernels", "no Rust compiler here");
+  const { cargo, version } = toolchain;
+  say(`native kernels: ${version}`);
+  const env = toolchainEnvironment(toolchain);
+  await ledger.step({
+    name: "build of the native kernels",
+    command: [deno, "task", "build:native"],
+  });
+  await ledger.tests({
+    name: "cargo test",
+    command: [cargo, "test", "--release", "--locked"],
+    cwd: CRATE,
+    env,
+  });
+  const tools = { clippy: ["--all-targets", "--locked", "--", "-D", "warnings"], fmt: ["--check"] };
+  for (const [tool, args] of Object.entries(tools)) {
+    const name = `cargo ${tool}`;
+    if (!hasTool(toolchain, tool)) ledger.notRun(name, `${version} comes without it`);
+    else await ledger.step({ name, command: [cargo, tool, ...args], cwd: CRATE, env });
+  }
+}
+
+/** Compiles every CUDA source where there is a compiler for it. */
+async function compileCuda(): Promise<void> {
+  const sources: string[] = [];
+  if (existsSync(join(ROOT, "kernels/cuda"))) {
+    for await (const { path } of sourceFiles([".cu"], "kernels/cuda")) sources.push(path);
+  }
+  if (sources.length === 0) return;
+  if (outputOf("nvcc", ["--version"]) === undefined) {
+    return ledger.notRun("CUDA sources", "no nvcc here");
+  }
+  for (const source of sources) {
+    const object = join(scratch, `${source.split("/").at(-1)}.o`);
+    await ledger.step({
+      name: `nvcc ${source}`,
+      command: ["nvcc", "-std=c++17", "-O2", "-arch=sm_80", "-c", source, "-o", object],
+    });
+  }
+}
+
+/** The commands that README promises, as they stand there. */
+async function readmeCommand(task: string): Promise<[string, ...string[]]> {
+  const readme = await Deno.readTextFile(join(ROOT, "README.md"));
+  const line = readme.split("\n").find((text) => new RegExp(`^npx .* task ${task}$`).test(text));
+  if (line === undefined) throw new Error(`README.md names no command for the task ${task}`);
+  const words = line.split(" ") as [string, ...string[]];
+  const npx = outputOf("npx", ["--version"]) !== undefined;
+  return npx ? words : [deno, ...words.slice(words.indexOf("task"))] as [string, ...string[]];
+}
+
+/** Clones the last commit, so that nothing uncommitted or built helps. */
+async function cleanCheckout(name: string): Promise<string | undefined> {
+  const folder = join(scratch, name);
+  const { passed, output } = await runStep({
+    name: "git clone",
+    command: ["git", "clone", "--quiet", "--no-hardlinks", ROOT, folder],
+    // The checkout may belong to another user than the one who checks.
+    env: { GIT_CONFIG_COUNT: "1", GIT_CONFIG_KEY_0: "safe.directory", GIT_CONFIG_VALUE_0: "*" },
+  });
+  if (passed) return folder;
+  ledger.notRun("clean checkout", output.trim());
+  return undefined;
+}
+
+async function checkReadme(): Promise<void> {
+  const checkout = await cleanCheckout("checkout");
+  if (checkout === undefined) return;
+  const test = await readmeCommand("test");
+  await ledger.tests({
+    name: `${test.join(" ")} (clean checkout, WebAssembly)`,
+    command: test,
+    cwd: checkout,
+    env: FIXTURES,
+  });
+  const quickstart = await readmeCommand("quickstart");
+  await ledger.step({
+    name: `${quickstart.join(" ")} (clean checkout)`,
+    command: quickstart,
+    cwd: checkout,
+  });
+}
+
+/** Runs the tests on a WebAssembly module that another compiler made. */
+async function testRebuilt(built: string): Promise<void> {
+  const checkout = await cleanCheckout("rebuilt");
+  if (checkout === undefined) return;
+  for (const file of ["llamero.wasm", "llamero.json"]) {
+    await Deno.copyFile(join(built, file), join(checkout, "kernels/wasm", file));
+  }
+  await ledger.tests({
+    name: "tests on the rebuilt WebAssembly kernels",
+    command: [deno, "task", "test"],
+    cwd: checkout,
+    env: FIXTURES,
+  });
+}
+
+async function checkEverything(): Promise<void> {
+  const rebuilt = await rebuildWasm();
+  await checkCrate();
+  await compileCuda();
+  await runChecks(CHECKS, (result) => ledger.count(result));
+  await ledger.tests({
+    name: "tests (working tree, every backend that is here)",
+    command: [deno, "task", "test"],
+    env: FIXTURES,
+  });
+  if (rebuilt !== undefined) await testRebuilt(rebuilt);
+  await checkReadme();
+}
+
+say(`Deno ${Deno.version.deno}, ${Deno.build.target}, ${navigator.hardwareConcurrency} threads`);
+try {
+  await checkEverything();
+} catch (error) {
+  const output = error instanceof Error ? error.stack ?? error.message : String(error);
+  ledger.count({ name: "the checks themselves", passed: false, seconds: 0, output });
+} finally {
+  await Deno.remove(scratch, { recursive: true });
+}
+if (!ledger.close()) Deno.exit(1);

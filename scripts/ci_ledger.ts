@@ -1,0 +1,58 @@
+/**
+ * What a run of the checks has counted so far, and what could not run.
+ *
+ * @module
+ */
+
+import { runStep, say, type Step, stepLine, type StepResult } from "./step.ts";
+import { tally } from "./tally.ts";
+
+/** Counts steps and tests, and keeps what could not run. */
+export class Ledger {
+  #passed = 0;
+  #failed = 0;
+  readonly #notRun: string[] = [];
+
+  /** Counts a step that has run as one, and shows what it printed where it failed. */
+  count(result: StepResult): void {
+    if (result.passed) this.#passed++;
+    else this.#failed++;
+    say(stepLine(result));
+    if (!result.passed) say(indented(result.output));
+  }
+
+  /** Runs a step and counts it as one. */
+  async step(step: Step): Promise<StepResult> {
+    const result = await runStep(step);
+    this.count(result);
+    return result;
+  }
+
+  /** Runs a step that runs tests, and counts these. */
+  async tests(step: Step): Promise<void> {
+    const result = await runStep(step);
+    const { passed, failed, ignored } = tally(result.output, result.passed);
+    this.#passed += passed;
+    this.#failed += failed;
+    say(`${stepLine(result)}: ${passed} passed, ${failed} failed, ${ignored.length} ignored`);
+    for (const name of ignored) say(`      not run: ${name}`);
+    if (!result.passed) say(indented(result.output));
+  }
+
+  /** Keeps that something could not run, and why. */
+  notRun(what: string, reason: string): void {
+    this.#notRun.push(`${what}: ${reason}`);
+    say(`--    ${what}: could not run: ${reason}`);
+  }
+
+  /** Prints what could not run and the closing line; returns whether nothing failed. */
+  close(): boolean {
+    if (this.#notRun.length > 0) say(`\ncould not run here:\n${indented(this.#notRun.join("\n"))}`);
+    say(`${this.#passed} passed, ${this.#failed} failed`);
+    return this.#failed === 0;
+  }
+}
+
+function indented(text: string): string {
+  return text.trimEnd().replace(/^/gm, "      ");
+}

@@ -1,0 +1,73 @@
+/**
+ * Rust for the checks of a machine where nobody installed anything: Debian's packages where the
+ * machine takes them, and the toolchain that tests, formats and lints the crate.
+ *
+ * @module
+ */
+
+import { existsSync } from "node:fs";
+import { delimiter, dirname, join } from "node:path";
+import { librarySources, type Toolchain, toolchains } from "./rust_toolchain.ts";
+import { runStep, say } from "./step.ts";
+
+/** Debian's Rust for browsers knows WebAssembly and brings the library's sources. */
+const PACKAGES = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm"];
+const TOOLS = ["rustfmt-web", "rust-web-clippy"];
+const ATTEMPTS = 3;
+
+function mayInstall(): string | undefined {
+  if (!existsSync("/usr/bin/apt-get")) return "no apt-get here";
+  if (Deno.uid() !== 0) return "not root, and nothing is installed by other means";
+  return undefined;
+}
+
+async function apt(...args: string[]): Promise<boolean> {
+  const { passed, output } = await runStep({
+    name: "apt-get",
+    command: ["apt-get", "-q", "-y", ...args],
+    env: { DEBIAN_FRONTEND: "noninteractive" },
+    minutes: 10,
+  });
+  if (!passed) say(output.trim().split("\n").slice(-3).join("\n"));
+  return passed;
+}
+
+/** Whether a compiler and the sources of its library are here, as the WebAssembly build needs them. */
+function canBuildWasm(): boolean {
+  return toolchains().some((toolchain) => librarySources(toolchain) !== undefined);
+}
+
+/** Installs what is missing for the WebAssembly build; returns why it could not, or nothing. */
+export async function installRust(): Promise<string | undefined> {
+  if (canBuildWasm()) return undefined;
+  const refused = mayInstall();
+  if (refused !== undefined) return refused;
+  say(`installing ${PACKAGES.join(" ")}`);
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    // Never removes what somebody chose: another Rust that is in the way stays.
+    const install = ["install", "--no-remove", "--no-install-recommends", ...PACKAGES];
+    if (await apt("update") && await apt(...install)) {
+      await apt("install", "--no-remove", "--no-install-recommends", ...TOOLS);
+      return undefined;
+    }
+    await new Promise((resolve) => setTimeout(resolve, attempt * 5000));
+  }
+  return "apt-get could not install it";
+}
+
+/** The toolchain that builds and tests the native library: a stable one from rustup, else any. */
+export function nativeToolchain(): Toolchain | undefined {
+  const found = toolchains();
+  return found.find(({ cargo }) => cargo.includes("rustup")) ?? found[0];
+}
+
+/** Whether a toolchain has one of cargo's further commands, such as `clippy`. */
+export function hasTool(toolchain: Toolchain, name: string): boolean {
+  const suffix = Deno.build.os === "windows" ? ".exe" : "";
+  return existsSync(join(dirname(toolchain.cargo), `cargo-${name}${suffix}`));
+}
+
+/** Environment in which a toolchain's cargo finds its own compiler and tools first. */
+export function toolchainEnvironment({ cargo, rustc }: Toolchain): Record<string, string> {
+  return { RUSTC: rustc, PATH: `${dirname(cargo)}${delimiter}${Deno.env.get("PATH") ?? ""}` };
+}

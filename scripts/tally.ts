@@ -1,0 +1,37 @@
+/**
+ * Counts tests from what `deno test` and `cargo test` print.
+ *
+ * @module
+ */
+
+/** How many tests ended how. */
+export interface Tally {
+  /** Tests that passed. */
+  readonly passed: number;
+  /** Tests that failed. */
+  readonly failed: number;
+  /** Names of the tests that were not run; a name carries its reason. */
+  readonly ignored: readonly string[];
+}
+
+const DENO_SUMMARY = /^(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed/gm;
+const CARGO_SUMMARY = /^test result: \w+\. (\d+) passed; (\d+) failed/gm;
+const DENO_IGNORED = /^(.+) \.\.\. ignored/gm;
+const CARGO_IGNORED = /^test (.+) \.\.\. ignored(?:, (.*))?/gm;
+
+/** Counts the tests of one run. A run that failed without saying which test counts as one failure. */
+export function tally(output: string, success: boolean): Tally {
+  let [passed, failed] = [0, 0];
+  for (const pattern of [DENO_SUMMARY, CARGO_SUMMARY]) {
+    for (const [, good, bad] of output.matchAll(pattern)) {
+      passed += Number(good);
+      failed += Number(bad);
+    }
+  }
+  if (!success && failed === 0) failed = 1;
+  const cargo = [...output.matchAll(CARGO_IGNORED)];
+  const ignored = cargo.length > 0
+    ? cargo.map(([, name, reason]) => reason === undefined ? name! : `${name} (${reason})`)
+    : [...output.matchAll(DENO_IGNORED)].map(([, name]) => name!);
+  return { passed, failed, ignored };
+}
