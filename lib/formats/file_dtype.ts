@@ -99,3 +99,8 @@ export function tensorBytes(dtype: string, shape: readonly number[]): number | u
   const bytes = (elements / block.elements) * block.bytes;
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
+
+/** Rounds a number of bytes up to a multiple of the alignment. */
+export function padded(bytes: number, alignment: number): number {
+  return Math.ceil(bytes / alignment) * alignment;
+}

@@ -9,7 +9,7 @@
 
 import { quoted } from "../base/quoted.ts";
 import { ByteReader } from "./byte_reader.ts";
-import { blockOf, elementsOf, tensorBytes } from "./file_dtype.ts";
+import { blockOf, elementsOf, padded, tensorBytes } from "./file_dtype.ts";
 import {
   GGUF_ALIGNMENT,
   GGUF_LARGEST_ALIGNMENT,
@@ -17,7 +17,6 @@ import {
   GGUF_NAME_BYTES,
   ggufDtype,
   type GgufValue,
-  padded,
 } from "./gguf_types.ts";
 import { readGgufMetadata } from "./gguf_metadata.ts";
 import { joinSplits } from "./gguf_split.ts";

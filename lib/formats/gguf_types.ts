@@ -143,8 +143,3 @@ export function ggufDtype(code: number): string | undefined {
 export function ggufTypeCode(dtype: string): number | undefined {
   return CODE_OF.get(dtype);
 }
-
-/** Rounds up to a multiple of the alignment. */
-export function padded(bytes: number, alignment: number): number {
-  return Math.ceil(bytes / alignment) * alignment;
-}

@@ -6,7 +6,7 @@
 
 import { AtomicFile, type AtomicFileOptions } from "../base/atomic_file.ts";
 import { quoted } from "../base/quoted.ts";
-import { tensorBytes } from "./file_dtype.ts";
+import { padded, tensorBytes } from "./file_dtype.ts";
 import {
   GGUF_ALIGNMENT,
   GGUF_LARGEST_ALIGNMENT,
@@ -15,7 +15,6 @@ import {
   GGUF_VALUE_TYPES,
   ggufTypeCode,
   type GgufValue,
-  padded,
 } from "./gguf_types.ts";
 import type { TensorSource } from "./tensor_file.ts";
 import { ByteWriter } from "./byte_writer.ts";
