@@ -17,9 +17,15 @@ import {
   type RuntimeExports,
 } from "./kernels.generated.ts";
 import { Unavailable } from "./unavailable.ts";
+import { WasmCrew } from "./wasm_crew.ts";
 import { FIRST_PAGES, MAX_PAGES, wasmModule } from "./wasm_module.ts";
 
-type Exports = KernelSymbols & RuntimeExports & { readonly __stack_pointer: WebAssembly.Global };
+interface PoolExports {
+  readonly __stack_pointer: WebAssembly.Global;
+  workers_start(context: Address): void;
+  workers_stop(context: Address): void;
+}
+type Exports = KernelSymbols & RuntimeExports & PoolExports;
 
 const TEXT_BYTES = 4096;
 
@@ -49,6 +55,24 @@ function textAt(memory: WebAssembly.Memory, address: number, bytes: number): str
   return new TextDecoder().decode(new Uint8Array(memory.buffer, address, bytes).slice());
 }
 
+/** An instance whose table is ours; a stale module may also want other imports, or lack exports. */
+async function instantiate(
+  module: WebAssembly.Module,
+  env: WebAssembly.ModuleImports,
+): Promise<Exports> {
+  try {
+    const instance = await WebAssembly.instantiate(module, { env });
+    const exports = instance.exports as unknown as Exports;
+    if (exports.rt_abi_hash?.() === ABI_HASH) return exports;
+  } catch (error) {
+    if (!(error instanceof WebAssembly.LinkError)) throw error;
+  }
+  throw new Unavailable("kernels/wasm/llamero.wasm was built from another kernel table", {
+    hint: "deno task build:wasm",
+    stale: true,
+  });
+}
+
 /**
  * Opens a WebAssembly context with its own memory.
  *
@@ -57,22 +81,25 @@ function textAt(memory: WebAssembly.Memory, address: number, bytes: number): str
 export async function openWasm(options: WasmOptions): Promise<Backend> {
   const module = await wasmModule(options.module);
   const memory = newMemory();
+  const crew = new WasmCrew(module, memory);
+  let backend: WasmBackend | undefined = undefined;
   const panic = (text: number, bytes: number): never => {
     const reason = textAt(memory, text >>> 0, bytes);
-    stack.value = top;
+    backend?.close();
     throw new KernelError(`Cannot go on in WebAssembly: ${reason}`);
   };
-  const instance = await WebAssembly.instantiate(module, { env: { memory, panic } });
-  const exports = instance.exports as unknown as Exports;
-  if (exports.rt_abi_hash?.() !== ABI_HASH) {
-    throw new Unavailable("kernels/wasm/llamero.wasm was built from another kernel table", {
-      hint: "deno task build:wasm",
-      stale: true,
-    });
-  }
-  const stack = exports.__stack_pointer;
-  const top = stack.value as number;
-  return new WasmBackend(exports, memory, options);
+  const start_worker = (board: number, worker: number, stack: number): void =>
+    crew.start({ board, worker, stack });
+  const env = { memory, panic, start_worker, now: () => performance.now() };
+  const exports = await instantiate(module, env);
+  return backend = new WasmBackend({ exports, memory, crew }, options);
+}
+
+/** What an open context consists of. */
+interface Parts {
+  readonly exports: Exports;
+  readonly memory: WebAssembly.Memory;
+  readonly crew: WasmCrew;
 }
 
 class WasmBackend implements Backend {
@@ -82,14 +109,16 @@ class WasmBackend implements Backend {
   readonly passedOver: readonly PassedOver[];
   readonly #exports: Exports;
   readonly #memory: WebAssembly.Memory;
+  readonly #crew: WasmCrew;
   readonly #context: Address;
   readonly #text: Address;
   #bytes: Uint8Array;
   #open = true;
 
-  constructor(exports: Exports, memory: WebAssembly.Memory, options: WasmOptions) {
+  constructor({ exports, memory, crew }: Parts, options: WasmOptions) {
     this.#exports = exports;
     this.#memory = memory;
+    this.#crew = crew;
     this.#bytes = new Uint8Array(memory.buffer);
     this.passedOver = options.passedOver ?? [];
     this.#context = exports.rt_open(options.threads) >>> 0;
@@ -159,13 +188,15 @@ class WasmBackend implements Backend {
     // Calls compute at once.
   }
 
-  ready(): Promise<void> {
-    return Promise.resolve();
+  async ready(): Promise<void> {
+    this.#exports.workers_start(this.#context);
+    await this.#crew.ready();
   }
 
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#exports.rt_close(this.#context);
+    this.#exports.workers_stop(this.#context);
+    this.#crew.terminate();
   }
 }

@@ -6,6 +6,7 @@ use core::cell::UnsafeCell;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicI32, Ordering};
 
+use crate::context::{Address, Context, pointer};
 use crate::heap::{Heap, Source};
 
 const PAGE: usize = 65536;
@@ -104,4 +105,17 @@ fn on_panic(info: &core::panic::PanicInfo) -> ! {
     let mut text = Text { bytes: [0; 256], length: 0 };
     let _ = write!(text, "{}", info.message());
     unsafe { panic(text.bytes.as_ptr(), text.length) }
+}
+
+/// Starts all threads of a context that are not running.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn workers_start(context: Address) {
+    unsafe { &*pointer::<Context>(context) }.pool().start();
+}
+
+/// Sends the threads of a context home for good. The context itself stays until its memory goes:
+/// the threads look at it once more when they wake.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn workers_stop(context: Address) {
+    unsafe { &*pointer::<Context>(context) }.pool().stop();
 }
