@@ -103,7 +103,7 @@ mod tests {
         let rows = x.len() / dim;
         for isa in Isa::available() {
             let mut got = vec![-1; rows];
-            unsafe { argmax_with(isa, &context(), got.as_mut_ptr(), x.as_ptr(), rows, dim) };
+            unsafe { argmax_with(isa, context(), got.as_mut_ptr(), x.as_ptr(), rows, dim) };
             for (row, got) in x.chunks(dim).zip(got) {
                 assert_eq!(
                     got as usize,

@@ -79,9 +79,9 @@ mod tests {
             let (a, b) = (numbers(count + 1, 1), numbers(count + 1, 2));
             for isa in Isa::available() {
                 let mut sum = a.clone();
-                unsafe { add_with(isa, &context(), sum.as_mut_ptr(), b.as_ptr(), count) };
+                unsafe { add_with(isa, context(), sum.as_mut_ptr(), b.as_ptr(), count) };
                 let mut product = a.clone();
-                unsafe { scale_with(isa, &context(), product.as_mut_ptr(), -0.3, count) };
+                unsafe { scale_with(isa, context(), product.as_mut_ptr(), -0.3, count) };
                 for i in 0..count {
                     assert_eq!(sum[i], a[i] + b[i], "{isa:?}: {i} of {count}");
                     assert_eq!(product[i], a[i] * -0.3, "{isa:?}: {i} of {count}");

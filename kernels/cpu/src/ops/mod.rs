@@ -3,10 +3,13 @@
 use crate::context::{Context, Status};
 
 mod argmax;
+mod attention;
+mod cache_element;
 mod chunks;
 mod elementwise;
 mod exp;
 mod exp_sum;
+mod kv_store;
 mod ln;
 mod maximum;
 mod norm;
@@ -19,7 +22,9 @@ mod swiglu;
 mod testing;
 
 pub use argmax::argmax;
+pub use attention::attention;
 pub use elementwise::{add, scale};
+pub use kv_store::kv_store;
 pub use norm::{layer_norm, rms_norm};
 pub use rope::rope;
 pub use score::score;
@@ -64,47 +69,6 @@ pub unsafe fn convert(
     _x_dtype: u32,
     _rows: u32,
     _dim: u32,
-) -> Status {
-    Err("unwritten")
-}
-
-pub unsafe fn kv_store(
-    _context: &Context,
-    _cache: *mut u8,
-    _x: *const f32,
-    _slots: *const i32,
-    _cache_dtype: u32,
-    _rows: u32,
-    _kv_heads: u32,
-    _head_dim: u32,
-    _stride: u32,
-    _pages: u32,
-    _page_size: u32,
-) -> Status {
-    Err("unwritten")
-}
-
-pub unsafe fn attention(
-    _context: &Context,
-    _out: *mut f32,
-    _q: *const f32,
-    _keys: *const u8,
-    _values: *const u8,
-    _page_table: *const i32,
-    _row_sequence: *const i32,
-    _row_position: *const i32,
-    _cache_dtype: u32,
-    _rows: u32,
-    _heads: u32,
-    _kv_heads: u32,
-    _head_dim: u32,
-    _pages: u32,
-    _page_size: u32,
-    _sequences: u32,
-    _max_pages: u32,
-    _q_stride: u32,
-    _out_stride: u32,
-    _scale: f32,
 ) -> Status {
     Err("unwritten")
 }

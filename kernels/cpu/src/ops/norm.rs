@@ -191,7 +191,7 @@ mod tests {
             for isa in Isa::available() {
                 let mut got = vec![0.0; rows * dim];
                 let (to, from, w) = (got.as_mut_ptr(), x.as_ptr(), weight.as_ptr());
-                unsafe { rms_norm_with(isa, &context(), to, from, w, rows, dim, 1e-5) };
+                unsafe { rms_norm_with(isa, context(), to, from, w, rows, dim, 1e-5) };
                 for (x, got) in x.chunks(dim).zip(got.chunks(dim)) {
                     assert_close(got, &reference::rms_norm(x, &weight, 1e-5), 1e-6, isa);
                 }
@@ -210,7 +210,7 @@ mod tests {
                     let bias = biased.then_some(&bias[..]);
                     let b = bias.map_or(core::ptr::null(), |b| b.as_ptr());
                     let (to, from, w) = (got.as_mut_ptr(), x.as_ptr(), weight.as_ptr());
-                    unsafe { layer_norm_with(isa, &context(), to, from, w, b, rows, dim, 1e-5) };
+                    unsafe { layer_norm_with(isa, context(), to, from, w, b, rows, dim, 1e-5) };
                     // A mean of 100 costs the input itself seven more bits.
                     let tolerance = if shift == 0.0 { 1e-6 } else { 1e-4 };
                     for (x, got) in x.chunks(dim).zip(got.chunks(dim)) {
@@ -229,11 +229,11 @@ mod tests {
         for isa in Isa::available() {
             let mut together = vec![0.0; rows * dim];
             let (to, from, w) = (together.as_mut_ptr(), x.as_ptr(), weight.as_ptr());
-            unsafe { rms_norm_with(isa, &context(), to, from, w, rows, dim, 1e-6) };
+            unsafe { rms_norm_with(isa, context(), to, from, w, rows, dim, 1e-6) };
             for row in 0..rows {
                 let mut alone = x[row * dim..(row + 1) * dim].to_vec();
                 let p = alone.as_mut_ptr();
-                unsafe { rms_norm_with(isa, &context(), p, p, w, 1, dim, 1e-6) };
+                unsafe { rms_norm_with(isa, context(), p, p, w, 1, dim, 1e-6) };
                 assert_eq!(alone, together[row * dim..(row + 1) * dim]);
             }
         }

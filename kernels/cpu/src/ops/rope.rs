@@ -147,7 +147,7 @@ mod tests {
                     unsafe {
                         rope_with(
                             isa,
-                            &context(),
+                            context(),
                             x.as_mut_ptr(),
                             table.as_ptr(),
                             shape,
@@ -172,7 +172,7 @@ mod tests {
         let (p, t) = (x.as_mut_ptr(), [1.0; 16].as_ptr());
         let context = context();
         let run = |head_dim, stride, layout| unsafe {
-            rope(&context, p, t, 2, 1, head_dim, stride, layout)
+            rope(context, p, t, 2, 1, head_dim, stride, layout)
         };
         assert_eq!(run(3, 3, 0), Err("head_dim must be even"));
         assert_eq!(

@@ -97,7 +97,7 @@ mod tests {
         let outputs = (log_prob.as_mut_ptr(), log_z.as_mut_ptr());
         let shape = (rows, logits.len() / rows);
         let (x, t) = (logits.as_ptr(), targets.as_ptr());
-        unsafe { score_with(isa, &context(), outputs, x, t, shape) }?;
+        unsafe { score_with(isa, context(), outputs, x, t, shape) }?;
         Ok((log_prob, log_z))
     }
 

@@ -75,7 +75,7 @@ mod tests {
     unsafe fn run(isa: Isa, x: &[f32], dim: usize) -> Vec<f32> {
         let mut out = vec![7.0; x.len()];
         let rows = x.len() / dim;
-        unsafe { softmax_with(isa, &context(), out.as_mut_ptr(), x.as_ptr(), rows, dim) };
+        unsafe { softmax_with(isa, context(), out.as_mut_ptr(), x.as_ptr(), rows, dim) };
         out
     }
 
@@ -124,7 +124,7 @@ mod tests {
             for (row, together) in x.chunks(dim).zip(together.chunks(dim)) {
                 let mut alone = row.to_vec();
                 let p = alone.as_mut_ptr();
-                unsafe { softmax_with(isa, &context(), p, p, 1, dim) };
+                unsafe { softmax_with(isa, context(), p, p, 1, dim) };
                 assert_eq!(alone, together);
             }
         }

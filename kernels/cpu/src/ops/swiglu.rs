@@ -99,7 +99,7 @@ mod tests {
                     let strides = (2 * dim, 2 * dim);
                     swiglu_with(
                         isa,
-                        &context(),
+                        context(),
                         got.as_mut_ptr(),
                         gate,
                         up,
@@ -122,7 +122,7 @@ mod tests {
         let x = [0.0; 8];
         let mut out = [0.0; 8];
         let p = x.as_ptr();
-        let status = unsafe { swiglu(&context(), out.as_mut_ptr(), p, p, 2, 4, 3, 4) };
+        let status = unsafe { swiglu(context(), out.as_mut_ptr(), p, p, 2, 4, 3, 4) };
         assert_eq!(
             status,
             Err("gate_stride and up_stride must be at least dim")

@@ -3,9 +3,13 @@
 use crate::context::Context;
 use crate::simd::Isa;
 
-/// A context with three threads, more than most shapes have chunks for.
-pub fn context() -> Context {
-    Context::new(3)
+/// A context with three threads, more than most shapes have chunks for: one for each thread that runs
+/// tests, as a pool takes longer to start than most tests.
+pub fn context() -> &'static Context {
+    thread_local! {
+        static OWN: &'static Context = Box::leak(Box::new(Context::new(3)));
+    }
+    OWN.with(|own| *own)
 }
 
 /// Reproducible numbers in [-2, 2) from a linear congruential generator.
