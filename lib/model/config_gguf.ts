@@ -38,9 +38,12 @@ const KEYS: NonNullable<ConfigSource["keys"]> = {
 const END_KEYS = ["eos", "eot", "eom"].map((name) => `tokenizer.ggml.${name}_token_id`);
 
 function refuse(file: GgufDescription, key: string, is: unknown, wanted: string): never {
-  const shown = typeof is === "string" ? quoted(is) : is === undefined ? "missing" : `${is}`;
+  const list = (items: readonly unknown[]) => `[${items.slice(0, 4).join(", ")}, …]`;
+  const shown = typeof is === "string" ? quoted(is) : Array.isArray(is) ? list(is) : `${is}`;
   throw new ConfigError(
-    `Cannot read ${quotedPath(file.path)}: the key "${key}" is ${shown}, ${wanted} was wanted`,
+    `Cannot read ${quotedPath(file.path)}: the key "${key}" is ${
+      is === undefined ? "missing" : shown
+    }, ${wanted} was wanted`,
   );
 }
 
@@ -134,7 +137,7 @@ function readKvHeads(file: GgufDescription): number | undefined {
   if (file.metadata.get(key)?.type !== "array") return ggufInteger(file, key);
   const list = [...ggufIntegers(file, key) ?? []];
   if (list.some((heads) => heads !== list[0])) {
-    refuse(file, key, `[${list.slice(0, 4).join(", ")}, …]`, "the same number in all layers");
+    refuse(file, key, list, "the same number in all layers");
   }
   return list[0];
 }
@@ -170,22 +173,28 @@ function scalingOf(
   factors: Float32Array,
   rope: { readonly ropeTheta: number; readonly headDim: number },
 ): Llama3RopeScaling | undefined | null {
-  const factor = factors.reduce((most, value) => Math.max(most, value), 1);
+  const plain = ropeFrequencies(rope);
+  if (factors.length !== plain.length) return null;
+  if (factors.every((value) => value === 1)) return undefined;
+  const [low, high, original] = [1, 4, 8192];
+  // The lowest frequency is stretched most: 1/value = (1 - kept)/factor + kept, solved for factor.
+  const turns = (original * plain.at(-1)!) / (2 * Math.PI);
+  const kept = Math.min(1, Math.max(0, (turns - low) / (high - low)));
+  const factor = (1 - kept) / (1 / factors.at(-1)! - kept);
+  if (!(factor > 1 && Number.isFinite(factor))) return null;
   const ropeScaling: Llama3RopeScaling = {
     type: "llama3",
-    factor: decimal(factor),
-    lowFreqFactor: 1,
-    highFreqFactor: 4,
-    originalMaxPositionEmbeddings: 8192,
+    factor: Number(factor.toPrecision(5)),
+    lowFreqFactor: low,
+    highFreqFactor: high,
+    originalMaxPositionEmbeddings: original,
   };
-  const plain = ropeFrequencies(rope);
   const stretched = ropeFrequencies({ ...rope, ropeScaling });
-  const isRight = factors.length === plain.length && factors.every((value, i) => {
+  const isRight = factors.every((value, i) => {
     const wanted = plain[i]! / stretched[i]!;
     return Math.abs(value - wanted) <= TOLERANCE * wanted;
   });
-  if (!isRight) return null;
-  return factor === 1 ? undefined : ropeScaling;
+  return isRight ? ropeScaling : null;
 }
 
 /** The shortest decimal that a float32 stands for: 1e-5 for 9.99999974e-6. */
