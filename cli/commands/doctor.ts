@@ -6,6 +6,7 @@
 
 import { type Availability, availableBackends, openBackend } from "../../lib/backend/open.ts";
 import { automaticThreads } from "../../lib/backend/threads.ts";
+import { LlameroError } from "../../lib/base/errors.ts";
 import { formatMemory } from "../../lib/base/format.ts";
 import { type Io, writeJson } from "../io.ts";
 import {
@@ -40,17 +41,24 @@ interface Report {
   readonly mpi: MpiReport;
 }
 
-async function withInfo(backend: Availability): Promise<BackendReport> {
+/** Opens what should be there: a library may be found and refuse its first work all the same. */
+async function tried(backend: Availability): Promise<BackendReport> {
   if (!backend.available) return backend;
-  const opened = await openBackend({ backend: backend.name, threads: 1 });
-  const { isa, features } = opened.info;
-  opened.close();
-  return { ...backend, isa, features };
+  try {
+    const opened = await openBackend({ backend: backend.name, threads: 1 });
+    const { isa, features } = opened.info;
+    opened.close();
+    return { ...backend, isa, features };
+  } catch (error) {
+    if (!(error instanceof LlameroError)) throw error;
+    const hint = error.hint === undefined ? "" : `; ${error.hint}`;
+    return { ...backend, available: false, reason: error.message + hint };
+  }
 }
 
 async function examine(): Promise<Report> {
   const [backends, gpu, mpi] = await Promise.all([
-    availableBackends().then((found) => Promise.all(found.map(withInfo))),
+    availableBackends().then((found) => Promise.all(found.map(tried))),
     gpuReport(),
     mpiReport(),
   ]);
