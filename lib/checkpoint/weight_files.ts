@@ -4,6 +4,8 @@
  * @module
  */
 
+import { readPytorch } from "../formats/pytorch.ts";
+import { readPytorchIndex } from "../formats/pytorch_index.ts";
 import { readSafetensors } from "../formats/safetensors.ts";
 import { readSafetensorsIndex } from "../formats/safetensors_index.ts";
 import type { TensorRecord } from "../formats/tensor_file.ts";
@@ -19,12 +21,23 @@ export interface WeightFiles {
   readonly metadata: ReadonlyMap<string, unknown>;
 }
 
-/** Reads the headers of the weight files that were detected. */
+/** Reads the headers of the safetensors or PyTorch files that were detected. */
 export async function readWeightFiles(found: DetectedCheckpoint): Promise<WeightFiles> {
-  if (found.container === "safetensors index") {
-    const { records, shards, metadata } = await readSafetensorsIndex(found.weights);
-    return { records, files: shards, metadata };
+  const { container, weights } = found;
+  switch (container) {
+    case "safetensors index":
+    case "pytorch index": {
+      const read = container === "pytorch index" ? readPytorchIndex : readSafetensorsIndex;
+      const { records, shards, metadata } = await read(weights);
+      return { records, files: shards, metadata };
+    }
+    case "pytorch": {
+      const { records } = await readPytorch(weights);
+      return { records, files: [weights], metadata: new Map() };
+    }
+    default: {
+      const { records, metadata } = await readSafetensors(weights);
+      return { records, files: [weights], metadata };
+    }
   }
-  const { records, metadata } = await readSafetensors(found.weights);
-  return { records, files: [found.weights], metadata };
 }

@@ -18,6 +18,7 @@ import {
   writeGgufModel,
   writeHuggingFace,
   writeMeta,
+  writeWeights,
 } from "./small_model.ts";
 
 const GOLDEN: readonly (readonly [string, Partial<ModelConfig>])[] = [
@@ -120,8 +121,37 @@ Deno.test("the index file itself names the model too", async () => {
   });
 });
 
+Deno.test("PyTorch weights open as safetensors do, whole or sharded, and come after them", async () => {
+  await withFolder(async (folder) => {
+    const all = tensors("huggingFace");
+    await writeHuggingFace(folder, { file: "pytorch_model.bin" });
+    const whole = await openCheckpoint(folder);
+    assert.deepEqual(whole.files, [join(folder, "pytorch_model.bin")]);
+    for (const [i, record] of [...whole.tensors.values()].entries()) {
+      assert.deepEqual(await readTensor(record), [...all.values()][i]?.data, record.name);
+    }
+    const byPath = await openCheckpoint(join(folder, "pytorch_model.bin"));
+    assert.equal(byPath.format, "hf");
+    const weightMap: Record<string, string> = {};
+    for (const part of [1, 2]) {
+      const name = `pytorch_model-0000${part}-of-00002.bin`;
+      const half = new Map([...all].filter((_, i) => i % 2 === part - 1));
+      for (const tensor of half.keys()) weightMap[tensor] = name;
+      await writeWeights(join(folder, name), half);
+    }
+    const index = JSON.stringify({ metadata: {}, weight_map: weightMap });
+    Deno.writeTextFileSync(join(folder, "pytorch_model.bin.index.json"), index);
+    const sharded = await openCheckpoint(folder);
+    assert.equal(sharded.files.length, 2);
+    assert.deepEqual(sharded.config, whole.config);
+    await writeHuggingFace(folder);
+    assert.deepEqual((await openCheckpoint(folder)).files, [join(folder, "model.safetensors")]);
+  });
+});
+
 Deno.test("numbered and unnumbered consolidated files are Meta's, with params.json", async () => {
-  for (const file of ["consolidated.safetensors", "consolidated.00.safetensors"]) {
+  const endings = ["safetensors", "00.safetensors", "00.pth", "pth"];
+  for (const file of endings.map((ending) => `consolidated.${ending}`)) {
     await withFolder(async (folder) => {
       await writeMeta(folder, { file });
       for (const path of [folder, join(folder, file)]) {

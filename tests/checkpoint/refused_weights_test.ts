@@ -161,6 +161,17 @@ Deno.test("the hint names the preset that the tensors look like", async () => {
   });
 });
 
+Deno.test("PyTorch weights that do not fit their config are refused as safetensors are", async () => {
+  await withFolder(async (folder) => {
+    const config = { ...CONFIG, vocab_size: 20 };
+    await writeHuggingFace(folder, { config, file: "pytorch_model.bin" });
+    await refused(folder, {
+      kind: "ShapeError",
+      message: /pytorch_model\.bin": tensor "model\.embed_tokens\.weight" has shape \[16, 8\]/,
+    });
+  });
+});
+
 /** Registers a test over a Hugging Face folder whose config.json is this text. */
 function configText(what: string, text: string, wanted: Refusal): void {
   Deno.test(`a config.json is refused: ${what}`, async () => {

@@ -7,6 +7,7 @@
 import { join } from "node:path";
 import type { GgufValue } from "../../lib/formats/gguf_types.ts";
 import { writeGguf } from "../../lib/formats/gguf_write.ts";
+import { writePytorch } from "../../lib/formats/pytorch_write.ts";
 import { writeSafetensors } from "../../lib/formats/safetensors_write.ts";
 import type { TensorSource } from "../../lib/formats/tensor_file.ts";
 
@@ -120,6 +121,13 @@ export function tensors(
   return new Map(list.map((source) => [source.name, source]));
 }
 
+/** Writes weights in the container that the name says. */
+export async function writeWeights(path: string, tensors: Tensors): Promise<void> {
+  const sources = [...tensors.values()];
+  if (path.endsWith(".safetensors")) await writeSafetensors(path, sources);
+  else await writePytorch(path, sources);
+}
+
 /** Writes a Hugging Face folder. */
 export async function writeHuggingFace(
   folder: string,
@@ -127,10 +135,8 @@ export async function writeHuggingFace(
 ): Promise<void> {
   const config = JSON.stringify(options.config ?? CONFIG);
   Deno.writeTextFileSync(join(folder, "config.json"), config);
-  const sources = [...(options.tensors ?? tensors("huggingFace")).values()];
-  await writeSafetensors(join(folder, options.file ?? "model.safetensors"), sources, {
-    metadata: { format: "pt" },
-  });
+  const path = join(folder, options.file ?? "model.safetensors");
+  await writeWeights(path, options.tensors ?? tensors("huggingFace"));
 }
 
 /** Writes a Meta folder. */
@@ -140,8 +146,8 @@ export async function writeMeta(
 ): Promise<void> {
   const params = JSON.stringify(options.params ?? PARAMS);
   Deno.writeTextFileSync(join(folder, "params.json"), params);
-  const sources = [...(options.tensors ?? tensors("meta")).values()];
-  await writeSafetensors(join(folder, options.file ?? "consolidated.safetensors"), sources);
+  const path = join(folder, options.file ?? "consolidated.safetensors");
+  await writeWeights(path, options.tensors ?? tensors("meta"));
 }
 
 /** The metadata of the model as GGUF. */
