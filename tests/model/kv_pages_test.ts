@@ -1,5 +1,5 @@
 import { deepStrictEqual, notStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
-import { uniform } from "../../lib/base/random.ts";
+import { RandomStream } from "../../lib/base/random.ts";
 import { KvPages, type KvSequence } from "../../lib/model/kv_pages.ts";
 
 const pool = (pageCount = 8, pageSize = 4) => new KvPages({ pageCount, pageSize });
@@ -92,8 +92,9 @@ Deno.test("random forks, appends, trims and closes never lose or share a page wr
   // A model of the memory: what each slot holds, and what each sequence should read back.
   const memory = new Map<number, number>();
   const sequences: { handle: KvSequence; content: number[] }[] = [];
+  const stream = new RandomStream(1, 0);
   let counter = 0;
-  const random = (below: number) => Math.floor(uniform({ seed: 1, counter: counter++ }) * below);
+  const random = (below: number) => Math.floor(stream.uniform(counter++) * below);
   const copy = (from: number, to: number) => {
     for (let i = 0; i < 3; i++) memory.set(to * 3 + i, memory.get(from * 3 + i) ?? -1);
   };
