@@ -1,7 +1,68 @@
 /**
- * Llamero as a library: the doors of its rooms.
+ * Llamero as a library: the doors of its rooms, from bytes on disk to generated text.
+ *
+ * @example
+ * ```ts ignore
+ * import { generate, LanguageModel, openBackend } from "@llamero/llamero";
+ *
+ * const backend = await openBackend();
+ * const model = await LanguageModel.open("path/to/model", { backend });
+ * const prompt = model.encodePrompt("Once upon a time");
+ * for await (const piece of generate(model, { prompt, maxTokens: 64 })) console.log(piece);
+ * backend.close();
+ * ```
  *
  * @module
  */
 
+export * from "./kernels/abi.ts";
+export * from "./lib/backend/backend.ts";
+export type { KernelArguments, KernelName, Kernels } from "./lib/backend/kernels.generated.ts";
+export * from "./lib/backend/open.ts";
+export type { AtomicFileOptions } from "./lib/base/atomic_file.ts";
 export * from "./lib/base/errors.ts";
+export * from "./lib/checkpoint/checkpoint.ts";
+export * from "./lib/checkpoint/open.ts";
+export * from "./lib/formats/gguf.ts";
+export type {
+  GgufArray,
+  GgufElements,
+  GgufScalarType,
+  GgufValue,
+} from "./lib/formats/gguf_types.ts";
+export * from "./lib/formats/llama2c.ts";
+export type { Llama2cHeader } from "./lib/formats/llama2c_layout.ts";
+export * from "./lib/formats/pytorch.ts";
+export * from "./lib/formats/read_tensor.ts";
+export * from "./lib/formats/safetensors.ts";
+export * from "./lib/formats/safetensors_write.ts";
+export * from "./lib/formats/tensor_file.ts";
+export * from "./lib/infer/generate.ts";
+export * from "./lib/infer/language_model.ts";
+export * from "./lib/infer/probe.ts";
+export type { ProbeBatch } from "./lib/infer/probe_batch.ts";
+export * from "./lib/infer/sampler.ts";
+export * from "./lib/infer/scheduler.ts";
+export type { TeacherForcingOptions } from "./lib/infer/teacher_forcing.ts";
+export type { Span } from "./lib/model/batch.ts";
+export * from "./lib/model/config.ts";
+export * from "./lib/model/config_huggingface.ts";
+export * from "./lib/model/decoder.ts";
+export type {
+  BlockWeights,
+  DecoderWeights,
+  LoadOptions,
+  Placed,
+  Residence,
+} from "./lib/model/decoder_weights.ts";
+export type { Head, HeadChunk, Scores } from "./lib/model/head.ts";
+export type { KvCache, KvType } from "./lib/model/kv_cache.ts";
+export type { KvPages, KvSequence, PageCopy } from "./lib/model/kv_pages.ts";
+export type { Activations, Weight, WeightPart } from "./lib/model/linear.ts";
+export * from "./lib/model/preset.ts";
+export * from "./lib/model/presets.ts";
+export type { BatchStage, Recipe, ScheduleName } from "./lib/model/recipe.ts";
+export type { RopeLayout } from "./lib/model/rope.ts";
+export * from "./lib/model/weights.ts";
+export * from "./lib/tokenizer/open.ts";
+export * from "./lib/tokenizer/tokenizer.ts";

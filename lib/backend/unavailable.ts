@@ -8,6 +8,7 @@ import { BackendError } from "../base/errors.ts";
 
 /** A backend that is not there, or that is there but must not be used. */
 export class Unavailable extends BackendError {
+  /** The name of this class. */
   override name = "Unavailable";
   /** Whether a library is there that was built from another kernel table. */
   readonly stale: boolean;

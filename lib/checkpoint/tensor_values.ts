@@ -10,7 +10,8 @@ import { tensorChunks } from "../formats/read_tensor.ts";
 import type { TensorRecord } from "../formats/tensor_file.ts";
 import { BLOCK_DECODERS } from "./block_values.ts";
 
-type Values = Float32Array | Float64Array;
+/** Elements as numbers, in the narrower type that holds them exactly. */
+export type Values = Float32Array | Float64Array;
 
 /** Turns the bytes of whole blocks into numbers. */
 type Widen = (bytes: Uint8Array) => Values;

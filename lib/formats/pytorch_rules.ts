@@ -16,6 +16,7 @@ import {
 
 /** The memory of one or more tensors: one entry of the archive. */
 export class PickledStorage extends PickleObject {
+  /** What messages call it. */
   override readonly kind: string = "storage";
 
   /** Makes a storage of `elements` elements of a type, in the entry named by `key`. */
@@ -33,6 +34,7 @@ export class PickledStorage extends PickleObject {
 
 /** A view of a storage. */
 export class PickledTensor extends PickleObject {
+  /** What messages call it. */
   override readonly kind: string = "tensor";
 
   /** Makes a view; offset and strides count elements. */

@@ -23,7 +23,7 @@ export class ConfigFields {
   readonly #values: Readonly<Record<string, unknown>>;
   readonly #path: string;
 
-  /** @throws {ConfigError} Where `values` is no record. */
+  /** Takes the fields of a record. @throws {ConfigError} Where `values` is none. */
   constructor(values: unknown, options: { readonly file: string; readonly path?: string }) {
     this.file = options.file;
     this.#path = options.path ?? "";

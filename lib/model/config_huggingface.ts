@@ -16,7 +16,14 @@ import {
 import { ConfigFields, shown } from "./config_fields.ts";
 
 const SUPPORTED = 'supported are "llama" and "palm-like"';
-const FLOAT_NAMES = { f32: "float32", f16: "float16", bf16: "bfloat16" } as const;
+/** Element types that `toHuggingFaceConfig` can name. */
+export type FloatName = "f32" | "f16" | "bf16";
+
+const FLOAT_NAMES: Readonly<Record<FloatName, string>> = {
+  f32: "float32",
+  f16: "float16",
+  bf16: "bfloat16",
+};
 
 const KEYS: NonNullable<ConfigSource["keys"]> = { eosTokenIds: "eos_token_id" };
 const LLAMA_KEYS = { ...KEYS, normEps: "rms_norm_eps" };
@@ -185,9 +192,6 @@ export function mergeGenerationConfig(
   const eosTokenIds = [...new Set([...config.eosTokenIds, ...more])];
   return checkConfig({ ...config, eosTokenIds }, { file: options.file, keys: KEYS });
 }
-
-/** Element types that `toHuggingFaceConfig` can name. */
-export type FloatName = keyof typeof FLOAT_NAMES;
 
 /**
  * Writes a config as the value of a `config.json` that transformers loads (for PaLM, that Llamero

@@ -70,8 +70,11 @@ export interface BlockWeights {
   readonly down: Weight;
 }
 
-interface Placed {
+/** A tensor in the memory of a backend. */
+export interface Placed {
+  /** Element or block type. */
   readonly dtype: DTypeName;
+  /** Its first byte. */
   readonly address: Address;
 }
 
