@@ -4,14 +4,13 @@
  * @module
  */
 
-import { readFile } from "node:fs/promises";
 import { UsageError } from "../../lib/base/errors.ts";
-import { fileError } from "../../lib/base/file_error.ts";
 import { formatBytes } from "../../lib/base/format.ts";
 import { generate, type GeneratedText, PROMPT_ROWS } from "../../lib/infer/generate.ts";
 import { LanguageModel } from "../../lib/infer/language_model.ts";
-import { type Io, readAll, writeJson } from "../io.ts";
+import { type Io, writeJson } from "../io.ts";
 import { openBackendFor } from "../open_backend.ts";
+import { readText } from "../text_input.ts";
 import { Log } from "../ui/log.ts";
 import type { GenerateCommandOptions } from "./generate.spec.ts";
 
@@ -37,28 +36,18 @@ export async function run(values: GenerateCommandOptions, io: Io): Promise<void>
 }
 
 /** The prompt: of the flag, the file, or stdin, less one line break at the end of the latter two. */
-async function promptOf(values: GenerateCommandOptions, io: Io): Promise<string | Uint8Array> {
+async function promptOf(values: GenerateCommandOptions, io: Io): Promise<string> {
   if (values.prompt !== undefined) return values.prompt;
   const path = values.promptFile ?? "-";
-  if (path !== "-") return withoutLineEnd(await readBytes(path));
-  if (!io.stdin.terminal) return withoutLineEnd(await readAll(io.stdin));
+  if (path !== "-" || !io.stdin.terminal) return withoutLineEnd(await readText(path, io));
   throw new UsageError('Cannot run "llamero generate": there is no prompt', {
     hint: 'give one with --prompt "Once upon a time", --prompt-file FILE, or on stdin',
   });
 }
 
-async function readBytes(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (thrown) {
-    throw fileError(thrown, { action: "read", path });
-  }
-}
-
 /** What editors and `echo` put at the end is not meant to be continued. */
-function withoutLineEnd(bytes: Uint8Array): Uint8Array {
-  if (bytes.at(-1) !== 0x0a) return bytes;
-  return bytes.subarray(0, bytes.at(-2) === 0x0d ? -2 : -1);
+function withoutLineEnd(text: string): string {
+  return text.replace(/\r?\n$/, "");
 }
 
 interface OpenOptions extends Pick<RunOptions, "log" | "signal"> {

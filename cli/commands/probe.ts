@@ -4,17 +4,16 @@
  * @module
  */
 
-import { readFile } from "node:fs/promises";
 import { checkOutputPath } from "../../lib/base/atomic_file.ts";
-import { fileError } from "../../lib/base/file_error.ts";
 import { formatInteger } from "../../lib/base/format.ts";
 import { openCheckpoint } from "../../lib/checkpoint/open.ts";
 import { writeSafetensors } from "../../lib/formats/safetensors_write.ts";
 import { probe, type ProbeOptions, type ProbeResult } from "../../lib/infer/probe.ts";
 import { parseProbeBatch, type ProbeBatch } from "../../lib/infer/probe_batch.ts";
 import { Decoder } from "../../lib/model/decoder.ts";
-import { type Io, readAll, writeJson } from "../io.ts";
+import { type Io, writeJson } from "../io.ts";
 import { openBackendFor } from "../open_backend.ts";
+import { readText } from "../text_input.ts";
 import { Log } from "../ui/log.ts";
 import type { ProbeCommandOptions } from "./probe.spec.ts";
 
@@ -40,15 +39,6 @@ export async function run(values: ProbeCommandOptions, io: Io): Promise<void> {
     );
   } finally {
     backend.close();
-  }
-}
-
-async function readText(path: string, io: Io): Promise<string> {
-  if (path === "-") return new TextDecoder().decode(await readAll(io.stdin));
-  try {
-    return await readFile(path, "utf8");
-  } catch (thrown) {
-    throw fileError(thrown, { action: "read", path });
   }
 }
 

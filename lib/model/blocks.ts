@@ -6,6 +6,9 @@
  * M = (H + 2K)E: queries, keys and values side by side, F feed-forward width.
  * All activations are f32 with their rows side by side.
  *
+ * Kernels are called over addresses that were planned with the config: checking the same shapes again
+ * in every layer of every token would take longer than a small model's arithmetic.
+ *
  * @module
  */
 

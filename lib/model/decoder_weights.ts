@@ -8,15 +8,16 @@
  * @module
  */
 
-import { DTYPE_CODES, type DTypeName } from "../../kernels/abi.ts";
+import { DTYPE_CODES } from "../../kernels/abi.ts";
 import type { Address, Backend, MappedFile } from "../backend/backend.ts";
 import { BackendError, FormatError } from "../base/errors.ts";
 import { formatMemory } from "../base/format.ts";
 import { quoted } from "../base/quoted.ts";
 import { readTensorInto } from "../formats/read_tensor.ts";
 import type { TensorRecord } from "../formats/tensor_file.ts";
+import { bytesOf, type DType } from "../tensor/dtype.ts";
 import type { ModelConfig } from "./config.ts";
-import { stacked, type Weight, WEIGHT_DTYPES, weightBytes } from "./linear.ts";
+import { stacked, type Weight, WEIGHT_DTYPES } from "./linear.ts";
 import { aligned } from "./memory_plan.ts";
 import type { RopeLayout } from "./rope.ts";
 import { type WeightSpec, weightSpecs } from "./weights.ts";
@@ -73,7 +74,7 @@ export interface BlockWeights {
 /** A tensor in the memory of a backend. */
 export interface Placed {
   /** Element or block type. */
-  readonly dtype: DTypeName;
+  readonly dtype: DType;
   /** Its first byte. */
   readonly address: Address;
 }
@@ -135,7 +136,7 @@ interface Placement {
 interface ReadJob {
   readonly spec: WeightSpec;
   readonly record: TensorRecord;
-  readonly dtype: DTypeName;
+  readonly dtype: DType;
   readonly offset: number;
 }
 
@@ -170,7 +171,7 @@ export async function loadWeights(
       else {
         if (!joinsPrevious(spec)) readBytes = aligned(readBytes);
         jobs.push({ spec, record, dtype, offset: readBytes });
-        readBytes += weightBytes(dtype, elementsOf(record));
+        readBytes += bytesOf(dtype, elementsOf(record));
       }
     }
     checkMemory(backend, source, readBytes);
@@ -196,7 +197,7 @@ function joinsPrevious(spec: WeightSpec): boolean {
 }
 
 /** The element type in memory: norms become f32, matrices stay as they are. */
-function dtypeOf(source: DecoderSource, record: TensorRecord, spec: WeightSpec): DTypeName {
+function dtypeOf(source: DecoderSource, record: TensorRecord, spec: WeightSpec): DType {
   const dtype = WEIGHT_DTYPES.find((known) => known === record.dtype);
   if (dtype === undefined) {
     throw new FormatError(
@@ -230,7 +231,7 @@ function mapFiles(
 function mappedAddress(
   file: MappedFile | undefined,
   record: TensorRecord,
-  dtype: DTypeName,
+  dtype: DType,
 ): Address | undefined {
   if (file === undefined || record.stored !== undefined || record.dtype !== dtype) {
     return undefined;
@@ -270,7 +271,7 @@ async function readAll(
         progress?.(before + at + chunk.length, total);
       });
     } else await readConverted(backend, record, base + offset);
-    done += weightBytes(dtype, elementsOf(record));
+    done += bytesOf(dtype, elementsOf(record));
     progress?.(done, total);
   }
 }
@@ -288,7 +289,7 @@ async function readConverted(
       out: target,
       x: raw,
       out_dtype: DTYPE_CODES.f32,
-      x_dtype: DTYPE_CODES[record.dtype as DTypeName],
+      x_dtype: DTYPE_CODES[record.dtype as DType],
       rows: 1,
       dim: elementsOf(record),
     });

@@ -9,13 +9,12 @@
 
 import { DTYPE_CODES } from "../../kernels/abi.ts";
 import type { Address, Backend } from "../backend/backend.ts";
+import { bytesOf } from "../tensor/dtype.ts";
 import type { ModelConfig } from "./config.ts";
 import { KvPages, type KvSequence } from "./kv_pages.ts";
 
 /** Element types that keys and values can be cached in. */
 export type KvType = "f32" | "f16";
-
-const BYTES: Readonly<Record<KvType, number>> = { f32: 4, f16: 2 };
 
 /** Positions per page: few enough that a short text wastes little, many enough for long runs. */
 export const KV_PAGE_SIZE = 64;
@@ -35,7 +34,7 @@ export function kvCacheBytes(config: ModelConfig, options: KvCacheOptions): numb
 }
 
 function pageBytes(config: ModelConfig, type: KvType): number {
-  return config.numKeyValueHeads * KV_PAGE_SIZE * config.headDim * BYTES[type];
+  return bytesOf(type, config.numKeyValueHeads * KV_PAGE_SIZE * config.headDim);
 }
 
 /** The cache of one decoder: the book of its pages and the memory behind it. */

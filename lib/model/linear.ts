@@ -4,11 +4,12 @@
  * @module
  */
 
-import { DTYPE_CODES, type DTypeName } from "../../kernels/abi.ts";
+import { DTYPE_CODES } from "../../kernels/abi.ts";
 import type { Address, Backend } from "../backend/backend.ts";
+import { bytesOf, type DType, DTYPE_BLOCKS } from "../tensor/dtype.ts";
 
 /** Element types that a weight can be multiplied in. */
-export const WEIGHT_DTYPES: readonly DTypeName[] = ["f32", "f16", "bf16", "q8_0"];
+export const WEIGHT_DTYPES: readonly DType[] = ["f32", "f16", "bf16", "q8_0"];
 
 /**
  * How quantized weights are multiplied: `auto` rounds the activations to q8_0 blocks and multiplies
@@ -19,7 +20,7 @@ export type Activations = "auto" | "f32";
 /** Rows of a weight that lie side by side in memory. */
 export interface WeightPart {
   /** Element type. */
-  readonly dtype: DTypeName;
+  readonly dtype: DType;
   /** Rows: outputs that this part makes. */
   readonly outDim: number;
   /** Address of the first row. */
@@ -36,18 +37,10 @@ export interface Weight {
   readonly parts: readonly WeightPart[];
 }
 
-/** Elements and bytes of a q8_0 block. */
-const BLOCK = { elements: 32, bytes: 34 };
-
-/** Bytes of `elements` elements, whole blocks of them where the type has blocks. */
-export function weightBytes(dtype: DTypeName, elements: number): number {
-  if (dtype === "f32") return elements * 4;
-  return dtype === "q8_0" ? elements / BLOCK.elements * BLOCK.bytes : elements * 2;
-}
-
-/** Bytes of scratch that {@linkcode Products} needs for rows of `dim` inputs. */
+/** Bytes of scratch that {@linkcode Products} needs for rows of `dim` inputs, rounded up to blocks. */
 export function activationBytes(rows: number, dim: number): number {
-  return rows * Math.ceil(dim / BLOCK.elements) * BLOCK.bytes;
+  const { elements } = DTYPE_BLOCKS.q8_0;
+  return rows * bytesOf("q8_0", Math.ceil(dim / elements) * elements);
 }
 
 /** Puts weights below one another; neighbours in memory of the same type become one part. */
@@ -56,7 +49,7 @@ export function stacked(weights: readonly Weight[]): Weight {
   const inDim = weights[0]!.inDim;
   for (const part of weights.flatMap((weight) => weight.parts)) {
     const last = parts.at(-1);
-    const end = last && last.address + weightBytes(last.dtype, last.outDim * inDim);
+    const end = last && last.address + bytesOf(last.dtype, last.outDim * inDim);
     if (last?.dtype === part.dtype && end === part.address) {
       parts[parts.length - 1] = { ...last, outDim: last.outDim + part.outDim };
     } else parts.push(part);

@@ -8,18 +8,18 @@
  * @module
  */
 
+import type { RopeLayout } from "../tensor/ops.ts";
 import type { ModelConfig } from "./config.ts";
 
 /** The fields of a config that decide the angles. */
 export type RopeConfig = Pick<ModelConfig, "headDim" | "ropeTheta" | "ropeScaling">;
 
-/**
- * Which coordinates of a head turn together: `half` pairs (i, i + headDim/2), as Hugging Face
- * weights want it; `interleaved` pairs (2i, 2i + 1), as Meta, llama2.c and GGUF weights do.
- */
-export type RopeLayout = "half" | "interleaved";
+export type { RopeLayout } from "../tensor/ops.ts";
 
-/** Codes of {@linkcode RopeLayout} in the `rope` kernel. */
+/**
+ * Codes of the layouts in the `rope` kernel: `half` pairs (i, i + headDim/2), as Hugging Face weights
+ * want it; `interleaved` pairs (2i, 2i + 1), as Meta, llama2.c and GGUF weights do.
+ */
 export const ROPE_LAYOUT_CODES: Readonly<Record<RopeLayout, number>> = { half: 0, interleaved: 1 };
 
 /** Frequencies `theta^(-2i/headDim)` for i < headDim/2, scaled as the config says, in radians. */
