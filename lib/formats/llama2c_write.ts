@@ -103,14 +103,17 @@ function encodeHeader(header: Llama2cHeader): Uint8Array {
   return writer.finish();
 }
 
-/** `f(position * theta^(-2i / head_dim))`, which the legacy version has and its readers skip. */
+/**
+ * `f(position * theta^(-2i / head_dim))`, which the legacy version has and its readers skip; the angles are rounded to
+ * float32 at each step, as `export.py` does, so that the bytes are its bytes.
+ */
 function rotaryTable(slot: Llama2cSlot, f: (angle: number) => number): Uint8Array {
   const [positions, pairs] = slot.shape as [number, number];
   const table = new Float32Array(positions * pairs);
   for (let i = 0; i < pairs; i++) {
-    const frequency = ROPE_THETA ** (-i / pairs);
+    const frequency = Math.fround(1 / Math.fround(ROPE_THETA ** Math.fround(i / pairs)));
     for (let position = 0; position < positions; position++) {
-      table[position * pairs + i] = f(position * frequency);
+      table[position * pairs + i] = f(Math.fround(position * frequency));
     }
   }
   return new Uint8Array(table.buffer);
