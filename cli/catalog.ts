@@ -31,6 +31,7 @@ export const COMMANDS: Readonly<Record<string, SpecLoader>> = {
   inspect: () => import("./commands/inspect.spec.ts"),
   presets: () => import("./commands/presets.spec.ts"),
   probe: () => import("./commands/probe.spec.ts"),
+  "bench generate": () => import("./commands/bench_generate.spec.ts"),
   doctor: () => import("./commands/doctor.spec.ts"),
   completions: () => import("./commands/completions.spec.ts"),
   man: () => import("./commands/man.spec.ts"),

@@ -43,6 +43,13 @@ export function activationBytes(rows: number, dim: number): number {
   return rows * bytesOf("q8_0", Math.ceil(dim / elements) * elements);
 }
 
+/** Bytes of a weight, all parts. */
+export function weightBytes(weight: Weight): number {
+  return weight.parts.reduce((sum, { dtype, outDim }) => {
+    return sum + bytesOf(dtype, outDim * weight.inDim);
+  }, 0);
+}
+
 /** Puts weights below one another; neighbours in memory of the same type become one part. */
 export function stacked(weights: readonly Weight[]): Weight {
   const parts: WeightPart[] = [];
