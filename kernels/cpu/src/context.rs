@@ -74,7 +74,9 @@ pub unsafe fn enter(
         context.set_error("a required tensor has address 0");
         return 1;
     }
-    match guard(Err("the kernel panicked, which is a defect"), || body(context)) {
+    match guard(Err("the kernel panicked, which is a defect"), || {
+        body(context)
+    }) {
         Ok(()) => 0,
         Err(text) => {
             context.set_error(text);
@@ -86,7 +88,11 @@ pub unsafe fn enter(
 /// What to reserve for a request: room to grow into while that is cheap.
 fn scratch_bytes(wanted: usize) -> usize {
     const GENEROUS: usize = 1 << 24;
-    if wanted < GENEROUS { wanted.next_power_of_two().max(1 << 16) } else { wanted }
+    if wanted < GENEROUS {
+        wanted.next_power_of_two().max(1 << 16)
+    } else {
+        wanted
+    }
 }
 
 impl Context {
@@ -95,7 +101,10 @@ impl Context {
         Context {
             pool: Pool::new(threads),
             error: UnsafeCell::new(Cow::Borrowed("")),
-            scratch: UnsafeCell::new(Scratch { block: None, bytes: 0 }),
+            scratch: UnsafeCell::new(Scratch {
+                block: None,
+                bytes: 0,
+            }),
             blocks: UnsafeCell::new(BTreeMap::new()),
             #[cfg(not(target_arch = "wasm32"))]
             files: UnsafeCell::new(BTreeMap::new()),
@@ -146,7 +155,9 @@ impl Context {
 
     /// Gives back what `alloc` gave; false where it did not.
     pub fn free(&self, address: usize) -> bool {
-        unsafe { &mut *self.blocks.get() }.remove(&address).is_some()
+        unsafe { &mut *self.blocks.get() }
+            .remove(&address)
+            .is_some()
     }
 
     /// Keeps a mapped file until `drop_file` or the end of the context.

@@ -30,7 +30,11 @@ fn features() -> Vec<&'static str> {
     Vec::from(["simd128", "relaxed-simd", "threads", "bulk-memory"])
 }
 
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "wasm32")))]
+#[cfg(not(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_arch = "wasm32"
+)))]
 fn features() -> Vec<&'static str> {
     Vec::new()
 }
@@ -52,7 +56,10 @@ mod tests {
     #[test]
     fn the_description_names_isa_threads_and_features() {
         let text = super::describe(3);
-        assert!(text.starts_with("{\"isa\":\"") && text.ends_with("]}"), "{text}");
+        assert!(
+            text.starts_with("{\"isa\":\"") && text.ends_with("]}"),
+            "{text}"
+        );
         assert!(text.contains("\"threads\":3,\"features\":["), "{text}");
     }
 }

@@ -109,8 +109,15 @@ impl<S: Source> Heap<S> {
         let Some(need) = size.max(SMALLEST).checked_next_multiple_of(GRAIN) else {
             return null_mut();
         };
-        let spare = if align > GRAIN { align + HEADER + SMALLEST } else { 0 };
-        let Some(wanted) = need.checked_add(spare).filter(|&w| w <= isize::MAX as usize) else {
+        let spare = if align > GRAIN {
+            align + HEADER + SMALLEST
+        } else {
+            0
+        };
+        let Some(wanted) = need
+            .checked_add(spare)
+            .filter(|&w| w <= isize::MAX as usize)
+        else {
             return null_mut();
         };
         unsafe {
@@ -248,7 +255,11 @@ impl<S: Source> Heap<S> {
         let (start, end) = self.source.grow(size.checked_add(3 * HEADER)?)?;
         unsafe {
             let connected = !self.sentinel.is_null() && Block::payload(self.sentinel) == start;
-            let block = if connected { self.sentinel } else { start as *mut Block };
+            let block = if connected {
+                self.sentinel
+            } else {
+                start as *mut Block
+            };
             if !connected {
                 (*block).before = null_mut();
             }

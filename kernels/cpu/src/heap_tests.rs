@@ -10,7 +10,11 @@ struct Pages {
 impl Pages {
     fn new(bytes: usize, gap: usize) -> Pages {
         let memory = vec![0u128; bytes / 16];
-        Pages { memory, next: 0, gap }
+        Pages {
+            memory,
+            next: 0,
+            gap,
+        }
     }
 }
 
@@ -31,7 +35,10 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        self.0 = self
+            .0
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         ((self.0 >> 33) as usize) % limit
     }
 }
@@ -71,14 +78,24 @@ fn churn(memory: usize, gap: usize, largest: usize) {
             }
             assert_eq!(address as usize % align, 0);
             let bytes = unsafe { core::slice::from_raw_parts_mut(address, size) };
-            assert!(!zeroed || bytes.iter().all(|&byte| byte == 0), "dirty in round {round}");
+            assert!(
+                !zeroed || bytes.iter().all(|&byte| byte == 0),
+                "dirty in round {round}"
+            );
             let mark = random.below(255) as u8 + 1;
             bytes.fill(mark);
-            held.push(Held { address, size, mark });
+            held.push(Held {
+                address,
+                size,
+                mark,
+            });
         } else if !held.is_empty() {
             let one = held.swap_remove(random.below(held.len()));
             let bytes = unsafe { core::slice::from_raw_parts(one.address, one.size) };
-            assert!(bytes.iter().all(|&byte| byte == one.mark), "overwritten in round {round}");
+            assert!(
+                bytes.iter().all(|&byte| byte == one.mark),
+                "overwritten in round {round}"
+            );
             unsafe { heap.free(one.address) };
         }
         if round % 64 == 0 {
@@ -141,6 +158,9 @@ fn classes_are_ordered_and_rounding_up_never_finds_a_smaller_block() {
         let (level, step) = class_at_least(size);
         assert!((level, step) >= class(size));
         let smaller = size - 16;
-        assert!(smaller < 16 || class(smaller) < (level, step), "{smaller} in class of {size}");
+        assert!(
+            smaller < 16 || class(smaller) < (level, step),
+            "{smaller} in class of {size}"
+        );
     }
 }

@@ -43,7 +43,9 @@ impl Block {
     #[cfg(unix)]
     fn mapped(bytes: usize) -> Option<Block> {
         use crate::os::mapping;
-        let length = bytes.checked_next_multiple_of(MAPPED_FROM)?.checked_add(MAPPED_FROM)?;
+        let length = bytes
+            .checked_next_multiple_of(MAPPED_FROM)?
+            .checked_add(MAPPED_FROM)?;
         let base = mapping::map_zeroed(length);
         if base.is_null() {
             return None;

@@ -33,7 +33,11 @@ pub mod mapping {
 
     fn map(length: usize, protection: c_int, flags: c_int, file: RawFd) -> *mut u8 {
         let address = unsafe { mmap(null_mut(), length, protection, flags, file, 0) };
-        if address as isize == -1 { null_mut() } else { address.cast() }
+        if address as isize == -1 {
+            null_mut()
+        } else {
+            address.cast()
+        }
     }
 
     /// Zeroed pages, or null.

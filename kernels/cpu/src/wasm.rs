@@ -57,7 +57,11 @@ static ALLOCATOR: Allocator = Allocator {
 impl Allocator {
     /// Runs a body while no other thread is inside the heap. 1 is locked, 2 locked and waited for.
     fn locked<R>(&self, body: impl FnOnce(&mut Heap<LinearMemory>) -> R) -> R {
-        if self.lock.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        if self
+            .lock
+            .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
             while self.lock.swap(2, Ordering::Acquire) != 0 {
                 unsafe { memory_atomic_wait32(self.lock.as_ptr(), 2, -1) };
             }
@@ -102,7 +106,10 @@ impl Write for Text {
 
 #[panic_handler]
 fn on_panic(info: &core::panic::PanicInfo) -> ! {
-    let mut text = Text { bytes: [0; 256], length: 0 };
+    let mut text = Text {
+        bytes: [0; 256],
+        length: 0,
+    };
     let _ = write!(text, "{}", info.message());
     unsafe { panic(text.bytes.as_ptr(), text.length) }
 }

@@ -45,6 +45,8 @@ pub struct Board {
     done: Line<AtomicU32>,
     /// How many workers sleep, so that a caller need not look at each.
     asleep: Line<AtomicU32>,
+    /// How many workers have a thread, or soon will.
+    present: AtomicU32,
     job: UnsafeCell<Job>,
     caller: Line<Sleeper>,
     workers: Vec<Line<Sleeper>>,
@@ -70,7 +72,11 @@ impl Board {
             claims: Line(AtomicU64::new(0)),
             done: Line(AtomicU32::new(0)),
             asleep: Line(AtomicU32::new(0)),
-            job: UnsafeCell::new(Job { work: &|_, _| {}, chunks: 0 }),
+            present: AtomicU32::new(0),
+            job: UnsafeCell::new(Job {
+                work: &|_, _| {},
+                chunks: 0,
+            }),
             caller: sleeper(AWAKE),
             workers: (0..workers).map(|_| sleeper(ABSENT)).collect(),
             stop: AtomicBool::new(false),
@@ -85,13 +91,19 @@ impl Board {
         unsafe { *self.job.get() = Job { work, chunks } };
         self.done.0.store(0, Relaxed);
         let number = (self.claims.0.load(Relaxed) >> 32).wrapping_add(1);
-        self.claims.0.store(number << 32 | u64::from(chunks), SeqCst);
+        self.claims
+            .0
+            .store(number << 32 | u64::from(chunks), SeqCst);
         self.wake(WAKE_EACH.min(chunks - 1));
     }
 
-    /// Claims chunks and does them until none is left; worker 0 is the caller.
-    pub fn work(&self, worker: usize) {
-        let me = if worker == 0 { &self.caller.0 } else { &self.workers[worker - 1].0 };
+    /// Claims chunks and does them until none is left, and says how many; worker 0 is the caller.
+    pub fn work(&self, worker: usize) -> u32 {
+        let me = if worker == 0 {
+            &self.caller.0
+        } else {
+            &self.workers[worker - 1].0
+        };
         let mut chunks = 0;
         let mut count = 0;
         while let Some(unclaimed) = self.claim() {
@@ -111,13 +123,18 @@ impl Board {
             me.unreported.store(0, Relaxed);
             self.report(count, chunks);
         }
+        count
     }
 
     /// How many chunks were unclaimed before this thread claimed one of them.
     fn claim(&self) -> Option<u32> {
         let mut seen = self.claims.0.load(Acquire);
         while seen as u32 != 0 {
-            match self.claims.0.compare_exchange_weak(seen, seen - 1, AcqRel, Acquire) {
+            match self
+                .claims
+                .0
+                .compare_exchange_weak(seen, seen - 1, AcqRel, Acquire)
+            {
                 Ok(_) => return Some(seen as u32),
                 Err(now) => seen = now,
             }
@@ -128,7 +145,11 @@ impl Board {
     fn report(&self, count: u32, chunks: u32) {
         if self.done.0.fetch_add(count, SeqCst) + count == chunks {
             let caller = &self.caller.0;
-            if caller.state.compare_exchange(ASLEEP, AWAKE, SeqCst, Relaxed).is_ok() {
+            if caller
+                .state
+                .compare_exchange(ASLEEP, AWAKE, SeqCst, Relaxed)
+                .is_ok()
+            {
                 caller.bed.wake(&caller.state);
             }
         }
@@ -163,6 +184,7 @@ impl Board {
                 return;
             }
         }
+        self.present.fetch_sub(1, Relaxed);
         self.workers[worker - 1].0.state.store(ABSENT, SeqCst);
     }
 
@@ -172,7 +194,10 @@ impl Board {
         me.state.store(ASLEEP, SeqCst);
         self.asleep.0.fetch_add(1, SeqCst);
         let leave = |next| {
-            let left = me.state.compare_exchange(ASLEEP, next, SeqCst, Relaxed).is_ok();
+            let left = me
+                .state
+                .compare_exchange(ASLEEP, next, SeqCst, Relaxed)
+                .is_ok();
             if left {
                 self.asleep.0.fetch_sub(1, SeqCst);
             }
@@ -185,6 +210,7 @@ impl Board {
         while me.state.load(SeqCst) == ASLEEP {
             let woken = me.bed.sleep(&me.state, ASLEEP);
             if !woken && leave(ABSENT) {
+                self.present.fetch_sub(1, Relaxed);
                 return false;
             }
         }
@@ -197,7 +223,10 @@ impl Board {
         }
         for Line(worker) in &self.workers {
             if worker.state.load(Relaxed) == ASLEEP
-                && worker.state.compare_exchange(ASLEEP, AWAKE, SeqCst, Relaxed).is_ok()
+                && worker
+                    .state
+                    .compare_exchange(ASLEEP, AWAKE, SeqCst, Relaxed)
+                    .is_ok()
             {
                 self.asleep.0.fetch_sub(1, SeqCst);
                 worker.bed.wake(&worker.state);
@@ -209,17 +238,33 @@ impl Board {
         }
     }
 
+    /// How many workers have a thread, or soon will.
+    pub fn present(&self) -> u32 {
+        self.present.load(Relaxed)
+    }
+
+    /// Whether every worker has a thread, or soon will.
+    #[cfg(target_arch = "wasm32")]
+    pub fn complete(&self) -> bool {
+        self.present() as usize == self.workers.len()
+    }
+
     /// Marks the first worker without a thread as starting and returns its number.
     pub fn take_absent(&self) -> Option<usize> {
         let found = self.workers.iter().position(|Line(worker)| {
-            worker.state.compare_exchange(ABSENT, STARTING, SeqCst, Relaxed).is_ok()
+            worker
+                .state
+                .compare_exchange(ABSENT, STARTING, SeqCst, Relaxed)
+                .is_ok()
         });
+        self.present.fetch_add(u32::from(found.is_some()), Relaxed);
         found.map(|index| index + 1)
     }
 
     /// Takes back `take_absent` where the thread could not be started.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn give_up(&self, worker: usize) {
+        self.present.fetch_sub(1, Relaxed);
         self.workers[worker - 1].0.state.store(ABSENT, SeqCst);
     }
 

@@ -6,6 +6,7 @@
 //! spin briefly for the next job, then sleep.
 
 mod board;
+mod judge;
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
 mod patience;
@@ -15,10 +16,11 @@ mod wasm;
 use core::cell::{Cell, RefCell};
 
 use board::Board;
+use judge::{Job, Judge};
 #[cfg(not(target_arch = "wasm32"))]
 use native as platform;
 use patience::Patience;
-use platform::{Crew, Shared};
+use platform::{Crew, Shared, clock};
 #[cfg(target_arch = "wasm32")]
 use wasm as platform;
 
@@ -27,6 +29,7 @@ pub struct Pool {
     board: Shared<Board>,
     crew: RefCell<Crew>,
     patience: RefCell<Patience>,
+    judge: RefCell<Judge>,
     busy: Cell<bool>,
     threads: usize,
 }
@@ -39,6 +42,7 @@ impl Pool {
             board: Shared::new(Board::new(threads - 1)),
             crew: RefCell::new(Crew::new()),
             patience: RefCell::new(Patience::new()),
+            judge: RefCell::new(Judge::new()),
             busy: Cell::new(false),
             threads,
         }
@@ -52,23 +56,45 @@ impl Pool {
     /// Runs `work(chunk, worker)` once for every chunk, `worker < threads()`. A single chunk, and a
     /// call from inside another, run on the calling thread.
     pub fn run(&self, chunks: usize, work: &(dyn Fn(usize, usize) + Sync)) {
-        if chunks <= 1 || self.threads == 1 || self.busy.get() || self.board.stopped() {
-            for chunk in 0..chunks {
-                work(chunk, 0);
-            }
-            return;
+        let single = chunks <= 1 || self.threads == 1;
+        if single || self.busy.get() || self.board.stopped() || chunks > u32::MAX as usize {
+            return run_alone(chunks, work);
         }
-        assert!(chunks <= u32::MAX as usize, "more chunks than can be counted");
         self.crew.borrow_mut().before(&self.board);
-        self.busy.set(true);
-        self.board.publish(chunks as u32, work);
-        self.board.work(0);
-        self.board.join(chunks as u32, &mut self.patience.borrow_mut());
-        self.busy.set(false);
-        self.crew.borrow_mut().after(&self.board);
+        let began = clock();
+        if self.board.present() == 0 {
+            run_alone(chunks, work);
+        } else {
+            self.run_judged(chunks as u32, work, began);
+        }
+        self.crew.borrow_mut().after(&self.board, began);
         if self.board.take_failure() {
             panic!("a part of the kernel panicked");
         }
+    }
+
+    fn run_judged(&self, chunks: u32, work: &(dyn Fn(usize, usize) + Sync), began: f64) {
+        let _busy = Busy::mark(&self.busy);
+        let mut judge = self.judge.borrow_mut();
+        let mut own = chunks;
+        let mut worked = began;
+        if judge.alone() {
+            run_alone(chunks as usize, work);
+        } else {
+            self.board.publish(chunks, work);
+            own = self.board.work(0);
+            worked = clock();
+            self.board.join(chunks, &mut self.patience.borrow_mut());
+        }
+        let now = clock();
+        let worked = if own == chunks { now } else { worked };
+        judge.record(&Job {
+            chunks,
+            own,
+            worked: worked - began,
+            waited: now - worked,
+            now,
+        });
     }
 
     /// Starts all threads that are not running.
@@ -81,6 +107,28 @@ impl Pool {
     pub fn stop(&self) {
         self.board.stop();
         self.crew.borrow_mut().dismiss();
+    }
+}
+
+/// Marks a pool as busy for as long as it lives, also through a panic.
+struct Busy<'a>(&'a Cell<bool>);
+
+impl Busy<'_> {
+    fn mark(busy: &Cell<bool>) -> Busy<'_> {
+        busy.set(true);
+        Busy(busy)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+fn run_alone(chunks: usize, work: &(dyn Fn(usize, usize) + Sync)) {
+    for chunk in 0..chunks {
+        work(chunk, 0);
     }
 }
 

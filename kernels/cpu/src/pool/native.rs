@@ -18,7 +18,10 @@ pub struct Bed {
 
 impl Bed {
     pub fn new() -> Bed {
-        Bed { lock: Mutex::new(()), bell: Condvar::new() }
+        Bed {
+            lock: Mutex::new(()),
+            bell: Condvar::new(),
+        }
     }
 
     /// Sleeps while `state` is `asleep`; always true: the threads of an operating system may sleep
@@ -26,7 +29,10 @@ impl Bed {
     pub fn sleep(&self, state: &AtomicU32, asleep: u32) -> bool {
         let mut guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         while state.load(Ordering::SeqCst) == asleep {
-            guard = self.bell.wait(guard).unwrap_or_else(PoisonError::into_inner);
+            guard = self
+                .bell
+                .wait(guard)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         true
     }
@@ -62,7 +68,10 @@ pub struct Crew {
 
 impl Crew {
     pub fn new() -> Crew {
-        Crew { threads: Vec::new(), started: false }
+        Crew {
+            threads: Vec::new(),
+            started: false,
+        }
     }
 
     pub fn before(&mut self, board: &Shared<Board>) {
@@ -71,7 +80,7 @@ impl Crew {
         }
     }
 
-    pub fn after(&mut self, _board: &Shared<Board>) {}
+    pub fn after(&mut self, _board: &Shared<Board>, _began: f64) {}
 
     /// Starts what the system allows; the caller does the work of threads that are missing.
     pub fn start_all(&mut self, board: &Shared<Board>) {

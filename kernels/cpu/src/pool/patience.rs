@@ -11,7 +11,11 @@ const RECOVERY: f64 = 2.0;
 /// A gap between two looks at the clock that a running thread cannot make: it was descheduled.
 const DESCHEDULED: f64 = 20.0;
 /// Looks at the condition between two looks at the clock, which costs more.
-const LOOKS: u32 = if cfg!(target_arch = "wasm32") { 128 } else { 32 };
+const LOOKS: u32 = if cfg!(target_arch = "wasm32") {
+    128
+} else {
+    32
+};
 
 /// The patience of one thread.
 pub struct Patience {

@@ -20,8 +20,8 @@ unsafe extern "C" {
     fn start_worker(board: *const Board, worker: u32, stack: usize);
 }
 
-/// Milliseconds of work in several chunks that must have been done before a worker is started.
-const WORTH: f64 = 40.0;
+/// Microseconds of work in several chunks that must have been done before a worker is started.
+const WORTH: f64 = 40_000.0;
 /// Nanoseconds after which a sleeping worker ends.
 const LONG: i64 = 500_000_000;
 const STACK: usize = 1 << 19;
@@ -66,21 +66,24 @@ pub fn clock() -> f64 {
 pub struct Crew {
     /// Address of each worker's stack; a worker that is started again gets its old one.
     stacks: alloc::vec::Vec<usize>,
-    began: f64,
     worked: f64,
 }
 
 impl Crew {
     pub fn new() -> Crew {
-        Crew { stacks: alloc::vec::Vec::new(), began: 0.0, worked: 0.0 }
+        Crew {
+            stacks: alloc::vec::Vec::new(),
+            worked: 0.0,
+        }
     }
 
-    pub fn before(&mut self, _board: &Shared<Board>) {
-        self.began = unsafe { now() };
-    }
+    pub fn before(&mut self, _board: &Shared<Board>) {}
 
-    pub fn after(&mut self, board: &Shared<Board>) {
-        self.worked += unsafe { now() } - self.began;
+    pub fn after(&mut self, board: &Shared<Board>, began: f64) {
+        if board.complete() {
+            return;
+        }
+        self.worked += clock() - began;
         if self.worked > WORTH {
             self.worked = 0.0;
             self.start_one(board);
