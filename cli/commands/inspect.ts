@@ -10,6 +10,8 @@ import type { Checkpoint } from "../../lib/checkpoint/checkpoint.ts";
 import { openCheckpoint } from "../../lib/checkpoint/open.ts";
 import { isPlainTensorFile } from "../../lib/checkpoint/plain_tensors.ts";
 import { type TensorStatistics, tensorStatistics } from "../../lib/checkpoint/statistics.ts";
+import type { GgufFile } from "../../lib/formats/gguf.ts";
+import { ggufString, ggufStrings } from "../../lib/formats/gguf_values.ts";
 import { readSafetensors } from "../../lib/formats/safetensors.ts";
 import type { TensorRecord } from "../../lib/formats/tensor_file.ts";
 import type { ModelConfig } from "../../lib/model/config.ts";
@@ -74,19 +76,29 @@ async function describeTensors(path: string): Promise<Description> {
 
 async function describeModel(path: string): Promise<Description> {
   const checkpoint = await openCheckpoint(path);
-  const { format, config, tokenizerPath } = checkpoint;
+  const { format, config } = checkpoint;
   return {
     format,
     config,
     parameters: countParameters(config).total,
     records: [...checkpoint.tensors.values()],
     files: checkpoint.files,
-    tokenizer: tokenizerPath === undefined ? undefined : await describeTokenizer(tokenizerPath),
+    tokenizer: await describeTokenizer(checkpoint),
   };
 }
 
 /** A tokenizer that cannot be read spoils no description of the model. */
-async function describeTokenizer(path: string): Promise<TokenizerDescription> {
+async function describeTokenizer(
+  { format, tokenizerPath: path, metadata }: Checkpoint,
+): Promise<TokenizerDescription | undefined> {
+  if (path === undefined) return undefined;
+  if (format === "gguf") {
+    // The metadata is read already, and says it without the vocabulary being built.
+    const file = { path, metadata: metadata as GgufFile["metadata"] };
+    const model = ggufString(file, "tokenizer.ggml.model") ?? "unnamed";
+    const kind = model === "llama" ? "sentencepiece" : model;
+    return { path, kind, vocabSize: ggufStrings(file, "tokenizer.ggml.tokens")?.length ?? 0 };
+  }
   const { openTokenizer } = await import("../../lib/tokenizer/open.ts");
   try {
     const { kind, vocabSize } = await openTokenizer(path);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { golden, MODELS, testWith } from "../fixtures.ts";
+import { FIXTURES, golden, MODELS, testWith } from "../fixtures.ts";
 import { withFolder } from "../formats/folder.ts";
 import { tensor, tensors, writeHuggingFace } from "../checkpoint/small_model.ts";
 import { runCli } from "./run_cli.ts";
@@ -9,7 +9,7 @@ interface Report {
   format: string;
   config: Record<string, unknown> | null;
   parameters: number;
-  tokenizer: { path: string } | null;
+  tokenizer: { path: string; kind: string; vocab_size: number } | null;
   tensors: {
     name: string;
     dtype: string;
@@ -62,6 +62,11 @@ testWith([STORIES], "inspect reads the real model in its three formats", async (
   const types = new Set(reports[2]!.tensors.map(({ dtype }) => dtype));
   assert.deepEqual(types, new Set(["f32", "f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]));
   assert.equal(Object.hasOwn(reports[2]!.config!, "torch_dtype"), false);
+  assert.deepEqual(reports.map(({ tokenizer }) => tokenizer), [
+    null,
+    null,
+    { path: files[2], kind: "sentencepiece", vocab_size: 512 },
+  ]);
 });
 
 Deno.test("inspect --stats finds what is not finite, and where", async () => {
@@ -84,6 +89,26 @@ Deno.test("inspect --stats finds what is not finite, and where", async () => {
     assert.ok(plain.tensors.every((row) => !Object.hasOwn(row, "stats")));
   });
 });
+
+const LLAMA2 = join(FIXTURES, "tokenizer/llama2/tokenizer.model");
+testWith(
+  [LLAMA2],
+  "inspect says which tokenizer lies beside a model, and that it does not fit",
+  async () => {
+    await withFolder(async (folder) => {
+      await writeHuggingFace(folder);
+      Deno.copyFileSync(LLAMA2, join(folder, "tokenizer.model"));
+      const { tokenizer } = await inspect(folder);
+      assert.deepEqual(tokenizer, { path: folder, kind: "sentencepiece", vocab_size: 32000 });
+      const { stdout } = await runCli(["inspect", folder]);
+      assert.match(stdout, /tokenizer +sentencepiece, 32,000 tokens \(the model has 16\), /);
+      Deno.writeTextFileSync(join(folder, "tokenizer.model"), "not one");
+      const broken = await runCli(["inspect", folder]);
+      assert.equal(broken.code, 0);
+      assert.match(broken.stdout, /tokenizer +Cannot read/);
+    });
+  },
+);
 
 Deno.test("inspect describes tensors that are no model", async () => {
   const report = await inspect(golden("optim/adamw_final.safetensors"));
