@@ -35,7 +35,7 @@ const IGNORED: Readonly<Record<NameScheme, RegExp>> = {
   canonical: /^$/,
   huggingFace: /^(model\.)?(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq$/,
   meta: /^(rope\.freqs|layers\.\d+\.attention\.inner_attention\.rope\.freqs)$/,
-  gguf: /^(rope_freqs\.weight|blk\.\d+\.attn_rot_embd|blk\.\d+\.rope_freqs\.weight)$/,
+  gguf: /^(rope_freqs\.weight|blk\.\d+\.attn_rot_embd\.weight)$/,
 };
 
 const FLOATS: readonly string[] = ["f32", "f16", "bf16"];
@@ -103,10 +103,10 @@ function missing(
   );
 }
 
-/** Floats in every format, and in GGUF the block formats too. */
+/** Floats in every format, and for GGUF's matrices the block formats too. */
 function checkType(record: TensorRecord, scheme: NameScheme): void {
   const { dtype } = record;
-  const isBlock = (blockOf(dtype)?.elements ?? 1) > 1;
+  const isBlock = (blockOf(dtype)?.elements ?? 1) > 1 && record.shape.length === 2;
   if (FLOATS.includes(dtype) || (scheme === "gguf" && isBlock)) return;
   throw new FormatError(
     `Cannot open ${quotedPath(record.file)}: tensor ${quoted(record.name)} is ${dtype}, ` +

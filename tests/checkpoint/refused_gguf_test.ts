@@ -1,7 +1,7 @@
 import type { GgufValue } from "../../lib/formats/gguf_types.ts";
 import { f32, withFolder } from "../formats/folder.ts";
 import { type Refusal, refused, reshaped } from "./refused.ts";
-import { ggufMetadata, type Tensors, tensors, writeGgufModel } from "./small_model.ts";
+import { ggufMetadata, tensor, type Tensors, tensors, writeGgufModel } from "./small_model.ts";
 
 /** Registers a test over a GGUF file with one thing spoilt. */
 function gguf(
@@ -86,6 +86,25 @@ gguf("a missing tensor", {
   kind: "FormatError",
   message: /"blk\.1\.ffn_down\.weight" is missing, its metadata wants \[8, 12\]/,
 }, { tensors: (all) => all.delete("blk.1.ffn_down.weight") });
+gguf("a quantized norm", {
+  kind: "FormatError",
+  message: /"output_norm\.weight" is q8_0, a weight of f32, f16 or bf16 was wanted/,
+}, {
+  metadata: { "llama.embedding_length": number(32) },
+  tensors: (all) => {
+    for (const [name, { shape }] of [...all]) {
+      all.set(name, tensor(name, shape.map((extent) => extent === 8 ? 32 : extent)));
+    }
+    for (const layer of [0, 1]) {
+      for (const name of ["attn_k", "attn_v"]) {
+        const full = `blk.${layer}.${name}.weight`;
+        all.set(full, tensor(full, [16, 32]));
+      }
+    }
+    const name = "output_norm.weight";
+    all.set(name, { name, dtype: "q8_0", shape: [32], data: new Uint8Array(34) });
+  },
+});
 gguf("rope factors of another rule", {
   kind: "ConfigError",
   message: /factors of tensor "rope_freqs\.weight" are not those of Llama 3\.1's rule/,
