@@ -23,11 +23,22 @@ export interface CallArguments {
   readonly scalars?: Readonly<Record<string, number>>;
 }
 
+/** What a tensor argument says of a name of the table. */
+interface Told {
+  /** Extent, code or stride. */
+  readonly value: number;
+  /** The value as a message shows it. */
+  readonly text: string;
+  /** The argument. */
+  readonly from: string;
+  /** What the argument is, for a message. */
+  readonly shown: string;
+}
+
 /** What is known of the names in a call. */
 class Bindings {
   readonly #kernel: string;
-  /** Extents and codes by name, and the argument that told them. */
-  readonly #known = new Map<string, { value: number; from: string }>();
+  readonly #known = new Map<string, Told>();
 
   constructor(kernel: string) {
     this.#kernel = kernel;
@@ -42,27 +53,30 @@ class Bindings {
   }
 
   /** Learns a value, or compares it with what another argument said. */
-  bind(name: string, value: number, from: string, shown: string): void {
+  bind(name: string, told: Told): void {
     const known = this.#known.get(name);
-    if (known === undefined) this.#known.set(name, { value, from });
-    else if (known.value !== value) {
-      this.fail(`${shown}, but ${name} is ${known.value} in "${known.from}"`);
+    if (known === undefined) this.#known.set(name, told);
+    else if (known.value !== told.value) {
+      const { text, from } = known;
+      this.fail(`"${told.from}" is ${told.shown}, but ${name} is ${text} in "${from}"`);
     }
   }
 
   /** Binds the extents of one tensor to the dimension names of the table. */
   bindShape(argument: string, tensor: Tensor, shape: string): void {
     const names = shape.split(" ");
-    const shown = `"${argument}" is ${shapeText(tensor.shape)}`;
-    if (names.length !== tensor.shape.length) {
-      this.fail(`${shown}, [${names.join(", ")}] was wanted`);
-    }
+    const shown = shapeText(tensor.shape);
+    const refuse = () => this.fail(`"${argument}" is ${shown}, [${names.join(", ")}] was wanted`);
+    if (names.length !== tensor.shape.length) refuse();
     names.forEach((name, axis) => {
       const extent = tensor.shape[axis]!;
-      const [base, divisor] = name.split("/");
       if (/^\d+$/.test(name)) {
-        if (extent !== Number(name)) this.fail(`${shown}, [${names.join(", ")}] was wanted`);
-      } else this.bind(base!, extent * Number(divisor ?? 1), argument, shown);
+        if (extent !== Number(name)) refuse();
+        return;
+      }
+      const [base, divisor] = name.split("/");
+      const value = extent * Number(divisor ?? 1);
+      this.bind(base!, { value, text: String(value), from: argument, shown });
     });
   }
 }
@@ -85,16 +99,22 @@ function bindTensor(
 ): void {
   const parameter = parameters[argument];
   if (parameter?.kind !== "tensor") throw new TypeError(`no tensor argument "${argument}"`);
-  const shown = `"${argument}" is ${tensor.dtype}`;
+  const { dtype } = tensor;
   if (parameter.dtype in parameters) {
-    bindings.bind(parameter.dtype, DTYPE_CODES[tensor.dtype], argument, shown);
-  } else if (isDType(parameter.dtype) && parameter.dtype !== tensor.dtype) {
-    bindings.fail(`${shown}, ${parameter.dtype} was wanted`);
+    const told = { value: DTYPE_CODES[dtype], text: dtype, from: argument, shown: dtype };
+    bindings.bind(parameter.dtype, told);
+  } else if (isDType(parameter.dtype) && parameter.dtype !== dtype) {
+    bindings.fail(`"${argument}" is ${dtype}, ${parameter.dtype} was wanted`);
   }
   bindings.bindShape(argument, tensor, parameter.shape);
   const stride = strideScalar(parameters, argument);
-  if (stride !== undefined) bindings.bind(stride, rowStrideOf(tensor), argument, shown);
-  else if (!isDense(tensor)) bindings.fail(`the rows of "${argument}" do not lie side by side`);
+  if (stride !== undefined) {
+    const value = rowStrideOf(tensor);
+    const text = String(value);
+    bindings.bind(stride, { value, text, from: argument, shown: `strided by ${text}` });
+  } else if (!isDense(tensor)) {
+    bindings.fail(`the rows of "${argument}" do not lie side by side`);
+  }
 }
 
 /**
