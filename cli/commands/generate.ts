@@ -27,6 +27,10 @@ export async function run(values: GenerateCommandOptions, io: Io): Promise<void>
   try {
     const model = await openModel(values, { backend, log, signal });
     const ids = model.encodePrompt(text);
+    const { maxPositionEmbeddings } = model.decoder.config;
+    if (values.context !== undefined && values.context > maxPositionEmbeddings) {
+      log.warn(`the model was made for ${maxPositionEmbeddings} positions, not ${values.context}`);
+    }
     const loadMs = performance.now() - start;
     const result = await stream(model, { ...values, ids, signal, log, io });
     report(result, { loadMs, values, io, log });

@@ -53,7 +53,7 @@ export interface GenerateTimings {
 export interface GeneratedText {
   /** The continuation. */
   readonly text: string;
-  /** Its tokens, without the one that ended it. */
+  /** Its tokens: those that lie wholly in the text, without the one that ended it. */
   readonly tokens: readonly number[];
   /** Tokens of the prompt. */
   readonly promptTokens: number;
@@ -182,10 +182,10 @@ class Pieces {
     return rest;
   }
 
-  /** Drops the token that ended the text, and those before it that were a part of the stop string. */
+  /** Drops the token that ended the text, and those before it that reach into the stop string. */
   #dropEnd(): void {
     do this.tokens.pop(); while (
-      this.tokens.length > 0 && this.#starts[this.tokens.length - 1]! >= this.text.length
+      this.tokens.length > 0 && this.#starts[this.tokens.length]! > this.text.length
     );
   }
 }

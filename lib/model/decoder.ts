@@ -10,6 +10,8 @@
 
 import { DTYPE_CODES } from "../../kernels/abi.ts";
 import type { Backend } from "../backend/backend.ts";
+import { BackendError } from "../base/errors.ts";
+import { formatMemory } from "../base/format.ts";
 import { batchBytes, type BatchLimits, BatchStage, type Span } from "./batch.ts";
 import { blockBufferBytes, type BlockBuffers, type BlockRun, runBlock } from "./blocks.ts";
 import type { ModelConfig } from "./config.ts";
@@ -124,6 +126,29 @@ function bufferBytes(config: ModelConfig, limits: BatchLimits): Record<BufferNam
   };
 }
 
+/** Takes the memory of a session, all of it or none; the cache first, as it is the most. */
+function reserve(
+  { backend, config }: Decoder,
+  options: SessionOptions,
+): [PlannedMemory<BufferName>, KvCache] {
+  const { positions, kvType: type } = options;
+  let cache: KvCache | undefined;
+  try {
+    cache = new KvCache(backend, config, { positions, type });
+    return [new PlannedMemory(backend, bufferBytes(config, limitsOf(options))), cache];
+  } catch (cause) {
+    cache?.close();
+    if (!(cause instanceof BackendError)) throw cause;
+    const bytes = sessionBytes(config, options);
+    throw new BackendError(
+      `Cannot run ${positions} positions: they take ${formatMemory(bytes.cache)} of cache and ` +
+        `${formatMemory(bytes.activations)} of activations, and the ${backend.name} backend ` +
+        "has not that much memory",
+      { cause, hint: "take a smaller --context, or --kv-type f16" },
+    );
+  }
+}
+
 /** A decoder with a cache and room for activations: what runs. */
 export class DecoderSession {
   /** The decoder. */
@@ -147,17 +172,8 @@ export class DecoderSession {
     this.decoder = decoder;
     this.rows = limits.rows;
     this.sequences = limits.sequences;
-    this.#memory = new PlannedMemory(backend, bufferBytes(config, limits));
+    [this.#memory, this.cache] = reserve(decoder, options);
     const { at } = this.#memory;
-    try {
-      this.cache = new KvCache(backend, config, {
-        positions: options.positions,
-        type: options.kvType,
-      });
-    } catch (error) {
-      this.#memory.close();
-      throw error;
-    }
     this.#stage = new BatchStage(backend, {
       address: at.batch,
       limits,

@@ -52,6 +52,14 @@ export interface LoadOptions {
 
 /** Files up to this size are read under `auto`. */
 const SMALL_FILE_BYTES = 64 << 20;
+/** Weights are gathered in allocations of this size: WebAssembly has none beyond 2 GiB. */
+const SLAB_BYTES = 512 << 20;
+/** Weights that follow the one before them without a gap, to be multiplied with it. */
+const JOINING: ReadonlySet<WeightSpec["role"]> = new Set([
+  "attention.k",
+  "attention.v",
+  "feed_forward.up",
+]);
 /** What WebAssembly can address, less what the cache and the activations of a small context take. */
 const WASM_WEIGHT_LIMIT = 4 * 2 ** 30 - 128 * 2 ** 20;
 
@@ -137,7 +145,16 @@ interface ReadJob {
   readonly spec: WeightSpec;
   readonly record: TensorRecord;
   readonly dtype: DType;
+  /** Which allocation it goes to, and where in it. */
+  readonly slab: number;
   readonly offset: number;
+}
+
+/** What is read, and the allocations that it goes to. */
+interface ReadPlan {
+  readonly jobs: ReadJob[];
+  /** Bytes of each allocation. */
+  readonly slabs: number[];
 }
 
 /**
@@ -152,33 +169,29 @@ export async function loadWeights(
   options: LoadOptions = {},
 ): Promise<DecoderWeights> {
   const files = mapFiles(backend, source, options.residence ?? "auto");
-  let base: Address = 0;
+  const bases: Address[] = [];
   const close = () => {
     for (const file of files.values()) file.close();
-    if (base !== 0) backend.free(base);
+    for (const base of bases.splice(0)) backend.free(base);
     files.clear();
-    base = 0;
   };
   try {
     const placed = new Map<string, Placed>();
-    const jobs: ReadJob[] = [];
-    let readBytes = 0;
+    const plan: ReadPlan = { jobs: [], slabs: [] };
     for (const spec of weightSpecs(source.config)) {
       const record = source.tensors.get(spec.name)!;
       const dtype = dtypeOf(source, record, spec);
       const mapped = mappedAddress(files.get(record.file), record, dtype);
       if (mapped !== undefined) placed.set(spec.name, { dtype, address: mapped });
-      else {
-        if (!joinsPrevious(spec)) readBytes = aligned(readBytes);
-        jobs.push({ spec, record, dtype, offset: readBytes });
-        readBytes += bytesOf(dtype, elementsOf(record));
-      }
+      else planRead(plan, { spec, record, dtype });
     }
+    const readBytes = plan.slabs.reduce((sum, bytes) => sum + bytes, 0);
     checkMemory(backend, source, readBytes);
-    if (readBytes > 0) base = backend.alloc(readBytes);
-    await readAll(backend, jobs, { ...options, base, total: readBytes });
-    for (const { spec, dtype, offset } of jobs) {
-      placed.set(spec.name, { dtype, address: base + offset });
+    for (const bytes of plan.slabs) bases.push(backend.alloc(bytes));
+    const addressOf = ({ slab, offset }: ReadJob) => bases[slab]! + offset;
+    await readAll(backend, plan.jobs, { ...options, addressOf, total: readBytes });
+    for (const job of plan.jobs) {
+      placed.set(job.spec.name, { dtype: job.dtype, address: addressOf(job) });
     }
     return new DecoderWeights(source.config, { placed, readBytes, close });
   } catch (error) {
@@ -187,13 +200,27 @@ export async function loadWeights(
   }
 }
 
-function elementsOf(record: TensorRecord): number {
-  return record.shape.reduce((product, extent) => product * extent, 1);
+/** Gives a weight its place: behind the one before it if the two multiply as one. */
+function planRead(
+  { jobs, slabs }: ReadPlan,
+  weight: Pick<ReadJob, "spec" | "record" | "dtype">,
+): void {
+  const bytes = bytesOf(weight.dtype, elementsOf(weight.record));
+  const joins = JOINING.has(weight.spec.role) && jobs.at(-1)?.dtype === weight.dtype;
+  const last = slabs.length - 1;
+  const end = slabs[last] ?? SLAB_BYTES;
+  if (!joins && end + bytes > SLAB_BYTES) {
+    jobs.push({ ...weight, slab: slabs.length, offset: 0 });
+    slabs.push(bytes);
+  } else {
+    const offset = joins ? end : aligned(end);
+    jobs.push({ ...weight, slab: last, offset });
+    slabs[last] = offset + bytes;
+  }
 }
 
-/** Whether a weight must follow the one before it without a gap, to be multiplied with it. */
-function joinsPrevious(spec: WeightSpec): boolean {
-  return ["attention.k", "attention.v", "feed_forward.up"].includes(spec.role);
+function elementsOf(record: TensorRecord): number {
+  return record.shape.reduce((product, extent) => product * extent, 1);
 }
 
 /** The element type in memory: norms become f32, matrices stay as they are. */
@@ -252,25 +279,27 @@ function checkMemory(backend: Backend, source: DecoderSource, bytes: number): vo
 }
 
 interface ReadOptions extends LoadOptions {
-  readonly base: Address;
+  readonly addressOf: (job: ReadJob) => Address;
   readonly total: number;
 }
 
 async function readAll(
   backend: Backend,
   jobs: readonly ReadJob[],
-  { base, total, progress, signal }: ReadOptions,
+  { addressOf, total, progress, signal }: ReadOptions,
 ): Promise<void> {
   let done = 0;
-  for (const { record, dtype, offset } of jobs) {
+  for (const job of jobs) {
+    const { record, dtype } = job;
+    const address = addressOf(job);
     const before = done;
     if (record.dtype === dtype) {
       await readTensorInto(record, (chunk, at) => {
         signal?.throwIfAborted();
-        backend.upload(base + offset + at, chunk);
+        backend.upload(address + at, chunk);
         progress?.(before + at + chunk.length, total);
       });
-    } else await readConverted(backend, record, base + offset);
+    } else await readConverted(backend, record, address);
     done += bytesOf(dtype, elementsOf(record));
     progress?.(done, total);
   }

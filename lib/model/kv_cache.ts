@@ -49,32 +49,36 @@ export class KvCache {
   readonly bytes: number;
   readonly #backend: Backend;
   readonly #pageBytes: number;
-  readonly #layers: number;
-  #base: Address;
+  /** Keys of layer 0, values of layer 0, keys of layer 1, … */
+  readonly #memory: Address[] = [];
 
   /** Reserves the memory. @throws {BackendError} When there is none left. */
   constructor(backend: Backend, config: ModelConfig, options: KvCacheOptions) {
     this.type = options.type ?? "f32";
     this.dtypeCode = DTYPE_CODES[this.type];
     this.bytes = kvCacheBytes(config, options);
-    this.pages = new KvPages({
-      pageCount: Math.ceil(options.positions / KV_PAGE_SIZE),
-      pageSize: KV_PAGE_SIZE,
-    });
     this.#backend = backend;
     this.#pageBytes = pageBytes(config, this.type);
-    this.#layers = config.numHiddenLayers;
-    this.#base = backend.alloc(this.bytes);
+    const pageCount = Math.ceil(options.positions / KV_PAGE_SIZE);
+    try {
+      for (let half = 0; half < 2 * config.numHiddenLayers; half++) {
+        this.#memory.push(backend.alloc(pageCount * this.#pageBytes));
+      }
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    this.pages = new KvPages({ pageCount, pageSize: KV_PAGE_SIZE });
   }
 
   /** Address of a layer's keys. */
   keys(layer: number): Address {
-    return this.#base + 2 * layer * this.pages.pageCount * this.#pageBytes;
+    return this.#memory[2 * layer]!;
   }
 
   /** Address of a layer's values. */
   values(layer: number): Address {
-    return this.#base + (2 * layer + 1) * this.pages.pageCount * this.#pageBytes;
+    return this.#memory[2 * layer + 1]!;
   }
 
   /**
@@ -84,8 +88,7 @@ export class KvCache {
   append(sequence: KvSequence, count: number): void {
     const copied = this.pages.append(sequence, count);
     if (copied === undefined) return;
-    for (let half = 0; half < 2 * this.#layers; half++) {
-      const base = this.#base + half * this.pages.pageCount * this.#pageBytes;
+    for (const base of this.#memory) {
       this.#backend.copy(
         base + copied.to * this.#pageBytes,
         base + copied.from * this.#pageBytes,
@@ -96,7 +99,6 @@ export class KvCache {
 
   /** Gives the memory back; does nothing the second time. */
   close(): void {
-    if (this.#base !== 0) this.#backend.free(this.#base);
-    this.#base = 0;
+    for (const address of this.#memory.splice(0)) this.#backend.free(address);
   }
 }

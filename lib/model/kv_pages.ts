@@ -36,20 +36,21 @@ export class KvPages {
   /** Pages in the pool. */
   readonly pageCount: number;
   readonly #references: Uint32Array;
-  readonly #free: number[];
+  /** Pages that were given back; they are lent again before fresh ones. */
+  readonly #returned: number[] = [];
+  /** Pages from here on were never lent. */
+  #fresh = 0;
 
   /** Makes a pool in which every page is free. */
   constructor(options: { readonly pageCount: number; readonly pageSize: number }) {
     this.pageSize = options.pageSize;
     this.pageCount = options.pageCount;
     this.#references = new Uint32Array(options.pageCount);
-    // Descending, so that pages are lent in ascending order.
-    this.#free = Array.from({ length: options.pageCount }, (_, i) => options.pageCount - 1 - i);
   }
 
   /** Pages that no sequence uses. */
   get freePages(): number {
-    return this.#free.length;
+    return this.#returned.length + this.pageCount - this.#fresh;
   }
 
   /** Begins an empty sequence. */
@@ -81,9 +82,9 @@ export class KvPages {
   append(target: KvSequence, count: number): PageCopy | undefined {
     const sequence = mutable(target);
     const needed = this.pagesFor(sequence, count);
-    if (needed > this.#free.length) {
+    if (needed > this.freePages) {
       throw new RangeError(
-        `Cannot cache ${count} more positions: ${this.#free.length} pages of ${this.pageSize} ` +
+        `Cannot cache ${count} more positions: ${this.freePages} pages of ${this.pageSize} ` +
           `positions are free and ${needed} were wanted`,
       );
     }
@@ -145,14 +146,14 @@ export class KvPages {
   }
 
   #take(): number {
-    const page = this.#free.pop()!;
+    const page = this.#returned.pop() ?? this.#fresh++;
     this.#references[page] = 1;
     return page;
   }
 
   #release(page: number): void {
     const left = --this.#references[page]!;
-    if (left === 0) this.#free.push(page);
+    if (left === 0) this.#returned.push(page);
   }
 }
 

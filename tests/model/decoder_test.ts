@@ -290,6 +290,15 @@ onBackends("weights beyond 4 GiB are refused in WebAssembly before any is read",
   });
 }, { only: "wasm" });
 
+onBackends("a cache that no memory is left for is refused with its size", async (on) => {
+  using opened = await on.open();
+  const decoder = await Decoder.load(opened.backend, await goldenSource("llama_mha"));
+  throws(() => decoder.session({ rows: 1, positions: 2 ** 40 }), (error: Error) => {
+    return error instanceof BackendError &&
+      /run 1099511627776 positions: they take 1.00 PiB of cache/.test(error.message);
+  });
+});
+
 Deno.test("a session's memory is known before it is opened", () => {
   const config = presetOf("llama2-7b").config;
   const bytes = sessionBytes(config, { rows: 512, positions: 4096, kvType: "f16" });
