@@ -2,10 +2,13 @@
  * A strict reader of JSON bytes for headers and indexes from files nobody vouches for.
  *
  * `JSON.parse` lets the last of two equal keys win and rounds large integers; this scanner refuses both, keeps keys such
- * as `__proto__` harmless by giving them to a callback or a `Map`, bounds the depth, and knows the byte offset.
+ * as `__proto__` harmless by giving them to a callback or a `Map`, bounds depth and number of values, and knows the byte
+ * offset.
  *
  * @module
  */
+
+import { quoted } from "./quoted.ts";
 
 /** A JSON value; objects are maps, so that no key is special. */
 export type JsonValue = null | boolean | number | string | JsonValue[] | Map<string, JsonValue>;
@@ -15,6 +18,19 @@ export type RefuseJson = (what: string, offset: number) => Error;
 
 /** Nesting beyond this is refused; the formats read here need 4. */
 const DEEPEST = 64;
+
+/** Values in one document beyond this are refused, so that time and memory stay bounded whatever the file says. */
+const MOST_VALUES = 1 << 20;
+
+/** Keys and strings longer than this many bytes are refused. */
+const LONGEST_KEY = 1 << 16;
+const LONGEST_STRING = 1 << 24;
+
+/** Up to this many keys a search through a list is quicker than a set. */
+const FEW_KEYS = 8;
+
+/** Up to this length ASCII text is quicker to make of character codes than with the decoder. */
+const SHORT_TEXT = 128;
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
@@ -38,6 +54,7 @@ export class JsonScanner {
   readonly #refuse: RefuseJson;
   readonly #decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   #depth = 0;
+  #values = 0;
 
   /** Makes a scanner over the bytes whose errors come from `refuse`. */
   constructor(bytes: Uint8Array, refuse: RefuseJson) {
@@ -75,27 +92,30 @@ export class JsonScanner {
     }
   }
 
+  #count(): void {
+    if (++this.#values > MOST_VALUES) {
+      throw this.#refuse(`the JSON has more than ${MOST_VALUES} values`, this.position);
+    }
+  }
+
   /** Reads an object; `member` gets each key and must read its value. A key that comes twice is refused. */
   object(member: (key: string) => void): void {
     this.#enter();
     this.#expect(OPEN_BRACE);
-    const keys = new Set<string>();
+    const keys = new KeySet();
     if (this.#peek() !== CLOSE_BRACE) {
       for (;;) {
+        this.#count();
+        if (this.#peek() !== QUOTE) throw this.unexpected("a string");
         const start = this.position;
-        const key = this.string();
-        if (keys.has(key)) {
-          throw this.#refuse(
-            `the JSON has the key ${JSON.stringify(key.slice(0, 100))} twice`,
-            start,
-          );
+        const key = this.#string(LONGEST_KEY);
+        if (!keys.add(key)) {
+          throw this.#refuse(`the JSON has the key ${quoted(key)} twice`, start);
         }
-        keys.add(key);
         this.#expect(COLON);
         member(key);
         if (this.#peek() !== COMMA) break;
         this.position++;
-        this.#peek();
       }
     }
     if (this.#peek() !== CLOSE_BRACE) throw this.unexpected("',' or '}'");
@@ -109,6 +129,7 @@ export class JsonScanner {
     this.#expect(OPEN_BRACKET);
     if (this.#peek() !== CLOSE_BRACKET) {
       for (;;) {
+        this.#count();
         element();
         if (this.#peek() !== COMMA) break;
         this.position++;
@@ -122,31 +143,44 @@ export class JsonScanner {
   /** Reads a string; invalid UTF-8, raw control characters and lone surrogates are refused. */
   string(): string {
     if (this.#peek() !== QUOTE) throw this.unexpected("a string");
+    return this.#string(LONGEST_STRING);
+  }
+
+  #string(longest: number): string {
     const start = this.position++;
+    const limit = Math.min(this.#bytes.length, start + longest);
     let escaped = false;
-    for (;;) {
-      const byte = this.#bytes[this.position] ?? -1;
+    let all = 0;
+    for (;; this.position++) {
+      if (this.position >= limit) throw this.#endless(start, limit);
+      const byte = this.#bytes[this.position]!;
       if (byte === QUOTE) break;
       if (byte < 0x20) {
-        throw this.#refuse(
-          byte < 0
-            ? "the JSON ends inside a string"
-            : "the JSON has a control character in a string",
-          this.position,
-        );
+        throw this.#refuse("the JSON has a control character in a string", this.position);
       }
+      all |= byte;
       if (byte === BACKSLASH) {
         escaped = true;
         this.position++;
       }
-      this.position++;
     }
     this.position++;
+    const length = this.position - start - 2;
+    if (!escaped && all < 0x80 && length <= SHORT_TEXT) {
+      return String.fromCharCode(...this.#bytes.subarray(start + 1, start + 1 + length));
+    }
     const text = this.#decode(start, escaped);
     if (!text.isWellFormed()) {
       throw this.#refuse("the JSON has half of a surrogate pair in a string", start);
     }
     return text;
+  }
+
+  #endless(start: number, limit: number): Error {
+    const what = limit === this.#bytes.length
+      ? "the JSON ends inside a string"
+      : `the JSON has a string of more than ${limit - start} bytes`;
+    return this.#refuse(what, limit === this.#bytes.length ? limit : start);
   }
 
   #decode(start: number, escaped: boolean): string {
@@ -221,6 +255,14 @@ export class JsonScanner {
     throw this.unexpected("a value");
   }
 
+  /** Passes over any value, checking it as it goes. */
+  skip(): void {
+    const byte = this.#peek();
+    if (byte === OPEN_BRACE) this.object(() => this.skip());
+    else if (byte === OPEN_BRACKET) this.array(() => this.skip());
+    else this.value();
+  }
+
   #startsWith(word: string): boolean {
     for (let i = 0; i < word.length; i++) {
       if (this.#bytes[this.position + i] !== word.charCodeAt(i)) return false;
@@ -240,6 +282,24 @@ export class JsonScanner {
   /** Refuses anything but white space up to the end. */
   end(): void {
     if (this.#peek() >= 0) throw this.unexpected("the end");
+  }
+}
+
+/** The keys of one object. */
+class KeySet {
+  readonly #few: string[] = [];
+  #many: Set<string> | undefined;
+
+  /** Adds a key; false where it was there. */
+  add(key: string): boolean {
+    if (this.#many === undefined) {
+      if (this.#few.includes(key)) return false;
+      this.#few.push(key);
+      if (this.#few.length > FEW_KEYS) this.#many = new Set(this.#few);
+      return true;
+    }
+    const before = this.#many.size;
+    return this.#many.add(key).size > before;
   }
 }
 

@@ -9,6 +9,9 @@ import { HEADER_LIMIT, refusal } from "./tensor_file.ts";
 
 const WINDOW = 1 << 16;
 
+/** Up to this length ASCII text is quicker to make of character codes than with the decoder. */
+const SHORT_TEXT = 64;
+
 /**
  * Reads numbers, strings and arrays one after another; every length is checked against what the file still has before
  * anything is allocated. Errors say what was being read: the `what` of each method.
@@ -155,11 +158,17 @@ export class ByteReader {
   string(what: string): string {
     const length = this.count(1, `the length of ${what}`);
     const start = this.position;
+    const bytes = this.bytes(length, what);
+    if (length <= SHORT_TEXT && bytes.every(isAscii)) return String.fromCharCode(...bytes);
     try {
-      return this.#decoder.decode(this.bytes(length, what));
+      return this.#decoder.decode(bytes);
     } catch (thrown) {
       if (thrown instanceof TypeError) throw this.refuse(`${what} is not UTF-8`, start);
       throw thrown;
     }
   }
+}
+
+function isAscii(byte: number): boolean {
+  return byte < 0x80;
 }

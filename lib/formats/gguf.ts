@@ -40,7 +40,7 @@ export interface GgufFile {
 }
 
 /** Tensors beyond this number are refused; the largest models have some thousands. */
-const MOST_TENSORS = 1 << 18;
+const MOST_TENSORS = 1 << 16;
 
 /** The least a tensor info takes: length of the name, number of axes, type and offset. */
 const LEAST_INFO = 8 + 4 + 4 + 8;

@@ -17,8 +17,8 @@ import {
 /** Keys beyond this number are refused; real files have some dozens. */
 const MOST_KEYS = 1 << 16;
 
-/** An array of strings longer than this is refused; the largest vocabularies have a quarter of a million. */
-const MOST_STRINGS = 1 << 22;
+/** More strings in all arrays together are refused; the largest vocabularies with their merges have below a million. */
+const MOST_STRINGS = 1 << 21;
 
 /** Keys have at most this many bytes. */
 const KEY_BYTES = 65535;
@@ -37,6 +37,7 @@ export function readGgufMetadata(reader: ByteReader): Map<string, GgufValue> {
     );
   }
   const metadata = new Map<string, GgufValue>();
+  const budget = { strings: MOST_STRINGS };
   for (let i = 0; i < count; i++) {
     const at = reader.position;
     const key = reader.string(`the name of key ${i}`);
@@ -48,7 +49,7 @@ export function readGgufMetadata(reader: ByteReader): Map<string, GgufValue> {
       );
     }
     if (metadata.has(key)) throw reader.refuse(`the key ${quoted(key)} stands there twice`, at);
-    metadata.set(key, readValue(reader, `the key ${quoted(key)}`));
+    metadata.set(key, readValue(reader, `the key ${quoted(key)}`, budget));
   }
   return metadata;
 }
@@ -62,11 +63,16 @@ function readType(reader: ByteReader, what: string): GgufValue["type"] {
   return type;
 }
 
-function readValue(reader: ByteReader, what: string): GgufValue {
+/** How many strings may still come. */
+interface Budget {
+  strings: number;
+}
+
+function readValue(reader: ByteReader, what: string, budget: Budget): GgufValue {
   const type = readType(reader, what);
   switch (type) {
     case "array":
-      return readArray(reader, what);
+      return readArray(reader, what, budget);
     case "bool":
       return { type, value: readBool(reader, what) };
     case "string":
@@ -87,13 +93,23 @@ function readBool(reader: ByteReader, what: string): boolean {
   return byte === 1;
 }
 
-function readArray(reader: ByteReader, what: string): GgufArray {
+function readArray(reader: ByteReader, what: string, budget: Budget): GgufArray {
   const of = readType(reader, `the elements of ${what}`);
   if (of === "array") {
     throw reader.refuse(`${what} is an array of arrays, which is not read`, reader.position - 4);
   }
   const count = reader.count(GGUF_WIDTHS[of], `the number of elements of ${what}`);
-  if (of === "string") return { type: "array", of, value: readStrings(reader, count, what) };
+  if (of === "string") {
+    budget.strings -= count;
+    if (budget.strings < 0) {
+      throw reader.refuse(
+        `${what} has ${count} strings, and at most ${MOST_STRINGS} are read of a file`,
+      );
+    }
+    const element = `an element of ${what}`;
+    const value = Array.from({ length: count }, () => reader.string(element));
+    return { type: "array", of, value };
+  }
   const start = reader.position;
   const { buffer } = reader.copy(count * GGUF_WIDTHS[of], what);
   if (of === "bool") {
@@ -105,16 +121,6 @@ function readArray(reader: ByteReader, what: string): GgufArray {
     return { type: "array", of, value };
   }
   return { type: "array", of, value: new TYPED[of](buffer) } as GgufArray;
-}
-
-function readStrings(reader: ByteReader, count: number, what: string): string[] {
-  if (count > MOST_STRINGS) {
-    throw reader.refuse(`${what} has ${count} strings, and at most ${MOST_STRINGS} are read`);
-  }
-  const element = `an element of ${what}`;
-  const list: string[] = [];
-  for (let i = 0; i < count; i++) list.push(reader.string(element));
-  return list;
 }
 
 /** The array class of each type of numbers. */

@@ -69,6 +69,12 @@ export interface PickleRules {
   refuse(what: string, offset: number): Error;
 }
 
+/** Opcodes beyond this number are refused; a tensor takes some 40. */
+const MOST_STEPS = 1 << 20;
+
+/** Dicts and lists beyond this number are refused; a tensor takes one or two, and an empty one hundreds of bytes. */
+const MOST_CONTAINERS = 1 << 17;
+
 /** Names of modules and functions longer than this are refused. */
 const LONGEST_NAME = 256;
 
@@ -83,6 +89,7 @@ class Machine {
   position = 0;
   start = 0;
   stopped = false;
+  containers = 0;
   readonly #decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
   constructor(bytes: Uint8Array, rules: PickleRules) {
@@ -146,6 +153,12 @@ class Machine {
     this.stack.push(value);
   }
 
+  /** Pushes a new dict or list. */
+  begin(container: PickleValue): void {
+    this.containers++;
+    this.stack.push(container);
+  }
+
   tuple(count: number): void {
     const items = Array.from({ length: count }, () => this.pop()).reverse();
     this.stack.push(new PickleTuple(items));
@@ -192,7 +205,7 @@ class Machine {
     if (result === undefined) {
       throw this.refuse(`calls ${quoted(callee.name)} with arguments that it does not take`);
     }
-    this.stack.push(result);
+    this.begin(result);
   }
 
   persistent(): void {
@@ -244,8 +257,8 @@ const OPCODES: ReadonlyMap<number, (m: Machine) => void> = new Map([
   [0x8a, (m: Machine) => m.long()],
   [0x47, (m: Machine) => void m.stack.push(m.view.getFloat64(m.take(8), false))],
   [0x58, (m: Machine) => void m.stack.push(m.text(m.view.getUint32(m.take(4), true)))],
-  [0x5d, (m: Machine) => void m.stack.push(new PickleList())],
-  [0x7d, (m: Machine) => void m.stack.push(new PickleDict())],
+  [0x5d, (m: Machine) => m.begin(new PickleList())],
+  [0x7d, (m: Machine) => m.begin(new PickleDict())],
   [0x29, (m: Machine) => m.tuple(0)],
   [0x85, (m: Machine) => m.tuple(1)],
   [0x86, (m: Machine) => m.tuple(2)],
@@ -268,8 +281,11 @@ const OPCODES: ReadonlyMap<number, (m: Machine) => void> = new Map([
 /** Runs a pickle and returns its one value; throws what `rules.refuse` makes for anything that it does not know. */
 export function unpickle(bytes: Uint8Array, rules: PickleRules): PickleValue {
   const machine = new Machine(bytes, rules);
-  while (!machine.stopped) {
+  for (let steps = 0; !machine.stopped; steps++) {
     machine.start = machine.position;
+    if (steps > MOST_STEPS || machine.containers > MOST_CONTAINERS) {
+      throw machine.refuse("makes more values than any state dict has");
+    }
     const opcode = bytes[machine.take(1)]!;
     const step = OPCODES.get(opcode);
     if (step === undefined) {

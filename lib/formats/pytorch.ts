@@ -25,7 +25,7 @@ export interface PytorchFile {
 }
 
 /** A pickle longer than this is refused; that of a model with 10,000 tensors has 2 MB. */
-const LONGEST_PICKLE = 32 << 20;
+const LONGEST_PICKLE = 16 << 20;
 
 /** Where a checkpoint of training code keeps the model's state dict. */
 const NESTED = ["state_dict", "model", "module"];

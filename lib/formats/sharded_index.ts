@@ -6,19 +6,11 @@
  */
 
 import { dirname, join } from "node:path";
-import { type JsonValue, parseStrictJson } from "../base/json_scanner.ts";
+import { JsonScanner } from "../base/json_scanner.ts";
 import { errorCode } from "../base/file_error.ts";
 import { quoted } from "../base/quoted.ts";
 import { InputFile } from "./input_file.ts";
 import { HEADER_LIMIT, refusal, type TensorRecord } from "./tensor_file.ts";
-
-/** What an index file holds, before the shards are looked at. */
-export interface WeightMap {
-  /** File name of the shard of each tensor; a plain name beside the index. */
-  readonly shardOf: ReadonlyMap<string, string>;
-  /** The entries of `metadata`, as they stand. */
-  readonly metadata: ReadonlyMap<string, JsonValue>;
-}
 
 /** One shard: what both kinds of files have. */
 export interface Shard {
@@ -38,32 +30,31 @@ export interface ShardedModel extends Shard {
   readonly metadata: ReadonlyMap<string, string>;
 }
 
-/** Reads an index file (`*.safetensors.index.json` or `*.bin.index.json`) without opening the shards. */
-export function readWeightMap(path: string): WeightMap {
+/** Reads an index file and returns the name of each tensor's shard; the shards are not opened. */
+export function readWeightMap(path: string): Map<string, string> {
   using file = InputFile.open(path);
   if (file.size > HEADER_LIMIT) {
     throw refusal(path, `the index has ${file.size} bytes, and at most ${HEADER_LIMIT} are read`);
   }
-  const root = parseStrictJson(
+  const scanner = new JsonScanner(
     file.read(0, file.size),
     (what, offset) => refusal(path, what, { offset }),
   );
-  const weights = root instanceof Map ? root.get("weight_map") : undefined;
-  if (!(root instanceof Map) || !(weights instanceof Map)) {
-    throw refusal(path, 'the index has no object "weight_map"');
-  }
   const shardOf = new Map<string, string>();
-  for (const [tensor, shard] of weights) shardOf.set(tensor, shardName(path, tensor, shard));
+  let found = false;
+  scanner.object((key) => {
+    if (key !== "weight_map") return scanner.skip();
+    found = true;
+    scanner.object((tensor) => void shardOf.set(tensor, shardName(path, tensor, scanner.string())));
+  });
+  scanner.end();
+  if (!found) throw refusal(path, 'the index has no "weight_map"');
   if (shardOf.size === 0) throw refusal(path, 'the "weight_map" of the index is empty');
-  const metadata = root.get("metadata");
-  return { shardOf, metadata: metadata instanceof Map ? metadata : new Map() };
+  return shardOf;
 }
 
 /** A shard must be a plain name: an index may not reach into other folders. */
-function shardName(path: string, tensor: string, shard: JsonValue): string {
-  if (typeof shard !== "string") {
-    throw refusal(path, `the index gives no file name for tensor ${quoted(tensor)}`);
-  }
+function shardName(path: string, tensor: string, shard: string): string {
   // A colon would name a drive or a stream on Windows.
   // deno-lint-ignore no-control-regex -- a NUL or line break in a file name is what this looks for
   if (shard === "" || shard === "." || shard === ".." || /[/\\:\u0000-\u001f]/.test(shard)) {
@@ -85,7 +76,7 @@ export async function readShards(
   path: string,
   read: (path: string) => Promise<Shard>,
 ): Promise<ShardedModel> {
-  const { shardOf } = readWeightMap(path);
+  const shardOf = readWeightMap(path);
   const records = new Map<string, TensorRecord>();
   const metadata = new Map<string, string>();
   const shards: string[] = [];

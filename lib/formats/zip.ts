@@ -40,6 +40,9 @@ const MOST_COMMENT = 0xffff;
 /** In a field of 32 bits: the number stands in the zip64 part. */
 const IN_ZIP64 = 0xffffffff;
 
+/** Entries beyond this number are refused; a file of PyTorch has one per tensor. */
+const MOST_ENTRIES = 1 << 16;
+
 const ENCRYPTED = 1;
 /** The sizes in the entry's own header are zero, for they follow the data. */
 const SIZES_FOLLOW = 8;
@@ -158,8 +161,10 @@ function checkDirectory(
       { offset: limit },
     );
   }
-  if (bytes > HEADER_LIMIT || entries > bytes / CENTRAL_BYTES) {
-    throw refusal(file.path, `its directory has ${entries} entries in ${bytes} bytes`, { offset });
+  if (bytes > HEADER_LIMIT || entries > Math.min(MOST_ENTRIES, bytes / CENTRAL_BYTES)) {
+    const what =
+      `its directory has ${entries} entries in ${bytes} bytes, wanted at most ${MOST_ENTRIES}`;
+    throw refusal(file.path, what, { offset });
   }
 }
 
@@ -269,7 +274,9 @@ function dataOffset(file: InputFile, entry: Described): number {
   if (entry.headerOffset + LOCAL_BYTES > file.size) {
     throw refuse(`is said to be at ${entry.headerOffset}`);
   }
-  const header = new DataView(file.read(entry.headerOffset, LOCAL_BYTES).buffer);
+  const expected = LOCAL_BYTES + new TextEncoder().encode(entry.name).length;
+  const bytes = file.read(entry.headerOffset, Math.min(expected, file.size - entry.headerOffset));
+  const header = new DataView(bytes.buffer);
   if (header.getUint32(0, true) !== LOCAL_SIGNATURE) {
     throw refuse("has no header where the directory says");
   }
@@ -281,13 +288,15 @@ function dataOffset(file: InputFile, entry: Described): number {
   if (offset + entry.bytes > file.size) {
     throw refuse(`has ${entry.bytes} bytes at ${offset}, and the file has ${file.size}`);
   }
-  const name = file.read(entry.headerOffset + LOCAL_BYTES, nameBytes);
-  if (new TextDecoder().decode(name) !== entry.name) throw refuse("has another name in its header");
+  const name = new TextDecoder().decode(bytes.subarray(LOCAL_BYTES));
+  if (LOCAL_BYTES + nameBytes !== expected || name !== entry.name) {
+    throw refuse("has another name in its header");
+  }
   for (const field of [18, 22]) {
-    const bytes = header.getUint32(field, true);
-    const later = bytes === 0 && (entry.flags & SIZES_FOLLOW) !== 0;
-    if (!later && bytes !== IN_ZIP64 && bytes !== entry.bytes) {
-      throw refuse(`has ${entry.bytes} bytes in the directory and ${bytes} in its header`);
+    const stated = header.getUint32(field, true);
+    const later = stated === 0 && (entry.flags & SIZES_FOLLOW) !== 0;
+    if (!later && stated !== IN_ZIP64 && stated !== entry.bytes) {
+      throw refuse(`has ${entry.bytes} bytes in the directory and ${stated} in its header`);
     }
   }
   return offset;
