@@ -10,7 +10,13 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { CHECKS, runChecks } from "./check.ts";
 import { Ledger } from "./ci_ledger.ts";
-import { hasTool, installRust, nativeToolchain, toolchainEnvironment } from "./ci_rust.ts";
+import {
+  anyWasmToolchain,
+  hasTool,
+  installRust,
+  nativeToolchain,
+  toolchainEnvironment,
+} from "./ci_rust.ts";
 import { outputOf } from "./rust_toolchain.ts";
 import { ROOT, sourceFiles } from "./source_files.ts";
 import { runStep, say } from "./step.ts";
@@ -39,8 +45,9 @@ async function recordIn(folder: string): Promise<BuildRecord> {
 /** Rebuilds the WebAssembly module; gives its folder where another compiler made it. */
 async function rebuildWasm(): Promise<string | undefined> {
   const name = "rebuild of the WebAssembly kernels";
-  const missing = await installRust();
-  if (missing !== undefined) return void ledger.notRun(name, missing);
+  const committed = await recordIn(join(ROOT, "kernels/wasm"));
+  const missing = await installRust(committed.compiler);
+  if (missing !== undefined && !anyWasmToolchain()) return void ledger.notRun(name, missing);
   const built = join(scratch, "wasm");
   const { passed } = await ledger.step({
     name,
@@ -48,7 +55,7 @@ async function rebuildWasm(): Promise<string | undefined> {
     env: { CARGO_TARGET_DIR: join(scratch, "wasm-target") },
   });
   if (!passed) return undefined;
-  const [fresh, committed] = [await recordIn(built), await recordIn(join(ROOT, "kernels/wasm"))];
+  const fresh = await recordIn(built);
   const same = fresh.module === committed.module;
   const made = (record: BuildRecord) => `${record.module} by ${record.compiler}, ${record.linker}`;
   if (fresh.compiler !== committed.compiler && !same) {

@@ -36,7 +36,7 @@ export class Ledger {
     this.#failed += failed;
     say(`${stepLine(result)}: ${passed} passed, ${failed} failed, ${ignored.length} ignored`);
     for (const name of ignored) say(`      not run: ${name}`);
-    if (!result.passed) say(indented(result.output));
+    if (!result.passed) say(indented(result.output.replace(/^Check .*\n/gm, "")));
   }
 
   /** Keeps that something could not run, and why. */

@@ -7,7 +7,7 @@
 
 import { existsSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
-import { librarySources, type Toolchain, toolchains } from "./rust_toolchain.ts";
+import { librarySources, type Toolchain, toolchains, wasmLinker } from "./rust_toolchain.ts";
 import { runStep, say } from "./step.ts";
 
 /** Debian's Rust for browsers knows WebAssembly and brings the library's sources. */
@@ -32,27 +32,48 @@ async function apt(...args: string[]): Promise<boolean> {
   return passed;
 }
 
-/** Whether a compiler and the sources of its library are here, as the WebAssembly build needs them. */
-function canBuildWasm(): boolean {
-  return toolchains().some((toolchain) => librarySources(toolchain) !== undefined);
+/** Whether a compiler of this version is here with all that the WebAssembly build needs. */
+function canBuildWasm(version: string): boolean {
+  const usable = toolchains().find((toolchain) =>
+    toolchain.version === version && librarySources(toolchain) !== undefined
+  );
+  return usable !== undefined && wasmLinker(usable) !== undefined;
 }
 
-/** Installs what is missing for the WebAssembly build; returns why it could not, or nothing. */
-export async function installRust(): Promise<string | undefined> {
-  if (canBuildWasm()) return undefined;
+/** Debian's `rust-lld` is a link to the linker of some LLVM, which is a package of that name. */
+function linkerPackage(): string[] {
+  try {
+    return [Deno.readLinkSync("/usr/bin/rust-lld")];
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+/**
+ * Installs Debian's Rust where the compiler that made the committed WebAssembly is not here; returns
+ * why it could not, or nothing.
+ */
+export async function installRust(recorded: string): Promise<string | undefined> {
+  if (canBuildWasm(recorded)) return undefined;
   const refused = mayInstall();
   if (refused !== undefined) return refused;
   say(`installing ${PACKAGES.join(" ")}`);
+  // Never removes what somebody chose: another Rust that is in the way stays.
+  const install = ["install", "--no-remove", "--no-install-recommends"];
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-    // Never removes what somebody chose: another Rust that is in the way stays.
-    const install = ["install", "--no-remove", "--no-install-recommends", ...PACKAGES];
-    if (await apt("update") && await apt(...install)) {
-      await apt("install", "--no-remove", "--no-install-recommends", ...TOOLS);
+    if (await apt("update") && await apt(...install, ...PACKAGES)) {
+      await apt(...install, ...linkerPackage(), ...TOOLS);
       return undefined;
     }
     await new Promise((resolve) => setTimeout(resolve, attempt * 5000));
   }
   return "apt-get could not install it";
+}
+
+/** Whether any toolchain here can build the WebAssembly kernels. */
+export function anyWasmToolchain(): boolean {
+  return toolchains().some(({ version }) => canBuildWasm(version));
 }
 
 /** The toolchain that builds and tests the native library: a stable one from rustup, else any. */
