@@ -33,7 +33,7 @@ export interface BatchLimits {
 }
 
 /** A batch in the backend's memory: addresses of what the kernels read. */
-export interface StagedBatch {
+export interface Batch {
   /** Rows T. */
   readonly rows: number;
   /** Token ids [T] i32. */
@@ -63,8 +63,8 @@ export function batchBytes(limits: BatchLimits, headDim: number): number {
   return 4 * (limits.rows * perRow + limits.sequences * limits.pages);
 }
 
-/** What {@linkcode BatchStage} is made for. */
-export interface BatchStageOptions {
+/** What {@linkcode BatchBuilder} is made for. */
+export interface BatchBuilderOptions {
   /** Where batches go: {@linkcode batchBytes} bytes. */
   readonly address: Address;
   /** Most that a batch can have. */
@@ -76,14 +76,14 @@ export interface BatchStageOptions {
 }
 
 /** Lays batches out, one after the other, in the same memory. */
-export class BatchStage {
+export class BatchBuilder {
   readonly #backend: Backend;
-  readonly #options: BatchStageOptions;
+  readonly #options: BatchBuilderOptions;
   readonly #integers: Int32Array;
   readonly #floats: Float32Array;
 
   /** Makes the host's side of the memory at `options.address`. */
-  constructor(backend: Backend, options: BatchStageOptions) {
+  constructor(backend: Backend, options: BatchBuilderOptions) {
     const buffer = new ArrayBuffer(batchBytes(options.limits, 2 * options.frequencies.length));
     this.#backend = backend;
     this.#options = options;
@@ -97,7 +97,7 @@ export class BatchStage {
    * @throws {RangeError} When there are too many rows, sequences or pages, or a token id is none; the
    * sequences are unchanged.
    */
-  stage(spans: readonly Span[], cache: KvCache): StagedBatch {
+  build(spans: readonly Span[], cache: KvCache): Batch {
     const rows = spans.reduce((sum, span) => sum + span.tokens.length, 0);
     this.#check(spans, rows);
     appendAll(spans, cache);

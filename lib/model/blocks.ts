@@ -13,7 +13,7 @@
  */
 
 import type { Address, Backend } from "../backend/backend.ts";
-import type { StagedBatch } from "./batch.ts";
+import type { Batch } from "./batch.ts";
 import type { ModelConfig } from "./config.ts";
 import type { BlockWeights } from "./decoder_weights.ts";
 import type { KvCache } from "./kv_cache.ts";
@@ -71,7 +71,7 @@ export interface BlockRun {
   /** Keys and values of earlier and of these rows. */
   readonly cache: KvCache;
   /** The rows. */
-  readonly batch: StagedBatch;
+  readonly batch: Batch;
 }
 
 /** What {@linkcode normalize} reads and writes. */

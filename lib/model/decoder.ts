@@ -12,7 +12,7 @@ import { DTYPE_CODES } from "../../kernels/abi.ts";
 import type { Backend } from "../backend/backend.ts";
 import { BackendError } from "../base/errors.ts";
 import { formatMemory } from "../base/format.ts";
-import { batchBytes, type BatchLimits, BatchStage, type Span } from "./batch.ts";
+import { BatchBuilder, batchBytes, type BatchLimits, type Span } from "./batch.ts";
 import { blockBufferBytes, type BlockBuffers, type BlockRun, runBlock } from "./blocks.ts";
 import type { ModelConfig } from "./config.ts";
 import {
@@ -162,7 +162,7 @@ export class DecoderSession {
   /** Most sequences of one forward pass. */
   readonly sequences: number;
   readonly #memory: PlannedMemory<BufferName>;
-  readonly #stage: BatchStage;
+  readonly #builder: BatchBuilder;
   readonly #products: Products;
 
   /** Made by {@linkcode Decoder.session}. */
@@ -174,7 +174,7 @@ export class DecoderSession {
     this.sequences = limits.sequences;
     [this.#memory, this.cache] = reserve(decoder, options);
     const { at } = this.#memory;
-    this.#stage = new BatchStage(backend, {
+    this.#builder = new BatchBuilder(backend, {
       address: at.batch,
       limits,
       frequencies: ropeFrequencies(config),
@@ -202,7 +202,7 @@ export class DecoderSession {
    */
   *layers(spans: readonly Span[]): Generator<void, void, void> {
     const { backend, config, ropeLayout, weights } = this.decoder;
-    const batch = this.#stage.stage(spans, this.cache);
+    const batch = this.#builder.build(spans, this.cache);
     let done = false;
     try {
       backend.kernels.embedding({
