@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { commandWords } from "../../cli/catalog.ts";
+import config from "../../deno.json" with { type: "json" };
+import { REPOSITORY } from "../fixtures.ts";
+
+const read = (name: string): string => Deno.readTextFileSync(join(REPOSITORY, name));
+const readme = read("README.md");
+const tasks: Readonly<Record<string, string>> = config.tasks;
+
+Deno.test("README's two commands bring the same Deno and name tasks that exist", () => {
+  const commands = [...readme.matchAll(/^npx -y deno@(\S+) task (\S+)$/gm)];
+  assert.deepEqual(commands.map(([, , task]) => task), ["quickstart", "test"]);
+  for (const [, version, task] of commands) {
+    assert.ok(tasks[task!] !== undefined, task);
+    assert.ok(read(".ci/run").includes(`\nversion=${version}\n`), version);
+  }
+});
+
+Deno.test("every task that a document names exists", () => {
+  for (const name of ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]) {
+    for (const [, task] of read(name).matchAll(/deno task ([a-z:]+)/g)) {
+      assert.ok(tasks[task!] !== undefined, `${name}: deno task ${task}`);
+    }
+  }
+});
+
+Deno.test("README's table has every command of the program, and no other", () => {
+  const rows = [...readme.matchAll(/^\| (`.*?) \|/gm)].map(([, cell]) => cell!);
+  const named = rows.flatMap((cell) => [...cell.matchAll(/`(\w+)`/g)].map(([, word]) => word!));
+  assert.deepEqual(named.sort(), commandWords().sort());
+});
+
+Deno.test("README installs with the permissions that the task has", () => {
+  const install = /deno install [^`]*?cli\/main\.ts/.exec(readme)?.[0] ?? "";
+  const permissions = (text: string) => text.match(/--allow-\w+/g)?.sort();
+  assert.deepEqual(permissions(install), permissions(tasks["llamero"]!));
+});
+
+Deno.test("ARCHITECTURE.md has at most 80 lines, and every path that it names exists", () => {
+  const text = read("ARCHITECTURE.md");
+  assert.ok(text.trimEnd().split("\n").length <= 80);
+  for (const [, path] of text.matchAll(/`((?:lib|cli|kernels|scripts|tests)\/[\w./]+)`/g)) {
+    assert.ok(existsSync(join(REPOSITORY, path!)), path);
+  }
+});
+
+Deno.test("ARCHITECTURE.md describes the rooms that there are, and no other", () => {
+  const text = read("ARCHITECTURE.md");
+  const drawn = /^lib\/([\s\S]*?)^cli\//m.exec(text)?.[1] ?? "";
+  const described = [...drawn.matchAll(/^(?: {8}| {4})(\w+)\/ /gm)].map(([, room]) => room!);
+  const rooms = [...Deno.readDirSync(join(REPOSITORY, "lib"))]
+    .filter((entry) => entry.isDirectory).map((entry) => entry.name);
+  assert.deepEqual(described.sort(), rooms.sort());
+});
+
+Deno.test("the words of a change that nobody finished are not in the documents", () => {
+  for (const name of ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]) {
+    assert.doesNotMatch(read(name), /\b(TODO|FIXME|TBD|XXX)\b/, name);
+  }
+});
