@@ -74,15 +74,29 @@ pub unsafe fn enter(
         context.set_error("a required tensor has address 0");
         return 1;
     }
-    match guard(Err("the kernel panicked, which is a defect"), || {
-        body(context)
-    }) {
-        Ok(()) => 0,
-        Err(text) => {
-            context.set_error(text);
-            1
-        }
-    }
+    let refusal = match contained(|| body(context)) {
+        Ok(Ok(())) => return 0,
+        Ok(Err(text)) => Cow::Borrowed(text),
+        Err(text) => Cow::Owned(text),
+    };
+    context.set_error(refusal);
+    1
+}
+
+/// Runs a body; what it panics with is its error.
+#[cfg(not(target_arch = "wasm32"))]
+fn contained<R>(body: impl FnOnce() -> R) -> Result<R, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).map_err(|payload| {
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or(payload.downcast_ref::<String>().map(String::as_str));
+        format!("it panicked: {}", text.unwrap_or("without a reason"))
+    })
+}
+
+/// Runs a body; in WebAssembly a panic ends in JavaScript as an error, without passing through here.
+#[cfg(target_arch = "wasm32")]
+fn contained<R>(body: impl FnOnce() -> R) -> Result<R, alloc::string::String> {
+    Ok(body())
 }
 
 /// What to reserve for a request: room to grow into while that is cheap.
@@ -180,5 +194,69 @@ impl Context {
     /// Why the last call failed.
     pub fn error(&self) -> &str {
         unsafe { &*self.error.get() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status_and_text(body: impl FnOnce(&Context) -> Status) -> (i32, String) {
+        let mut context = Context::new(2);
+        let status = unsafe { enter(as_address(&raw mut context), &[64.0], body) };
+        (status, context.error().to_owned())
+    }
+
+    #[test]
+    fn a_refusal_is_a_status_with_its_text() {
+        assert_eq!(status_and_text(|_| Ok(())), (0, String::new()));
+        assert_eq!(
+            status_and_text(|_| Err("rows is 0")),
+            (1, "rows is 0".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_panic_is_a_status_with_its_text_on_whatever_thread_it_happens() {
+        let text = "it panicked: over the edge".to_owned();
+        assert_eq!(status_and_text(|_| panic!("over the edge")), (1, text));
+        let (status, text) = status_and_text(|context| {
+            context.parallel(8, &|chunk, _| assert_ne!(chunk, 6));
+            Ok(())
+        });
+        assert_eq!((status, text.contains("it panicked")), (1, true));
+    }
+
+    #[test]
+    fn a_required_tensor_at_address_0_is_refused_before_the_kernel_runs() {
+        let mut context = Context::new(1);
+        let required = [64.0, 0.0];
+        let status = unsafe {
+            enter(as_address(&raw mut context), &required, |_| {
+                unreachable!("the kernel must not run")
+            })
+        };
+        assert_eq!(status, 1);
+        assert!(context.error().contains("address 0"));
+    }
+
+    #[test]
+    fn scratch_is_aligned_grows_and_stays_where_it_is_while_it_suffices() {
+        let context = Context::new(1);
+        let first = context.scratch(1000);
+        assert_eq!(first as usize % 64, 0);
+        assert_eq!(context.scratch(10), first);
+        let large = context.scratch(1 << 25);
+        unsafe { large.add((1 << 25) - 1).write(1) };
+        assert_eq!(context.scratch(1000), large);
+    }
+
+    #[test]
+    fn memory_is_given_back_once() {
+        let context = Context::new(1);
+        let address = context.alloc(100).unwrap() as usize;
+        assert!(!context.free(address + 64));
+        assert!(context.free(address));
+        assert!(!context.free(address));
     }
 }

@@ -34,7 +34,20 @@ pub unsafe fn abi_hash() -> f64 {
 }
 
 pub unsafe fn open(threads: u32) -> Address {
+    #[cfg(not(target_arch = "wasm32"))]
+    prepare();
     as_address(Box::into_raw(Box::new(Context::new(threads as usize))))
+}
+
+/// What a process does once: panics become errors of their calls, so nothing is printed for them.
+#[cfg(not(target_arch = "wasm32"))]
+fn prepare() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        std::panic::set_hook(Box::new(|_| {}));
+        #[cfg(windows)]
+        crate::os::mapping::pin_library();
+    });
 }
 
 pub unsafe fn close(address: Address) -> i32 {
