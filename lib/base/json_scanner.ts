@@ -9,6 +9,7 @@
  */
 
 import { quoted } from "./quoted.ts";
+import { shortAscii } from "./short_ascii.ts";
 
 /** A JSON value; objects are maps, so that no key is special. */
 export type JsonValue = null | boolean | number | string | JsonValue[] | Map<string, JsonValue>;
@@ -28,9 +29,6 @@ const LONGEST_STRING = 1 << 24;
 
 /** Up to this many keys a search through a list is quicker than a set. */
 const FEW_KEYS = 8;
-
-/** Up to this length ASCII text is quicker to make of character codes than with the decoder. */
-const SHORT_TEXT = 128;
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
@@ -150,7 +148,6 @@ export class JsonScanner {
     const start = this.position++;
     const limit = Math.min(this.#bytes.length, start + longest);
     let escaped = false;
-    let all = 0;
     for (;; this.position++) {
       if (this.position >= limit) throw this.#endless(start, limit);
       const byte = this.#bytes[this.position]!;
@@ -158,16 +155,15 @@ export class JsonScanner {
       if (byte < 0x20) {
         throw this.#refuse("the JSON has a control character in a string", this.position);
       }
-      all |= byte;
       if (byte === BACKSLASH) {
         escaped = true;
         this.position++;
       }
     }
     this.position++;
-    const length = this.position - start - 2;
-    if (!escaped && all < 0x80 && length <= SHORT_TEXT) {
-      return String.fromCharCode(...this.#bytes.subarray(start + 1, start + 1 + length));
+    if (!escaped) {
+      const short = shortAscii(this.#bytes.subarray(start + 1, this.position - 1));
+      if (short !== undefined) return short;
     }
     const text = this.#decode(start, escaped);
     if (!text.isWellFormed()) {
@@ -198,23 +194,25 @@ export class JsonScanner {
     }
   }
 
-  /** Reads an integer from 0 to 2^53 - 1 that is written in digits alone. */
-  unsignedInteger(what: string): number {
+  /** Reads an integer from 0 to 2^53 - 1 that is written in digits alone; `what` names it in an error. */
+  unsignedInteger(what: () => string): number {
     const first = this.#peek();
     const start = this.position;
-    while (isDigit(this.#bytes[this.position] ?? -1)) this.position++;
-    const text = this.#ascii(start);
-    const next = this.#bytes[this.position] ?? -1;
-    const whole = isDigit(first) && next !== 0x2e && next !== 0x65 && next !== 0x45 &&
-      !(text.length > 1 && first === 0x30);
-    const value = Number(text);
-    if (!whole || !Number.isSafeInteger(value)) {
-      this.position = start;
-      const found = first === MINUS || isDigit(first) ? this.#numberText() : undefined;
-      if (found === undefined) throw this.unexpected(`${what} (an integer from 0 to 2^53 - 1)`);
-      throw this.#refuse(`${what} is ${found}, wanted an integer from 0 to 2^53 - 1`, start);
+    let value = 0;
+    let byte = first;
+    for (; isDigit(byte); byte = this.#bytes[++this.position] ?? -1) {
+      value = 10 * value + (byte - 0x30);
     }
-    return value;
+    const digits = this.position - start;
+    const zeros = digits > 1 && first === 0x30;
+    const fraction = byte === 0x2e || byte === 0x65 || byte === 0x45;
+    if (digits > 0 && !zeros && !fraction && Number.isSafeInteger(value)) return value;
+    this.position = start;
+    if (first !== MINUS && digits === 0) {
+      throw this.unexpected(`${what()} (an integer from 0 to 2^53 - 1)`);
+    }
+    const found = this.#numberText();
+    throw this.#refuse(`${what()} is ${found}, wanted an integer from 0 to 2^53 - 1`, start);
   }
 
   #ascii(start: number): string {

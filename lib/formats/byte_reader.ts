@@ -4,13 +4,11 @@
  * @module
  */
 
+import { shortAscii } from "../base/short_ascii.ts";
 import type { InputFile } from "./input_file.ts";
 import { HEADER_LIMIT, refusal } from "./tensor_file.ts";
 
 const WINDOW = 1 << 16;
-
-/** Up to this length ASCII text is quicker to make of character codes than with the decoder. */
-const SHORT_TEXT = 64;
 
 /**
  * Reads numbers, strings and arrays one after another; every length is checked against what the file still has before
@@ -159,7 +157,8 @@ export class ByteReader {
     const length = this.count(1, `the length of ${what}`);
     const start = this.position;
     const bytes = this.bytes(length, what);
-    if (length <= SHORT_TEXT && bytes.every(isAscii)) return String.fromCharCode(...bytes);
+    const short = shortAscii(bytes);
+    if (short !== undefined) return short;
     try {
       return this.#decoder.decode(bytes);
     } catch (thrown) {
@@ -167,8 +166,4 @@ export class ByteReader {
       throw thrown;
     }
   }
-}
-
-function isAscii(byte: number): boolean {
-  return byte < 0x80;
 }

@@ -27,6 +27,9 @@ export interface SafetensorsFile {
 /** More axes than this are refused: PyTorch has no tensor with more. */
 const MOST_AXES = 64;
 
+/** More entries of metadata than this are refused; real files have a handful. */
+const MOST_METADATA = 1 << 16;
+
 /** The format's element types by our names, in the order of the reference, which sorts files by it. */
 export const SAFETENSORS_DTYPES: readonly string[] = [
   ...["bool", "u8", "i8", "f8_e5m2", "f8_e4m3", "f8_e8m0", "i16", "u16", "f16", "bf16"],
@@ -123,7 +126,15 @@ class HeaderParser {
   }
 
   #readMetadata(): void {
-    this.#scanner.object((key) => this.#metadata.set(key, this.#scanner.string()));
+    this.#scanner.object((key) => {
+      if (this.#metadata.size === MOST_METADATA) {
+        throw this.#refuse(
+          this.#scanner.position,
+          `its metadata has more than ${MOST_METADATA} entries`,
+        );
+      }
+      this.#metadata.set(key, this.#scanner.string());
+    });
   }
 
   #readEntry(name: string): void {
@@ -134,9 +145,9 @@ class HeaderParser {
     this.#scanner.object((key) => {
       if (key === "dtype") dtype = this.#dtype(name);
       else if (key === "shape") {
-        shape = this.#integers(`an extent of tensor ${quoted(name)}`, MOST_AXES);
+        shape = this.#integers(() => `an extent of tensor ${quoted(name)}`, MOST_AXES);
       } else if (key === "data_offsets") {
-        span = this.#integers(`an offset of tensor ${quoted(name)}`, 2);
+        span = this.#integers(() => `an offset of tensor ${quoted(name)}`, 2);
       } else {throw this.#refuse(
           start,
           `tensor ${quoted(name)} has the unknown field ${quoted(key)}`,
@@ -177,13 +188,13 @@ class HeaderParser {
     );
   }
 
-  #integers(what: string, most: number): number[] {
+  #integers(what: () => string, most: number): number[] {
     const list: number[] = [];
     this.#scanner.array(() => {
       if (list.length === most) {
         throw this.#refuse(
           this.#scanner.position,
-          `${what} is one too many, wanted at most ${most}`,
+          `${what()} is one too many, wanted at most ${most}`,
         );
       }
       list.push(this.#scanner.unsignedInteger(what));

@@ -56,6 +56,9 @@ const BAD: readonly [name: string, text: string | Uint8Array, error: RegExp][] =
   ["single quotes", "'a'", /has ''' where a value/],
   ["deep arrays", "[".repeat(100_000), /nested deeper than 64 levels at 64/],
   ["deep objects", '{"a":'.repeat(100_000), /nested deeper than 64 levels/],
+  ["a million values", `[${"0,".repeat(1 << 20)}0]`, /has more than 1048576 values/],
+  ["a key of a megabyte", `{"${"k".repeat(1 << 20)}":1}`, /a string of more than 65536 bytes at 1/],
+  ["a string of 16 MiB", `"${"s".repeat(1 << 24)}"`, /a string of more than 16777216 bytes at 0/],
   ["a wrong word", "nul", /has 'n' where a value/],
 ];
 
@@ -68,7 +71,7 @@ for (const [name, text, error] of BAD) {
 Deno.test("an unsigned integer is digits alone and below 2^53", () => {
   const read = (text: string): number => {
     const scanner = new JsonScanner(encode(text), (what) => new SyntaxError(what));
-    const value = scanner.unsignedInteger("the count");
+    const value = scanner.unsignedInteger(() => "the count");
     scanner.end();
     return value;
   };

@@ -176,7 +176,7 @@ const CASES: readonly [name: string, bytes: Uint8Array, error: RegExp][] = [
   [
     "a million metadata keys",
     file(`{"__metadata__":{${Array.from({ length: 1 << 20 }, (_, i) => `"${i}":""`)}}}`, 0),
-    /has more than 1048576 values/,
+    /its metadata has more than 65536 entries/,
   ],
   [
     "a name of a megabyte",
