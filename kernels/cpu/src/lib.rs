@@ -20,6 +20,7 @@ pub mod ops;
 #[cfg(not(target_arch = "wasm32"))]
 mod os;
 mod pool;
+pub mod quant;
 pub mod runtime;
 pub mod simd;
 #[cfg(target_arch = "wasm32")]

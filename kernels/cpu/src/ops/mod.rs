@@ -1,5 +1,13 @@
 //! One file per op: the plain reference, the fast path, the tests.
 
+mod matmul;
+mod peak_fma;
+mod peak_read;
+
+pub use matmul::matmul;
+pub use peak_fma::peak_fma;
+pub use peak_read::peak_read;
+
 use crate::context::{Context, Status};
 
 mod argmax;
@@ -44,23 +52,6 @@ pub unsafe fn embedding(
     Err("unwritten")
 }
 
-pub unsafe fn matmul(
-    _context: &Context,
-    _out: *mut f32,
-    _x: *const u8,
-    _weight: *const u8,
-    _x_dtype: u32,
-    _weight_dtype: u32,
-    _rows: u32,
-    _out_dim: u32,
-    _in_dim: u32,
-    _x_stride: u32,
-    _out_stride: u32,
-    _accumulate: u32,
-) -> Status {
-    Err("unwritten")
-}
-
 pub unsafe fn convert(
     _context: &Context,
     _out: *mut u8,
@@ -73,16 +64,3 @@ pub unsafe fn convert(
     Err("unwritten")
 }
 
-pub unsafe fn peak_fma(_context: &Context, _out: *mut f64, _iterations: u32) -> Status {
-    Err("unwritten")
-}
-
-pub unsafe fn peak_read(
-    _context: &Context,
-    _out: *mut f64,
-    _x: *const f32,
-    _bytes: usize,
-    _variant: u32,
-) -> Status {
-    Err("unwritten")
-}

@@ -53,6 +53,10 @@ impl Simd for Avx2 {
         unsafe { _mm256_cvtph_ps(_mm_loadu_si128(p.cast())) }
     }
     #[inline(always)]
+    unsafe fn splat_f16(p: *const u16) -> __m256 {
+        unsafe { _mm256_cvtph_ps(_mm_set1_epi16(p.cast::<i16>().read_unaligned())) }
+    }
+    #[inline(always)]
     unsafe fn load_bf16(p: *const u16) -> __m256 {
         unsafe {
             let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()));
@@ -136,11 +140,14 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn reduce_add4(v: [__m256; 4]) -> [f32; 4] {
         unsafe {
-            let fold =
-                |v: __m256| _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
-            let (a, b, c, d) = (fold(v[0]), fold(v[1]), fold(v[2]), fold(v[3]));
-            let ab = _mm_add_ps(_mm_movelh_ps(a, b), _mm_movehl_ps(b, a));
-            let cd = _mm_add_ps(_mm_movelh_ps(c, d), _mm_movehl_ps(d, c));
+            let halves = |a: __m256, b: __m256| {
+                let upper = _mm256_permute2f128_ps::<0x31>(a, b);
+                _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), upper)
+            };
+            let (ac, bd) = (halves(v[0], v[2]), halves(v[1], v[3]));
+            let low = _mm256_shuffle_ps::<0b01_00_01_00>(ac, bd);
+            let two = _mm256_add_ps(low, _mm256_shuffle_ps::<0b11_10_11_10>(ac, bd));
+            let (ab, cd) = (_mm256_castps256_ps128(two), _mm256_extractf128_ps::<1>(two));
             let even = _mm_shuffle_ps::<0b10_00_10_00>(ab, cd);
             let odd = _mm_shuffle_ps::<0b11_01_11_01>(ab, cd);
             let mut sums = [0f32; 4];

@@ -1,6 +1,8 @@
 //! Which instruction sets there are, which of them this machine has, and how a generic body gets one
 //! instance for each.
 
+use super::{Scalar, Simd};
+
 /// An instruction set that this build can use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Isa {
@@ -24,6 +26,21 @@ impl Isa {
     /// The instruction sets of this machine, the plainest first.
     pub fn available() -> impl Iterator<Item = Isa> {
         Isa::ALL.into_iter().filter(|isa| isa.present())
+    }
+
+    /// Floats in a vector.
+    pub fn lanes(self) -> usize {
+        match self {
+            Isa::Scalar => Scalar::LANES,
+            #[cfg(target_arch = "wasm32")]
+            Isa::Wasm => super::Wasm::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => super::Avx2::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => super::Avx512::LANES,
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => super::Neon::LANES,
+        }
     }
 
     /// The name that `LLAMERO_ISA` takes and that `info` reports.

@@ -78,6 +78,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     unsafe fn store_first(p: *mut f32, v: Self::F32, count: usize);
     /// Reads `LANES` half-precision floats and widens them exactly.
     unsafe fn load_f16(p: *const u16) -> Self::F32;
+    /// All lanes equal to the half-precision number at `p`, which may lie at an odd address.
+    unsafe fn splat_f16(p: *const u16) -> Self::F32;
     /// Reads `LANES` bfloat16 and widens them exactly.
     unsafe fn load_bf16(p: *const u16) -> Self::F32;
     /// Reads `LANES` signed bytes and converts them exactly.

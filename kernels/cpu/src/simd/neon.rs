@@ -8,6 +8,23 @@ use core::arch::aarch64::*;
 #[derive(Clone, Copy)]
 pub struct Neon;
 
+/// Widens four half-precision numbers, one in the lower bits of each lane.
+#[inline(always)]
+unsafe fn widen_f16(half: uint32x4_t) -> float32x4_t {
+    unsafe {
+        // As in wasm.rs: the conversion instruction needs a type that stable Rust does not have.
+        let sign = vshlq_n_u32::<16>(vandq_u32(half, vdupq_n_u32(0x8000)));
+        let rest = vshlq_n_u32::<13>(vandq_u32(half, vdupq_n_u32(0x7fff)));
+        let scale = vdupq_n_f32(f32::from_bits((112 + 127) << 23));
+        let number = vreinterpretq_u32_f32(vmulq_f32(vreinterpretq_f32_u32(rest), scale));
+        let top = vcgeq_u32(rest, vdupq_n_u32(0x7c00 << 13));
+        let nan = vcgtq_u32(rest, vdupq_n_u32(0x7c00 << 13));
+        let special = vorrq_u32(rest, vdupq_n_u32(0x7f80_0000));
+        let special = vorrq_u32(special, vandq_u32(nan, vdupq_n_u32(1 << 22)));
+        vreinterpretq_f32_u32(vorrq_u32(vbslq_u32(top, special, number), sign))
+    }
+}
+
 impl Simd for Neon {
     type F32 = float32x4_t;
     type Mask = uint32x4_t;
@@ -50,19 +67,11 @@ impl Simd for Neon {
     }
     #[inline(always)]
     unsafe fn load_f16(p: *const u16) -> float32x4_t {
-        unsafe {
-            // As in wasm.rs: the conversion instruction needs a type that stable Rust does not have.
-            let half = vmovl_u16(vld1_u16(p));
-            let sign = vshlq_n_u32::<16>(vandq_u32(half, vdupq_n_u32(0x8000)));
-            let rest = vshlq_n_u32::<13>(vandq_u32(half, vdupq_n_u32(0x7fff)));
-            let scale = vdupq_n_f32(f32::from_bits((112 + 127) << 23));
-            let number = vreinterpretq_u32_f32(vmulq_f32(vreinterpretq_f32_u32(rest), scale));
-            let top = vcgeq_u32(rest, vdupq_n_u32(0x7c00 << 13));
-            let nan = vcgtq_u32(rest, vdupq_n_u32(0x7c00 << 13));
-            let special = vorrq_u32(rest, vdupq_n_u32(0x7f80_0000));
-            let special = vorrq_u32(special, vandq_u32(nan, vdupq_n_u32(1 << 22)));
-            vreinterpretq_f32_u32(vorrq_u32(vbslq_u32(top, special, number), sign))
-        }
+        unsafe { widen_f16(vmovl_u16(vld1_u16(p))) }
+    }
+    #[inline(always)]
+    unsafe fn splat_f16(p: *const u16) -> float32x4_t {
+        unsafe { widen_f16(vdupq_n_u32(u32::from(p.read_unaligned()))) }
     }
     #[inline(always)]
     unsafe fn load_bf16(p: *const u16) -> float32x4_t {

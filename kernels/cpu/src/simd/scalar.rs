@@ -49,6 +49,10 @@ impl Simd for Scalar {
         unsafe { p.cast::<[u16; 4]>().read_unaligned() }.map(f16_to_f32)
     }
     #[inline(always)]
+    unsafe fn splat_f16(p: *const u16) -> [f32; 4] {
+        [f16_to_f32(unsafe { p.read_unaligned() }); 4]
+    }
+    #[inline(always)]
     unsafe fn load_bf16(p: *const u16) -> [f32; 4] {
         unsafe { p.cast::<[u16; 4]>().read_unaligned() }.map(bf16_to_f32)
     }

@@ -105,6 +105,12 @@ unsafe fn check_widening<S: Simd>(rounding: &[f32]) {
         for (g, &h) in got.iter().zip(&halves) {
             assert_eq!(g.to_bits(), f16_to_f32(h).to_bits(), "f16 {h:04x}");
         }
+        unsafe { S::store(got.as_mut_ptr(), S::splat_f16(halves.as_ptr())) };
+        assert!(
+            got[..n]
+                .iter()
+                .all(|g| g.to_bits() == f16_to_f32(halves[0]).to_bits())
+        );
         unsafe { S::store(got.as_mut_ptr(), S::load_bf16(halves.as_ptr())) };
         for (g, &h) in got.iter().zip(&halves) {
             assert_eq!(g.to_bits(), bf16_to_f32(h).to_bits(), "bf16 {h:04x}");

@@ -7,6 +7,22 @@ use core::arch::wasm32::*;
 #[derive(Clone, Copy)]
 pub struct Wasm;
 
+/// Widens four half-precision numbers, one in the lower bits of each lane.
+#[inline(always)]
+fn widen_f16(half: v128) -> v128 {
+    // Exponent and mantissa moved into place and scaled by 2^112: exact for numbers and
+    // subnormals alike; what had the largest exponent gets the largest one again, a NaN also
+    // the bit that says quiet.
+    let sign = u32x4_shl(v128_and(half, u32x4_splat(0x8000)), 16);
+    let rest = u32x4_shl(v128_and(half, u32x4_splat(0x7fff)), 13);
+    let number = f32x4_mul(rest, f32x4_splat(f32::from_bits(0x7780_0000)));
+    let top = u32x4_ge(rest, u32x4_splat(0x7c00 << 13));
+    let nan = u32x4_gt(rest, u32x4_splat(0x7c00 << 13));
+    let special = v128_or(rest, u32x4_splat(0x7f80_0000));
+    let special = v128_or(special, v128_and(nan, u32x4_splat(1 << 22)));
+    v128_or(v128_bitselect(special, number, top), sign)
+}
+
 impl Simd for Wasm {
     type F32 = v128;
     type Mask = v128;
@@ -53,20 +69,11 @@ impl Simd for Wasm {
     }
     #[inline(always)]
     unsafe fn load_f16(p: *const u16) -> v128 {
-        unsafe {
-            // Exponent and mantissa moved into place and scaled by 2^112: exact for numbers and
-            // subnormals alike; what had the largest exponent gets the largest one again, a NaN also
-            // the bit that says quiet.
-            let half = u32x4_load_extend_u16x4(p.cast());
-            let sign = u32x4_shl(v128_and(half, u32x4_splat(0x8000)), 16);
-            let rest = u32x4_shl(v128_and(half, u32x4_splat(0x7fff)), 13);
-            let number = f32x4_mul(rest, f32x4_splat(f32::from_bits(0x7780_0000)));
-            let top = u32x4_ge(rest, u32x4_splat(0x7c00 << 13));
-            let nan = u32x4_gt(rest, u32x4_splat(0x7c00 << 13));
-            let special = v128_or(rest, u32x4_splat(0x7f80_0000));
-            let special = v128_or(special, v128_and(nan, u32x4_splat(1 << 22)));
-            v128_or(v128_bitselect(special, number, top), sign)
-        }
+        unsafe { widen_f16(u32x4_load_extend_u16x4(p.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn splat_f16(p: *const u16) -> v128 {
+        unsafe { widen_f16(u32x4_splat(u32::from(p.read_unaligned()))) }
     }
     #[inline(always)]
     unsafe fn load_bf16(p: *const u16) -> v128 {

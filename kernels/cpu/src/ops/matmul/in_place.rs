@@ -1,0 +1,175 @@
+//! Few rows: weights are read where they lie, four of their rows at once.
+//!
+//! What bounds this is memory. Four streams that each run through memory in order, far from one
+//! another, keep its prefetchers busiest: so the rows that are read together lie a quarter of a
+//! chunk apart, and nothing is prefetched by hand (kernels/lab/LOG.md has the numbers).
+
+use super::Product;
+use super::panel::{pack, row_bytes, write};
+use super::weight::{Block8, Brain, Half, Single, Weight};
+use crate::abi_generated::dtype;
+use crate::context::Context;
+use crate::simd::{Isa, Simd, per_isa};
+
+/// Rows at most: with `STREAMS` what fits into 16 registers.
+pub const MAX_ROWS: usize = 3;
+
+/// Weight rows that are read at once.
+const STREAMS: usize = 4;
+
+/// Bytes of weights in a chunk of work, at most: enough to let the streams run, few enough that a
+/// thread that is held up does not hold up the rest.
+const MAX_CHUNK: usize = 256 << 10;
+
+/// Bytes of weights in a chunk of work, at least, so that claiming it costs little.
+const MIN_CHUNK: usize = 64 << 10;
+
+/// Chunks that a product is cut into where their size allows.
+const CHUNKS: usize = 16;
+
+/// Computes the product of at most `MAX_ROWS` rows.
+pub unsafe fn multiply(isa: Isa, context: &Context, product: &Product) {
+    let width = product.in_dim.next_multiple_of(isa.lanes());
+    let panel = context.scratch(4 * product.rows * width).cast::<f32>();
+    unsafe { pack_x_on(isa, product, panel) };
+    let columns = chunk_columns(product);
+    let task = Task { product, x: panel };
+    context.parallel(product.out_dim.div_ceil(columns), &|chunk, _| {
+        let first = chunk * columns;
+        let count = columns.min(product.out_dim - first);
+        unsafe { chunk_on(isa, &task, first, count) }
+    });
+}
+
+/// What the threads share: the product and the panel of x.
+struct Task<'a> {
+    product: &'a Product,
+    x: *const f32,
+}
+
+unsafe impl Sync for Task<'_> {}
+
+/// Columns of the output in a chunk.
+fn chunk_columns(product: &Product) -> usize {
+    let row_bytes = row_bytes(product.weight_dtype, product.in_dim).max(1);
+    let bytes = (row_bytes * product.out_dim / CHUNKS).clamp(MIN_CHUNK, MAX_CHUNK);
+    let columns = (bytes / row_bytes).max(1).next_multiple_of(STREAMS);
+    columns.min(product.out_dim)
+}
+
+per_isa! { unsafe fn pack_x_on = pack_x(product: &Product, to: *mut f32); }
+per_isa! { unsafe fn chunk_on = chunk(task: &Task, first: usize, count: usize); }
+
+/// Packs all of x.
+#[inline(always)]
+unsafe fn pack_x<S: Simd>(product: &Product, to: *mut f32) {
+    let (rows, k) = ((product.rows, product.rows), (0, product.in_dim));
+    unsafe { pack::<S, Single>(to, product.x, product.x_stride * 4, rows, k) }
+}
+
+/// All rows of `count` columns of the output.
+#[inline(always)]
+unsafe fn chunk<S: Simd>(task: &Task, first: usize, count: usize) {
+    unsafe {
+        match task.product.weight_dtype {
+            dtype::F32 => typed::<S, Single>(task, first, count),
+            dtype::F16 => typed::<S, Half>(task, first, count),
+            dtype::BF16 => typed::<S, Brain>(task, first, count),
+            _ => typed::<S, Block8>(task, first, count),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn typed<S: Simd, W: Weight>(task: &Task, first: usize, count: usize) {
+    unsafe {
+        match task.product.rows {
+            1 => columns::<S, W, 1>(task, first, count),
+            2 => columns::<S, W, 2>(task, first, count),
+            _ => columns::<S, W, MAX_ROWS>(task, first, count),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn columns<S: Simd, W: Weight, const MR: usize>(task: &Task, first: usize, count: usize) {
+    unsafe {
+        let apart = count / STREAMS;
+        for column in first..first + apart {
+            tile::<S, W, MR, STREAMS>(task, column, apart);
+        }
+        for column in first + apart * STREAMS..first + count {
+            tile::<S, W, MR, 1>(task, column, 0);
+        }
+    }
+}
+
+/// `MR` rows of `NR` columns, `apart` from one another.
+#[inline(always)]
+unsafe fn tile<S: Simd, W: Weight, const MR: usize, const NR: usize>(
+    task: &Task,
+    column: usize,
+    apart: usize,
+) {
+    unsafe {
+        let product = task.product;
+        let row_bytes = W::row_bytes(product.in_dim);
+        let mut w = [product.weight; NR];
+        for (j, w) in w.iter_mut().enumerate() {
+            *w = w.add((column + j * apart) * row_bytes);
+        }
+        let sums = dots::<S, W, MR, NR>(task.x, w, product.in_dim);
+        for (row, sums) in sums.iter().enumerate() {
+            if NR == STREAMS {
+                let four = S::reduce_add4([sums[0], sums[1 % NR], sums[2 % NR], sums[3 % NR]]);
+                for (j, sum) in four.into_iter().enumerate() {
+                    write(product, row, column + j * apart, sum);
+                }
+            } else {
+                write(product, row, column, S::reduce_add(sums[0]));
+            }
+        }
+    }
+}
+
+/// The lanes of `MR` times `NR` sums over all of k.
+#[inline(always)]
+unsafe fn dots<S: Simd, W: Weight, const MR: usize, const NR: usize>(
+    mut x: *const f32,
+    w: [*const u8; NR],
+    in_dim: usize,
+) -> [[S::F32; NR]; MR] {
+    unsafe {
+        let mut sums = [[S::zero(); NR]; MR];
+        let step = W::STEP.max(S::LANES);
+        let mut k = 0;
+        while k + step <= in_dim {
+            for at in (k..k + step).step_by(S::LANES) {
+                let mut values = [S::zero(); MR];
+                for (i, value) in values.iter_mut().enumerate() {
+                    *value = S::load(x.add(i * S::LANES));
+                }
+                for j in 0..NR {
+                    let weight = W::load::<S>(w[j], at);
+                    for i in 0..MR {
+                        sums[i][j] = S::fma(values[i], weight, sums[i][j]);
+                    }
+                }
+                x = x.add(MR * S::LANES);
+            }
+            k += step;
+        }
+        while k < in_dim {
+            for j in 0..NR {
+                let weight = W::load_first::<S>(w[j], k, in_dim - k);
+                for i in 0..MR {
+                    let value = S::load(x.add(i * S::LANES));
+                    sums[i][j] = S::fma(value, weight, sums[i][j]);
+                }
+            }
+            x = x.add(MR * S::LANES);
+            k += S::LANES;
+        }
+        sums
+    }
+}

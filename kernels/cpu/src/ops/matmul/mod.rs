@@ -1,0 +1,111 @@
+//! Product with a weight: out[m,n] (+)= sum over k of x[m,k] * weight[n,k].
+//!
+//! Dot-style: both operands lie contiguous over k. In a product of floats, lane l of an output
+//! element's sum takes k = l, l + LANES, ... one after another, each by one `fma`; a last partial
+//! vector is filled with zeros; `reduce_add` folds the lanes. This order depends on k alone, so that
+//! one row gives the same bits as many, whichever path, tile, chunk or thread computes it. Two paths
+//! share it: `in_place` reads weights where they lie (few rows: bound by memory), `packed` copies blocks
+//! of both operands into the order in which a register tile consumes them (many rows: bound by
+//! arithmetic). Weights of 16 bits and blocks are widened exactly on the way.
+
+mod in_place;
+mod packed;
+mod panel;
+#[cfg(test)]
+mod tests;
+mod weight;
+
+use crate::abi_generated::dtype;
+use crate::context::{Context, Status};
+use crate::simd::{Isa, isa};
+
+/// The arguments of one product; strides are in elements.
+#[derive(Clone, Copy)]
+pub struct Product {
+    pub out: *mut f32,
+    pub x: *const u8,
+    pub weight: *const u8,
+    pub x_dtype: u32,
+    pub weight_dtype: u32,
+    pub rows: usize,
+    pub out_dim: usize,
+    pub in_dim: usize,
+    pub x_stride: usize,
+    pub out_stride: usize,
+    pub accumulate: bool,
+}
+
+unsafe impl Sync for Product {}
+
+/// The kernel `matmul` of the table.
+pub unsafe fn matmul(
+    context: &Context,
+    out: *mut f32,
+    x: *const u8,
+    weight: *const u8,
+    x_dtype: u32,
+    weight_dtype: u32,
+    rows: u32,
+    out_dim: u32,
+    in_dim: u32,
+    x_stride: u32,
+    out_stride: u32,
+    accumulate: u32,
+) -> Status {
+    let product = Product {
+        out,
+        x,
+        weight,
+        x_dtype,
+        weight_dtype,
+        rows: rows as usize,
+        out_dim: out_dim as usize,
+        in_dim: in_dim as usize,
+        x_stride: x_stride as usize,
+        out_stride: out_stride as usize,
+        accumulate: accumulate != 0,
+    };
+    unsafe { matmul_on(isa(), context, &product) }
+}
+
+/// `matmul` on a given instruction set.
+pub unsafe fn matmul_on(isa: Isa, context: &Context, product: &Product) -> Status {
+    check(product)?;
+    if product.rows == 0 || product.out_dim == 0 {
+        return Ok(());
+    }
+    if product.in_dim == 0 {
+        unsafe { write_empty_sums(product) };
+        return Ok(());
+    }
+    if product.rows <= in_place::MAX_ROWS {
+        unsafe { in_place::multiply(isa, context, product) };
+    } else {
+        unsafe { packed::multiply(isa, context, product) };
+    }
+    Ok(())
+}
+
+/// Sums of nothing: zeros.
+unsafe fn write_empty_sums(product: &Product) {
+    for row in 0..product.rows {
+        for column in 0..product.out_dim {
+            unsafe { panel::write(product, row, column, 0.0) };
+        }
+    }
+}
+
+fn check(product: &Product) -> Status {
+    if product.x_stride < product.in_dim || product.out_stride < product.out_dim {
+        return Err("a stride is smaller than its row");
+    }
+    if product.x_dtype != dtype::F32 {
+        return Err("x is f32 or q8_0");
+    }
+    match product.weight_dtype {
+        dtype::F32 | dtype::F16 | dtype::BF16 => Ok(()),
+        dtype::Q8_0 if product.in_dim % 32 == 0 => Ok(()),
+        dtype::Q8_0 => Err("a q8_0 row is a multiple of 32 long"),
+        _ => Err("weight is f32, f16, bf16 or q8_0"),
+    }
+}

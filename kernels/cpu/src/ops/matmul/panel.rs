@@ -1,0 +1,116 @@
+//! Panels: rows copied into the order in which a register tile reads them.
+//!
+//! A panel of `size` rows holds, for k = 0 .. LANES, one vector of each row; then those of the next
+//! LANES of k; and so on. What lies past the end of a row, or past the last row, is 0.
+
+use super::Product;
+use super::weight::{Block8, Brain, Half, Single, Weight};
+use crate::abi_generated::dtype;
+use crate::simd::Simd;
+use core::sync::atomic::{Ordering, compiler_fence};
+
+/// Bytes of a weight row.
+pub fn row_bytes(dtype: u32, in_dim: usize) -> usize {
+    match dtype {
+        dtype::F32 => Single::row_bytes(in_dim),
+        dtype::Q8_0 => Block8::row_bytes(in_dim),
+        _ => Half::row_bytes(in_dim),
+    }
+}
+
+/// `pack` of weights of any type.
+#[inline(always)]
+pub unsafe fn pack_weights<S: Simd>(
+    dtype: u32,
+    to: *mut f32,
+    from: *const u8,
+    row_bytes: usize,
+    rows: (usize, usize),
+    k: (usize, usize),
+) {
+    unsafe {
+        match dtype {
+            dtype::F32 => pack::<S, Single>(to, from, row_bytes, rows, k),
+            dtype::F16 => pack::<S, Half>(to, from, row_bytes, rows, k),
+            dtype::BF16 => pack::<S, Brain>(to, from, row_bytes, rows, k),
+            _ => pack::<S, Block8>(to, from, row_bytes, rows, k),
+        }
+    }
+}
+
+/// Copies k = `first` .. `end` of a panel of `size` rows, of which `present` are there; `first` is a
+/// multiple of the lanes.
+#[inline(always)]
+pub unsafe fn pack<S: Simd, W: Weight>(
+    to: *mut f32,
+    from: *const u8,
+    row_bytes: usize,
+    (size, present): (usize, usize),
+    (first, end): (usize, usize),
+) {
+    unsafe {
+        let mut to = to;
+        let whole = first + (end - first) / S::LANES * S::LANES;
+        for k in (first..whole).step_by(S::LANES) {
+            for i in 0..present {
+                let row = from.add(i * row_bytes);
+                S::prefetch(row.wrapping_add(size * row_bytes + W::row_bytes(k)));
+                S::store(to.add(i * S::LANES), W::load::<S>(row, k));
+            }
+            for i in present..size {
+                S::store(to.add(i * S::LANES), S::zero());
+            }
+            to = to.add(size * S::LANES);
+        }
+        if whole < end {
+            for i in 0..size {
+                let mut value = S::zero();
+                if i < present {
+                    value = W::load_first::<S>(from.add(i * row_bytes), whole, end - whole);
+                }
+                S::store(to.add(i * S::LANES), value);
+            }
+        }
+    }
+}
+
+/// Stands between the vectors of an unrolled loop over k and costs nothing: without it the compiler
+/// reads several vectors ahead, runs out of registers and spills sums.
+#[inline(always)]
+pub fn vector_done() {
+    compiler_fence(Ordering::SeqCst);
+}
+
+/// The sums of a tile so far, from scratch.
+#[inline(always)]
+pub unsafe fn load_sums<S: Simd, const MR: usize, const NR: usize>(
+    from: *const f32,
+) -> [[S::F32; NR]; MR] {
+    unsafe {
+        let mut sums = [[S::zero(); NR]; MR];
+        for (i, sum) in sums.as_flattened_mut().iter_mut().enumerate() {
+            *sum = S::load(from.add(i * S::LANES));
+        }
+        sums
+    }
+}
+
+/// Keeps the sums of a tile in scratch until the next block over k.
+#[inline(always)]
+pub unsafe fn store_sums<S: Simd, const MR: usize, const NR: usize>(
+    to: *mut f32,
+    sums: &[[S::F32; NR]; MR],
+) {
+    for (i, &sum) in sums.as_flattened().iter().enumerate() {
+        unsafe { S::store(to.add(i * S::LANES), sum) };
+    }
+}
+
+/// Writes one output element, or adds to it.
+#[inline(always)]
+pub unsafe fn write(product: &Product, row: usize, column: usize, sum: f32) {
+    unsafe {
+        let out = product.out.add(row * product.out_stride + column);
+        *out = if product.accumulate { *out + sum } else { sum };
+    }
+}

@@ -1,0 +1,94 @@
+//! Weight rows as vectors of floats, widened exactly in registers.
+
+use crate::simd::Simd;
+
+/// An element type of weights.
+pub trait Weight {
+    /// Elements that a loop over a row takes at once, a vector at least: those that share a scale.
+    const STEP: usize = 1;
+
+    /// Bytes of a row of `in_dim` elements.
+    fn row_bytes(in_dim: usize) -> usize;
+
+    /// `S::LANES` elements from index `k`, a multiple of `S::LANES`.
+    unsafe fn load<S: Simd>(row: *const u8, k: usize) -> S::F32;
+
+    /// The first min(count, `S::LANES`) elements from index `k`; the other lanes are 0.
+    unsafe fn load_first<S: Simd>(row: *const u8, k: usize, count: usize) -> S::F32;
+}
+
+/// Single precision.
+pub struct Single;
+/// Half precision.
+pub struct Half;
+/// bfloat16.
+pub struct Brain;
+/// q8_0 blocks.
+pub struct Block8;
+
+impl Weight for Single {
+    fn row_bytes(in_dim: usize) -> usize {
+        in_dim * 4
+    }
+    #[inline(always)]
+    unsafe fn load<S: Simd>(row: *const u8, k: usize) -> S::F32 {
+        unsafe { S::load(row.cast::<f32>().add(k)) }
+    }
+    #[inline(always)]
+    unsafe fn load_first<S: Simd>(row: *const u8, k: usize, count: usize) -> S::F32 {
+        unsafe { S::load_first(row.cast::<f32>().add(k), count) }
+    }
+}
+
+impl Weight for Half {
+    fn row_bytes(in_dim: usize) -> usize {
+        in_dim * 2
+    }
+    #[inline(always)]
+    unsafe fn load<S: Simd>(row: *const u8, k: usize) -> S::F32 {
+        unsafe { S::load_f16(row.cast::<u16>().add(k)) }
+    }
+    #[inline(always)]
+    unsafe fn load_first<S: Simd>(row: *const u8, k: usize, count: usize) -> S::F32 {
+        unsafe { S::load_f16_first(row.cast::<u16>().add(k), count) }
+    }
+}
+
+impl Weight for Brain {
+    fn row_bytes(in_dim: usize) -> usize {
+        in_dim * 2
+    }
+    #[inline(always)]
+    unsafe fn load<S: Simd>(row: *const u8, k: usize) -> S::F32 {
+        unsafe { S::load_bf16(row.cast::<u16>().add(k)) }
+    }
+    #[inline(always)]
+    unsafe fn load_first<S: Simd>(row: *const u8, k: usize, count: usize) -> S::F32 {
+        unsafe { S::load_bf16_first(row.cast::<u16>().add(k), count) }
+    }
+}
+
+impl Weight for Block8 {
+    const STEP: usize = 32;
+
+    fn row_bytes(in_dim: usize) -> usize {
+        in_dim / 32 * 34
+    }
+    #[inline(always)]
+    unsafe fn load<S: Simd>(row: *const u8, k: usize) -> S::F32 {
+        unsafe {
+            let block = row.add(k / 32 * 34);
+            let scale = S::splat_f16(block.cast());
+            S::mul(S::load_i8(block.add(2 + k % 32).cast()), scale)
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_first<S: Simd>(row: *const u8, k: usize, count: usize) -> S::F32 {
+        // Rows are whole blocks and blocks whole vectors: all of it or nothing.
+        if count == 0 {
+            unsafe { S::zero() }
+        } else {
+            unsafe { Self::load::<S>(row, k) }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Block formats: weights stored as blocks of small integers with a scale. One trait, a file a format.
+
+pub mod q8_0;
+
+/// A block format: how its blocks are made and read. The functions here are the plain reference,
+/// bit for bit; fast paths live with the ops that use them.
+pub trait BlockFormat {
+    /// Elements that share a block.
+    const ELEMENTS: usize;
+    /// Bytes of a block.
+    const BYTES: usize;
+
+    /// Writes the block of `ELEMENTS` floats.
+    ///
+    /// # Safety
+    /// `x` is readable for `ELEMENTS` floats, `block` writable for `BYTES` bytes.
+    unsafe fn quantize(x: *const f32, block: *mut u8);
+
+    /// Writes the `ELEMENTS` floats that a block stands for.
+    ///
+    /// # Safety
+    /// `block` is readable for `BYTES` bytes, `out` writable for `ELEMENTS` floats.
+    unsafe fn dequantize(block: *const u8, out: *mut f32);
+}
