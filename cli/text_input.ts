@@ -45,7 +45,7 @@ async function readBytes(path: string): Promise<Uint8Array> {
 /** Offset of the first byte that begins no well-formed character. */
 function firstMalformed(bytes: Uint8Array): number {
   for (let at = 0; at < bytes.length;) {
-    const length = characterLength(bytes, at, bytes.length);
+    const length = characterLength(bytes, at);
     if (length <= 0) return at;
     at += length;
   }

@@ -23,7 +23,7 @@ export async function run(values: GenerateCommandOptions, io: Io): Promise<void>
   const text = await promptOf(values, io);
   const log = new Log(io, values);
   const signal = io.interruption();
-  const backend = await openBackendFor(values, log);
+  const backend = openBackendFor(values, log);
   try {
     const model = await openModel(values, { backend, log, signal });
     const ids = model.encodePrompt(text);
@@ -35,7 +35,7 @@ export async function run(values: GenerateCommandOptions, io: Io): Promise<void>
     const result = await stream(model, { ...values, ids, signal, log, io });
     report(result, { loadMs, values, io, log });
   } finally {
-    backend.close();
+    (await backend.catch(() => undefined))?.close();
   }
 }
 

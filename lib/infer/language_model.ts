@@ -15,8 +15,8 @@ import type { EncodeOptions, Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /** How a model is opened. */
 export interface LanguageModelOptions extends DecoderOptions {
-  /** Where the model runs. */
-  readonly backend: Backend;
+  /** Where the model runs; a promise of it lets files be read while it opens. */
+  readonly backend: Backend | Promise<Backend>;
   /** A tokenizer besides the model's own: a file or a folder. */
   readonly tokenizer?: string | undefined;
 }
@@ -47,9 +47,12 @@ export class LanguageModel {
    * @throws {BackendError} When the backend has too little memory.
    */
   static async open(path: string, options: LanguageModelOptions): Promise<LanguageModel> {
+    const backend = Promise.resolve(options.backend);
+    // Where a file is wrong too, that is what is thrown, and nobody awaits the backend.
+    backend.catch(() => {});
     const checkpoint = await openCheckpoint(path);
     const tokenizer = await openTokenizer(tokenizerPath(checkpoint, options.tokenizer));
-    const decoder = await Decoder.load(options.backend, checkpoint, options);
+    const decoder = await Decoder.load(await backend, checkpoint, options);
     return new LanguageModel(checkpoint, decoder, tokenizer);
   }
 
