@@ -69,7 +69,7 @@ function temporaryName(path: string): string {
  * committed. Every failure of the file system is a {@linkcode LlameroError} that names the final path.
  *
  * @example
- * ```ts
+ * ```ts ignore
  * using file = AtomicFile.create("numbers.bin", { force: true });
  * file.write(new Uint8Array([1, 2, 3]));
  * file.commit();

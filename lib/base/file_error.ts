@@ -16,6 +16,7 @@ const REASONS: ReadonlyMap<string, readonly [what: string, hint?: string]> = new
   ["EEXIST", ["it exists already"]],
   ["ENOSPC", ["no space left on the device", "free some space or write to another disk"]],
   ["EDQUOT", ["the disk quota is used up", "free some space or write to another disk"]],
+  ["EFBIG", ["the file would be larger than the file system or a limit allows"]],
   ["EROFS", ["the file system is read-only"]],
   ["EMFILE", ["too many files are open", "raise the limit with: ulimit -n 4096"]],
   ["ENAMETOOLONG", ["the name is too long"]],

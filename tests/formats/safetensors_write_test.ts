@@ -111,6 +111,17 @@ Deno.test("a model that fits one file replaces a sharded one, whose index goes",
   });
 });
 
+Deno.test("a file can be written over the one that its tensors are read from", async () => {
+  await withFolder(async (folder) => {
+    const path = join(folder, "model.safetensors");
+    const model = await readSafetensors(golden("palm/model.safetensors"));
+    await writeSafetensors(path, sources(model));
+    const before = Deno.readFileSync(path);
+    await writeSafetensors(path, sources(await readSafetensors(path)), { force: true });
+    assert.deepEqual(Deno.readFileSync(path), before);
+  });
+});
+
 Deno.test("a source that fails or has the wrong length leaves no file behind", async () => {
   await withFolder(async (folder) => {
     const path = join(folder, "broken.safetensors");
