@@ -16,6 +16,7 @@
 import { INFERENCE_KERNELS } from "./table/inference.ts";
 import { type Kernel } from "./table/kernel.ts";
 import { MACHINE_KERNELS } from "./table/machine.ts";
+import { TEXT_KERNELS } from "./table/text.ts";
 
 export type { Kernel, Parameter, ScalarType } from "./table/kernel.ts";
 export { RUNTIME, type RuntimeFunction, type RuntimeType } from "./table/runtime.ts";
@@ -47,4 +48,5 @@ export type DTypeName = keyof typeof DTYPE_CODES;
 export const KERNELS: Readonly<Record<string, Kernel>> = {
   ...INFERENCE_KERNELS,
   ...MACHINE_KERNELS,
+  ...TEXT_KERNELS,
 };

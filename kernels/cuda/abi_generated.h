@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-#define LLAMERO_ABI_HASH 4444691714002499.0
+#define LLAMERO_ABI_HASH 854596806337913.0
 
 #define DTYPE_F32 0u
 #define DTYPE_F16 1u
@@ -57,6 +57,14 @@ int32_t k_score(address_t context, address_t log_prob, address_t log_z, address_
 int32_t k_peak_fma(address_t context, address_t out, uint32_t iterations);
 // Measures read bandwidth: all threads sum `bytes` bytes at `x` by loop number `variant` (0: one stream a thread, 1: four streams, 2: eight streams with prefetch); out[0] gets the sum.
 int32_t k_peak_read(address_t context, address_t out, address_t x, double bytes, uint32_t variant);
+// Compiles a tokenizer from its description (kernels/cpu/src/text/blob.rs). out = [handle, what, a, b]; what is 0, or the handle is 0 and it says why: 1 the ids a and b have the same text, 2 no piece is the byte a, 3 merge a names a piece that is not there (b 0 left, 1 right, 2 result).
+int32_t k_text_open(address_t context, address_t out, address_t blob, double bytes);
+// Encodes texts that stand one after another and end at `ends`. special 0: names of special tokens are text, 1: they are tokens, 2: they are refused; replace: malformed bytes become U+FFFD, one for each. out = [address of the ids (u32), their number, address of the number of ids of each text (u32), what, a, b]; what is 0, or 1: byte a is not UTF-8, or 2: special token b at byte a.
+int32_t k_text_encode(address_t context, address_t out, address_t handle, address_t text, address_t ends, double bytes, uint32_t texts, uint32_t special, uint32_t replace);
+// Encodes the next part of one text, up to where what follows could change it (all of it, if `last`). place says what came before: 1 some text, 2 some text since the last special token, 4 a space that swallows further ones; 0 at first, then what the last call gave. out = [address of the ids (u32), their number, bytes encoded, what, a, b, next place]; what, a and b as in text_encode.
+int32_t k_text_stream(address_t context, address_t out, address_t handle, address_t text, double bytes, uint32_t special, uint32_t replace, uint32_t place, uint32_t last);
+// Frees a tokenizer.
+int32_t k_text_close(address_t context, address_t handle);
 // Hash of the table that the library was built from.
 double rt_abi_hash(void);
 // Opens a context whose pool has `threads` threads, the caller's included; 0 on failure.

@@ -55,7 +55,8 @@ const REPLACEMENT = [0xef, 0xbf, 0xbd] as const;
  * Length of the well-formed UTF-8 character at `at`; 0 if it is malformed, -1 if it is cut off by the
  * end but could still become well-formed.
  */
-export function characterLength(bytes: Uint8Array, at: number, end: number): number {
+export function characterLength(bytes: Uint8Array, at: number): number {
+  const end = bytes.length;
   const lead = bytes[at]!;
   if (lead < 0x80) return 1;
   if (lead < 0xc2 || lead > 0xf4) return 0;
@@ -83,7 +84,10 @@ export class Detokenizer {
   #atStart: boolean;
 
   /** Starts decoding; `capacity` is the number of bytes expected. */
-  constructor(table: DecodeTable, options: { skipSpecial?: boolean; capacity?: number } = {}) {
+  constructor(
+    table: DecodeTable,
+    options: { skipSpecial?: boolean | undefined; capacity?: number } = {},
+  ) {
     this.#table = table;
     this.#skipSpecial = options.skipSpecial === true;
     this.#atStart = table.strip !== "none";
@@ -131,16 +135,16 @@ export class Detokenizer {
 
   /** Writes what is certain of a run where each malformed byte stands alone. */
   #writeRun(final: boolean): void {
-    const run = this.#run;
+    const run = this.#run.subarray(0, this.#runLength);
     let at = 0;
-    while (at < this.#runLength) {
-      const length = characterLength(run, at, this.#runLength);
+    while (at < run.length) {
+      const length = characterLength(run, at);
       if (length < 0 && !final) break;
       if (length > 0) this.#writeRunBytes(run, at, at + length);
       else this.#writeRunBytes(REPLACEMENT, 0, 3);
       at += Math.max(length, 1);
     }
-    run.copyWithin(0, at, this.#runLength);
+    run.copyWithin(0, at);
     this.#runLength -= at;
   }
 
@@ -152,17 +156,16 @@ export class Detokenizer {
 
   #endRun(): void {
     if (this.#table.malformed === "each") return this.#writeRun(true);
-    const run = this.#run;
-    const length = this.#runLength;
+    const run = this.#run.subarray(0, this.#runLength);
     this.#runLength = 0;
     let at = 0;
-    while (at < length) {
-      const step = characterLength(run, at, length);
+    while (at < run.length) {
+      const step = characterLength(run, at);
       if (step <= 0) break;
       at += step;
     }
-    if (at === length) return this.#writeRunBytes(run, 0, length);
-    for (let i = 0; i < length; i++) this.#writeRunBytes(REPLACEMENT, 0, 3);
+    if (at === run.length) return this.#writeRunBytes(run, 0, at);
+    for (let i = 0; i < run.length; i++) this.#writeRunBytes(REPLACEMENT, 0, 3);
   }
 
   #write(bytes: ArrayLike<number>, start: number, end: number): void {
@@ -197,7 +200,7 @@ export class Detokenizer {
 export function decodeIds(
   table: DecodeTable,
   ids: ArrayLike<number>,
-  options: { skipSpecial?: boolean } = {},
+  options: { skipSpecial?: boolean | undefined } = {},
 ): string {
   const detokenizer = new Detokenizer(table, { ...options, capacity: ids.length * 6 + 16 });
   for (let i = 0; i < ids.length; i++) detokenizer.push(ids[i]!);
@@ -208,7 +211,7 @@ export function decodeIds(
 /** A decoder for ids that come one at a time. */
 export function streamDecoder(
   table: DecodeTable,
-  options: { skipSpecial?: boolean } = {},
+  options: { skipSpecial?: boolean | undefined } = {},
 ): StreamDecoder {
   let detokenizer = new Detokenizer(table, options);
   let text = new TextDecoder("utf-8", { ignoreBOM: true });

@@ -4,7 +4,7 @@ use crate::context::{Address, enter, guard, pointer};
 use crate::{ops, runtime};
 
 /// Hash of the kernel table that this library was built from.
-pub const ABI_HASH: f64 = 4444691714002499.0;
+pub const ABI_HASH: f64 = 854596806337913.0;
 
 /// Codes of element and block types as they cross the ABI.
 #[allow(dead_code)]
@@ -137,6 +137,34 @@ pub unsafe extern "C" fn k_peak_fma(context: Address, out: Address, iterations: 
 #[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
 pub unsafe extern "C" fn k_peak_read(context: Address, out: Address, x: Address, bytes: f64, variant: u32) -> i32 {
     unsafe { enter(context, &[out, x], |context| ops::peak_read(context, pointer::<f64>(out), pointer::<f32>(x) as *const f32, bytes as usize, variant)) }
+}
+
+/// Compiles a tokenizer from its description (kernels/cpu/src/text/blob.rs). out = [handle, what, a, b]; what is 0, or the handle is 0 and it says why: 1 the ids a and b have the same text, 2 no piece is the byte a, 3 merge a names a piece that is not there (b 0 left, 1 right, 2 result).
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_text_open(context: Address, out: Address, blob: Address, bytes: f64) -> i32 {
+    unsafe { enter(context, &[out, blob], |context| ops::text_open(context, pointer::<f64>(out), pointer::<u8>(blob) as *const u8, bytes as usize)) }
+}
+
+/// Encodes texts that stand one after another and end at `ends`. special 0: names of special tokens are text, 1: they are tokens, 2: they are refused; replace: malformed bytes become U+FFFD, one for each. out = [address of the ids (u32), their number, address of the number of ids of each text (u32), what, a, b]; what is 0, or 1: byte a is not UTF-8, or 2: special token b at byte a.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_text_encode(context: Address, out: Address, handle: Address, text: Address, ends: Address, bytes: f64, texts: u32, special: u32, replace: u32) -> i32 {
+    unsafe { enter(context, &[out, handle, text, ends], |context| ops::text_encode(context, pointer::<f64>(out), pointer::<u8>(handle), pointer::<u8>(text) as *const u8, pointer::<u32>(ends) as *const u32, bytes as usize, texts, special, replace)) }
+}
+
+/// Encodes the next part of one text, up to where what follows could change it (all of it, if `last`). place says what came before: 1 some text, 2 some text since the last special token, 4 a space that swallows further ones; 0 at first, then what the last call gave. out = [address of the ids (u32), their number, bytes encoded, what, a, b, next place]; what, a and b as in text_encode.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_text_stream(context: Address, out: Address, handle: Address, text: Address, bytes: f64, special: u32, replace: u32, place: u32, last: u32) -> i32 {
+    unsafe { enter(context, &[out, handle, text], |context| ops::text_stream(context, pointer::<f64>(out), pointer::<u8>(handle), pointer::<u8>(text) as *const u8, bytes as usize, special, replace, place, last)) }
+}
+
+/// Frees a tokenizer.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_text_close(context: Address, handle: Address) -> i32 {
+    unsafe { enter(context, &[handle], |context| ops::text_close(context, pointer::<u8>(handle))) }
 }
 
 /// Hash of the table that the library was built from.

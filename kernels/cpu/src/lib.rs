@@ -23,5 +23,6 @@ mod pool;
 pub mod quant;
 pub mod runtime;
 pub mod simd;
+pub mod text;
 #[cfg(target_arch = "wasm32")]
 mod wasm;

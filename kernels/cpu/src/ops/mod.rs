@@ -39,6 +39,8 @@ pub use score::score;
 pub use softmax::softmax;
 pub use swiglu::swiglu;
 
+pub use crate::text::kernels::{text_close, text_encode, text_open, text_stream};
+
 pub unsafe fn embedding(
     _context: &Context,
     _out: *mut f32,

@@ -1,0 +1,117 @@
+//! Tokenizers whose bytes merge, inside the pieces of a split pattern (tiktoken, Llama 3).
+
+use super::blob::{Blob, Flags};
+use super::hash::{NONE, PieceTable};
+use super::merge::Symbol;
+use super::open::{Refusal, merges, piece_table, whole_table};
+use super::split::Splitter;
+use super::vocabulary::{Draft, Vocabulary};
+use super::worker::Worker;
+use alloc::vec::Vec;
+
+/// A byte-level tokenizer.
+pub struct ByteLevel {
+    /// Its tokens; a token's number is its id.
+    vocabulary: Vocabulary,
+    /// Pieces that are ids without any merging.
+    whole: PieceTable,
+    /// The split pattern.
+    pub splitter: Splitter,
+    byte_tokens: [u32; 256],
+}
+
+impl ByteLevel {
+    /// Builds the tables.
+    pub fn new(blob: Blob) -> Result<ByteLevel, Refusal> {
+        let count = blob.pieces.len() as u32;
+        let there = (0..count).filter(|&t| !blob.pieces.get(t).is_empty());
+        let by_text = piece_table(&blob.pieces, there)?;
+        let mut byte_tokens = [NONE; 256];
+        for byte in 0..=255u8 {
+            let token = by_text.find(&blob.pieces, &[byte], 0, 1);
+            if token == NONE {
+                return Err(Refusal::MissingByte(byte as u32));
+            }
+            byte_tokens[byte as usize] = token;
+        }
+        let copy = |piece: &[u8], out: &mut Vec<u8>| out.extend_from_slice(piece);
+        let merges = merges(&blob, &blob.pieces, &by_text, blob.ranks.clone(), copy)?;
+        let whole_first = blob.flag(Flags::WHOLE_FIRST);
+        let base = byte_tokens.to_vec();
+        let mut vocabulary = Vocabulary::new(Draft {
+            texts: blob.pieces,
+            by_text,
+            base,
+            merges,
+        })?;
+        let whole = if whole_first && vocabulary.regular {
+            core::mem::replace(&mut vocabulary.by_text, PieceTable::new(0, 0))
+        } else {
+            whole_table(&vocabulary, |t| {
+                whole_first || vocabulary.stable[t as usize]
+            })?
+        };
+        Ok(ByteLevel {
+            vocabulary,
+            whole,
+            splitter: Splitter::default(),
+            byte_tokens,
+        })
+    }
+
+    /// Appends the ids of `text`; returns where it stopped: the end, or, unless `last`, the start of
+    /// what more text could change.
+    ///
+    /// # Safety
+    /// `text` must be well-formed UTF-8.
+    pub unsafe fn encode(
+        &self,
+        text: &[u8],
+        last: bool,
+        worker: &mut Worker,
+        out: &mut Vec<u32>,
+    ) -> usize {
+        let mut at = 0;
+        let mut open = false;
+        while at < text.len() {
+            let end = unsafe { self.splitter.next(text, at, &mut open) };
+            if open && !last {
+                return at;
+            }
+            let id = self.whole.find(&self.vocabulary.texts, text, at, end - at);
+            if id != NONE {
+                out.push(id);
+            } else {
+                self.encode_piece(text, (at, end), worker, out);
+            }
+            at = end;
+        }
+        at
+    }
+
+    #[inline(never)]
+    fn encode_piece(
+        &self,
+        text: &[u8],
+        (at, end): (usize, usize),
+        worker: &mut Worker,
+        out: &mut Vec<u32>,
+    ) {
+        let key = Worker::key(text, at, end - at);
+        if let Some(key) = key {
+            if worker.cache.get(key, out) {
+                return;
+            }
+        }
+        let piece = &text[at..end];
+        worker.merge(&self.vocabulary, piece, || {
+            let symbol =
+                |(i, &byte): (usize, &u8)| Symbol::new(i, i + 1, self.byte_tokens[byte as usize]);
+            piece.iter().enumerate().map(symbol).collect()
+        });
+        out.extend_from_slice(&worker.tokens);
+        if let Some(key) = key {
+            worker.cache.put(key, &worker.tokens);
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Hash tables over pieces of text.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// No token.
+pub const NONE: u32 = u32::MAX;
+
+/// Pieces up to this length stand in their slot.
+pub const INLINE: usize = 12;
+
+/// More probes than this come from pieces chosen to collide.
+const LONGEST_PROBE: usize = 4096;
+
+const K1: u64 = 0x9e37_79b9_7f4a_7c15;
+const K2: u64 = 0xd6e8_feb8_6659_fd93;
+
+static MASK_LOW: [u64; INLINE + 1] = masks_low();
+static MASK_HIGH: [u32; INLINE + 1] = masks_high();
+
+const fn masks_low() -> [u64; INLINE + 1] {
+    let mut table = [u64::MAX; INLINE + 1];
+    let mut i = 0;
+    while i < 8 {
+        table[i] = (1 << (8 * i)) - 1;
+        i += 1;
+    }
+    table
+}
+
+const fn masks_high() -> [u32; INLINE + 1] {
+    let mut table = [0; INLINE + 1];
+    let mut i = 9;
+    while i <= INLINE {
+        table[i] = if i == INLINE {
+            u32::MAX
+        } else {
+            (1 << (8 * (i - 8))) - 1
+        };
+        i += 1;
+    }
+    table
+}
+
+/// The bytes of a short piece as two numbers, zero beyond its length.
+///
+/// # Safety
+/// `at + len <= text.len()` and `len <= INLINE`.
+#[inline(always)]
+pub unsafe fn short_key(text: &[u8], at: usize, len: usize) -> (u64, u32) {
+    unsafe {
+        let start = text.as_ptr().add(at);
+        if at + INLINE <= text.len() {
+            let low = u64::from_le(start.cast::<u64>().read_unaligned());
+            let high = u32::from_le(start.add(8).cast::<u32>().read_unaligned());
+            return (low & MASK_LOW[len], high & MASK_HIGH[len]);
+        }
+        let mut copy = [0u8; 16];
+        core::ptr::copy_nonoverlapping(start, copy.as_mut_ptr(), len);
+        let low = u64::from_le_bytes([
+            copy[0], copy[1], copy[2], copy[3], copy[4], copy[5], copy[6], copy[7],
+        ]);
+        (
+            low,
+            u32::from_le_bytes([copy[8], copy[9], copy[10], copy[11]]),
+        )
+    }
+}
+
+/// Hash of a short key; the top bits are the good ones.
+#[inline(always)]
+pub fn hash_short(low: u64, high: u32) -> u64 {
+    (low ^ (high as u64).wrapping_mul(K1).rotate_left(29)).wrapping_mul(K2)
+}
+
+/// Hash of two numbers; the top bits are the good ones.
+#[inline(always)]
+pub fn hash_pair(left: u32, right: u32) -> u64 {
+    let mixed = ((left as u64) << 32 | right as u64).wrapping_mul(K1);
+    (mixed ^ mixed >> 29).wrapping_mul(K2)
+}
+
+fn hash_bytes(bytes: &[u8]) -> u64 {
+    let mut hash = bytes.len() as u64;
+    for chunk in bytes.chunks(8) {
+        let mut word = [0u8; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        hash = (hash ^ u64::from_le_bytes(word))
+            .wrapping_mul(K2)
+            .rotate_left(23);
+    }
+    hash.wrapping_mul(K1)
+}
+
+/// Size of a table for `count` entries at most half full, and the shift that makes a slot of a hash.
+fn table_size(count: usize) -> (usize, u32) {
+    let size = (count * 2).max(8).next_power_of_two();
+    (size, 64 - size.trailing_zeros())
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Slot {
+    low: u64,
+    high: u32,
+    /// Length in the top four bits, token below; 0 is empty.
+    entry: u32,
+}
+
+/// Finds a token by its bytes.
+pub struct PieceTable {
+    short: Vec<Slot>,
+    short_shift: u32,
+    long: Vec<u32>,
+    long_shift: u32,
+    longest: usize,
+}
+
+impl PieceTable {
+    /// A table with room for so many pieces of up to, and of more than, [`INLINE`] bytes.
+    pub fn new(short: usize, long: usize) -> PieceTable {
+        let (short_size, short_shift) = table_size(short);
+        let (long_size, long_shift) = table_size(long);
+        PieceTable {
+            short: vec![
+                Slot {
+                    low: 0,
+                    high: 0,
+                    entry: 0
+                };
+                short_size
+            ],
+            short_shift,
+            long: vec![NONE; long_size],
+            long_shift,
+            longest: 0,
+        }
+    }
+
+    /// Length of the longest piece in bytes.
+    pub fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// Adds a piece; gives the token that has these bytes already, if there is one.
+    pub fn insert(&mut self, texts: &Texts, token: u32) -> Result<Option<u32>, &'static str> {
+        let bytes = texts.get(token);
+        self.longest = self.longest.max(bytes.len());
+        if bytes.len() > INLINE {
+            return self.insert_long(texts, token);
+        }
+        let (low, high) = unsafe { short_key(bytes, 0, bytes.len()) };
+        let mask = self.short.len() - 1;
+        let mut slot = (hash_short(low, high) >> self.short_shift) as usize;
+        for _ in 0..LONGEST_PROBE {
+            let found = &mut self.short[slot & mask];
+            if found.entry == 0 {
+                *found = Slot {
+                    low,
+                    high,
+                    entry: (bytes.len() as u32) << 28 | token,
+                };
+                return Ok(None);
+            }
+            if found.low == low && found.high == high && found.entry >> 28 == bytes.len() as u32 {
+                return Ok(Some(found.entry & 0x0fff_ffff));
+            }
+            slot += 1;
+        }
+        Err("the pieces are chosen to collide")
+    }
+
+    fn insert_long(&mut self, texts: &Texts, token: u32) -> Result<Option<u32>, &'static str> {
+        let bytes = texts.get(token);
+        let mask = self.long.len() - 1;
+        let mut slot = (hash_bytes(bytes) >> self.long_shift) as usize;
+        for _ in 0..LONGEST_PROBE {
+            let found = self.long[slot & mask];
+            if found == NONE {
+                self.long[slot & mask] = token;
+                return Ok(None);
+            }
+            if texts.get(found) == bytes {
+                return Ok(Some(found));
+            }
+            slot += 1;
+        }
+        Err("the pieces are chosen to collide")
+    }
+
+    /// The token of `text[at .. at + len]`, or [`NONE`].
+    #[inline(always)]
+    pub fn find(&self, texts: &Texts, text: &[u8], at: usize, len: usize) -> u32 {
+        if len > INLINE {
+            return self.find_long(texts, &text[at..at + len]);
+        }
+        debug_assert!(at + len <= text.len());
+        let (low, high) = unsafe { short_key(text, at, len) };
+        let mask = self.short.len() - 1;
+        let mut slot = (hash_short(low, high) >> self.short_shift) as usize;
+        loop {
+            let found = unsafe { self.short.get_unchecked(slot & mask) };
+            if found.low == low && found.high == high && found.entry >> 28 == len as u32 {
+                return found.entry & 0x0fff_ffff;
+            }
+            if found.entry == 0 {
+                return NONE;
+            }
+            slot += 1;
+        }
+    }
+
+    fn find_long(&self, texts: &Texts, bytes: &[u8]) -> u32 {
+        if bytes.len() > self.longest {
+            return NONE;
+        }
+        let mask = self.long.len() - 1;
+        let mut slot = (hash_bytes(bytes) >> self.long_shift) as usize;
+        loop {
+            let found = self.long[slot & mask];
+            if found == NONE || texts.get(found) == bytes {
+                return found;
+            }
+            slot += 1;
+        }
+    }
+}
+
+/// The bytes of all tokens.
+#[derive(Default)]
+pub struct Texts {
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl Texts {
+    /// Bytes of a token.
+    #[inline(always)]
+    pub fn get(&self, token: u32) -> &[u8] {
+        let end = self.ends[token as usize] as usize;
+        let start = if token == 0 {
+            0
+        } else {
+            self.ends[token as usize - 1] as usize
+        };
+        &self.bytes[start..end]
+    }
+
+    /// Texts from their bytes and ends, which must not go back nor beyond the bytes.
+    pub fn new(bytes: Vec<u8>, ends: Vec<u32>) -> Texts {
+        debug_assert!(ends.last().is_none_or(|&end| end as usize <= bytes.len()));
+        Texts { bytes, ends }
+    }
+
+    /// Adds the next token.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.ends.push(self.bytes.len() as u32);
+    }
+
+    /// How many tokens there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+}
+
+/// Finds the token that two neighbours merge into. A slot holds the token and, in the bits that the
+/// token does not need, a part of the hash, so that most misses cost one load.
+pub struct PairTable {
+    /// A bit for each of many hashes: small enough to stay in the cache, it tells most misses.
+    seen: Vec<u64>,
+    seen_shift: u32,
+    slots: Vec<u32>,
+    shift: u32,
+    id_bits: u32,
+}
+
+impl PairTable {
+    /// A table with room for so many pairs among `tokens` tokens.
+    pub fn new(count: usize, tokens: usize) -> PairTable {
+        let size = (count * 3).max(8).next_power_of_two();
+        let bits = (count * 6).max(64).next_power_of_two();
+        PairTable {
+            seen: vec![0; bits / 64],
+            seen_shift: 32 - bits.trailing_zeros().min(32),
+            slots: vec![NONE; size],
+            shift: 64 - size.trailing_zeros(),
+            id_bits: usize::BITS - tokens.leading_zeros(),
+        }
+    }
+
+    /// Word and bit of a hash among those seen.
+    #[inline(always)]
+    fn place(&self, hash: u64) -> (usize, u64) {
+        let place = (hash as u32).rotate_left(16) as u64 >> self.seen_shift;
+        (place as usize / 64, 1 << (place % 64))
+    }
+
+    #[inline(always)]
+    fn tag(&self, hash: u64) -> u32 {
+        // The all-ones slot means empty; the id part of a real slot is never all ones.
+        ((hash >> 16) as u32) << self.id_bits
+    }
+
+    /// Adds a pair that is not there yet.
+    pub fn insert(&mut self, left: u32, right: u32, token: u32) -> Result<(), &'static str> {
+        let hash = hash_pair(left, right);
+        let (word, bit) = self.place(hash);
+        self.seen[word] |= bit;
+        let mask = self.slots.len() - 1;
+        let mut slot = (hash >> self.shift) as usize;
+        for _ in 0..LONGEST_PROBE {
+            if self.slots[slot & mask] == NONE {
+                self.slots[slot & mask] = self.tag(hash) | token;
+                return Ok(());
+            }
+            slot += 1;
+        }
+        Err("the merges are chosen to collide")
+    }
+
+    /// The token that `left` and `right` merge into, or [`NONE`]; `is_of` tells whether a token has
+    /// these halves.
+    #[inline(always)]
+    pub fn find(&self, left: u32, right: u32, is_of: impl Fn(u32) -> bool) -> u32 {
+        let hash = hash_pair(left, right);
+        let (word, bit) = self.place(hash);
+        if unsafe { *self.seen.get_unchecked(word) } & bit == 0 {
+            return NONE;
+        }
+        let mask = self.slots.len() - 1;
+        let tag = self.tag(hash);
+        let id_mask = (1u32 << self.id_bits) - 1;
+        let mut slot = (hash >> self.shift) as usize;
+        loop {
+            let found = unsafe { *self.slots.get_unchecked(slot & mask) };
+            if found == NONE {
+                return NONE;
+            }
+            if found & !id_mask == tag {
+                let token = found & id_mask;
+                if is_of(token) {
+                    return token;
+                }
+            }
+            slot += 1;
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Text to tokens.
+//!
+//! A tokenizer is described by a flat array (`blob.rs`), compiled once into tables, and then called
+//! with many texts at a time. Two families: characters merge (`symbols.rs`: SentencePiece and its
+//! like) or bytes merge inside the pieces of a split pattern (`bytes.rs`: tiktoken and its like). Both
+//! cut the text into small pieces that are encoded each for itself, look most of them up whole, and
+//! encode the rest in linear time (`backtrack.rs`), or by an agenda where a vocabulary is irregular
+//! (`merge.rs`).
+
+pub mod backtrack;
+pub mod blob;
+pub mod bytes;
+pub mod cache;
+pub mod chars;
+pub mod charsmap;
+pub mod class;
+pub mod hash;
+pub mod kernels;
+pub mod merge;
+pub mod normalize;
+pub mod open;
+pub mod output;
+pub mod special;
+pub mod split;
+pub mod splits;
+pub mod symbols;
+pub mod symbols_encode;
+pub mod tokenizer;
+pub mod trie;
+#[rustfmt::skip]
+pub mod unicode_generated;
+pub mod utf8;
+pub mod vocabulary;
+pub mod worker;

@@ -1,0 +1,109 @@
+//! From a description to tables: what the two families of tokenizers have in common.
+
+use super::blob::{Blob, Flags};
+use super::hash::{INLINE, NONE, PieceTable, Texts};
+use super::vocabulary::{Merges, Vocabulary};
+use alloc::vec::Vec;
+
+/// Why a description was refused.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// One sentence.
+    Text(&'static str),
+    /// Two ids have the same text.
+    Duplicate(u32, u32),
+    /// No piece is this single byte.
+    MissingByte(u32),
+    /// A merge on the list names a piece that is not there; 0 left, 1 right, 2 the result.
+    MissingPiece(u32, u32),
+}
+
+impl From<&'static str> for Refusal {
+    fn from(text: &'static str) -> Refusal {
+        Refusal::Text(text)
+    }
+}
+
+/// A table of the given tokens by text; texts must differ.
+pub fn piece_table(
+    texts: &Texts,
+    tokens: impl Iterator<Item = u32> + Clone,
+) -> Result<PieceTable, Refusal> {
+    let (mut short, mut long) = (0, 0);
+    for token in tokens.clone() {
+        if texts.get(token).len() > INLINE {
+            long += 1
+        } else {
+            short += 1
+        }
+    }
+    let mut table = PieceTable::new(short, long);
+    for token in tokens {
+        if let Some(other) = table.insert(texts, token)? {
+            return Err(Refusal::Duplicate(other, token));
+        }
+    }
+    Ok(table)
+}
+
+/// The blob's list of merges with its texts found in the vocabulary, sorted by left and right.
+pub fn merge_list(
+    blob: &Blob,
+    texts: &Texts,
+    by_text: &PieceTable,
+    rewrite: impl Fn(&[u8], &mut Vec<u8>),
+) -> Result<Merges, Refusal> {
+    let mut list = Vec::with_capacity(blob.merges.len() / 2);
+    let mut whole = Vec::new();
+    for rank in 0..blob.merges.len() as u32 / 2 {
+        whole.clear();
+        rewrite(blob.merges.get(rank * 2), &mut whole);
+        let half = whole.len();
+        rewrite(blob.merges.get(rank * 2 + 1), &mut whole);
+        let spans = [(0, half), (half, whole.len() - half), (0, whole.len())];
+        let mut found = [NONE; 3];
+        for (which, &(at, len)) in spans.iter().enumerate() {
+            found[which] = if len == 0 {
+                NONE
+            } else {
+                by_text.find(texts, &whole, at, len)
+            };
+            if found[which] == NONE {
+                return Err(Refusal::MissingPiece(rank, which as u32));
+            }
+        }
+        list.push((found[0], found[1], rank, found[2]));
+    }
+    list.sort_unstable();
+    // A pair that stands twice has the rank of its last place, as in the reference's map.
+    list.reverse();
+    list.dedup_by_key(|m| (m.0, m.1));
+    list.reverse();
+    Ok(Merges::List(list))
+}
+
+/// How the pieces merge.
+pub fn merges(
+    blob: &Blob,
+    texts: &Texts,
+    by_text: &PieceTable,
+    ranks: Vec<u32>,
+    rewrite: impl Fn(&[u8], &mut Vec<u8>),
+) -> Result<Merges, Refusal> {
+    if blob.flag(Flags::LIST) {
+        return merge_list(blob, texts, by_text, rewrite);
+    }
+    Ok(Merges::Concatenation(ranks))
+}
+
+/// A table of the pieces that are taken whole without merging.
+pub fn whole_table(
+    vocabulary: &Vocabulary,
+    take: impl Fn(u32) -> bool,
+) -> Result<PieceTable, Refusal> {
+    let count = vocabulary.texts.len() as u32;
+    let whole: Vec<u32> = (0..count)
+        .filter(|&t| !vocabulary.texts.get(t).is_empty() && take(t))
+        .collect();
+    piece_table(&vocabulary.texts, whole.iter().copied())
+}

@@ -1,0 +1,374 @@
+//! A compiled tokenizer and what is done with it: many texts at once, on all threads.
+
+use super::blob::{Blob, Head};
+use super::bytes::ByteLevel;
+use super::class::CharClasses;
+use super::normalize::{Place, Stretch};
+use super::open::Refusal;
+use super::special::{Found, Specials};
+use super::symbols::Symbols;
+use super::utf8::first_invalid;
+use super::worker::Worker;
+use alloc::vec::Vec;
+
+/// Text of one task: enough that handing it out costs nothing.
+const TASK_BYTES: usize = 1 << 17;
+
+enum Family {
+    Symbols(Symbols),
+    Bytes(ByteLevel),
+}
+
+/// A tokenizer in memory.
+pub struct Tokenizer {
+    family: Family,
+    specials: Specials,
+    classes: CharClasses,
+    workers: Vec<Worker>,
+    /// Ids of the last call.
+    pub ids: Vec<u32>,
+    /// Number of ids of each text of the last call.
+    pub counts: Vec<u32>,
+}
+
+/// What is done with names of special tokens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum SpecialMode {
+    /// They are text.
+    Text,
+    /// They are tokens.
+    Parse,
+    /// They are refused.
+    Refuse,
+}
+
+/// How to encode.
+#[derive(Clone, Copy)]
+pub struct Request {
+    /// Names of special tokens.
+    pub special: SpecialMode,
+    /// Bytes that are not UTF-8 become U+FFFD, one for each.
+    pub replace: bool,
+    /// More text follows: stop before what it could change.
+    pub streaming: bool,
+    /// Where the (only) text of a stream stands.
+    pub place: Place,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done; for a stream, up to which byte.
+    Done(usize),
+    /// A byte that is not UTF-8.
+    Invalid(usize),
+    /// A special token where none may be.
+    Special(usize, u32),
+}
+
+/// A stretch of a text, encoded as a unit.
+#[derive(Clone, Copy)]
+struct Unit {
+    start: usize,
+    end: usize,
+    first: bool,
+    last: bool,
+}
+
+impl Tokenizer {
+    /// Builds the tables for so many threads.
+    pub fn new(description: &[u8], threads: usize) -> Result<Tokenizer, Refusal> {
+        let mut blob = Blob::new(description)?;
+        let ids = core::mem::take(&mut blob.special_ids);
+        let flags = core::mem::take(&mut blob.special_flags);
+        let specials = Specials::new(&blob.special_names, ids, flags);
+        let family = match blob.head(Head::Family) {
+            0 => Family::Symbols(Symbols::new(blob)?),
+            1 => Family::Bytes(ByteLevel::new(blob)?),
+            _ => return Err(Refusal::Text("the description has an unknown family")),
+        };
+        Ok(Tokenizer {
+            family,
+            specials,
+            classes: CharClasses::new(),
+            workers: (0..threads.max(1)).map(|_| Worker::default()).collect(),
+            ids: Vec::new(),
+            counts: Vec::new(),
+        })
+    }
+
+    /// Encodes one part of a stream; its place is moved on.
+    pub fn encode_stream(&mut self, text: &[u8], last: bool, request: &mut Request) -> Outcome {
+        self.ids.clear();
+        self.counts.clear();
+        if let Some(refused) = self.refuse(text, *request) {
+            return refused;
+        }
+        let mut ids = core::mem::take(&mut self.ids);
+        let mut worker = core::mem::take(&mut self.workers[0]);
+        let unit = Unit {
+            start: 0,
+            end: text.len(),
+            first: false,
+            last,
+        };
+        let at = self.encode_unit(text, unit, request, &mut worker, &mut ids);
+        self.workers[0] = worker;
+        self.counts.push(ids.len() as u32);
+        self.ids = ids;
+        Outcome::Done(at)
+    }
+
+    /// Encodes texts that stand one after another in `text` and end at `ends`, with `parallel`, which
+    /// runs a function for every task and thread.
+    pub fn encode_batch(
+        &mut self,
+        text: &[u8],
+        ends: &[u32],
+        request: Request,
+        parallel: &dyn Fn(usize, &(dyn Fn(usize, usize) + Sync)),
+    ) -> Outcome {
+        self.ids.clear();
+        self.counts.clear();
+        if let Some(refused) = self.refuse(text, request) {
+            return refused;
+        }
+        let threads = self.workers.len();
+        if threads == 1 || text.len() < 2 * TASK_BYTES {
+            self.encode_alone(text, ends, request);
+        } else {
+            self.encode_tasks(text, ends, request, parallel);
+        }
+        Outcome::Done(text.len())
+    }
+
+    /// Texts that are not well-formed, and special tokens where none may be.
+    fn refuse(&self, text: &[u8], request: Request) -> Option<Outcome> {
+        if !request.replace {
+            if let Some(at) = first_invalid(text) {
+                return Some(Outcome::Invalid(at));
+            }
+        }
+        if request.special != SpecialMode::Refuse || !self.specials.any(true) {
+            return None;
+        }
+        let found = self
+            .specials
+            .find(text, 0, true, &self.classes, &mut None)?;
+        Some(Outcome::Special(found.start, found.id))
+    }
+
+    fn encode_alone(&mut self, text: &[u8], ends: &[u32], request: Request) {
+        let mut ids = core::mem::take(&mut self.ids);
+        let mut worker = core::mem::take(&mut self.workers[0]);
+        ids.reserve(text.len() / 3 + 64);
+        let mut start = 0;
+        for &end in ends {
+            let before = ids.len();
+            let unit = Unit {
+                start,
+                end: end as usize,
+                first: true,
+                last: true,
+            };
+            self.encode_unit(text, unit, &mut request.clone(), &mut worker, &mut ids);
+            self.counts.push((ids.len() - before) as u32);
+            start = end as usize;
+        }
+        self.workers[0] = worker;
+        self.ids = ids;
+    }
+
+    fn encode_tasks(
+        &mut self,
+        text: &[u8],
+        ends: &[u32],
+        request: Request,
+        parallel: &dyn Fn(usize, &(dyn Fn(usize, usize) + Sync)),
+    ) {
+        let units = self.units(text, ends, request);
+        let tasks = tasks(&units);
+        let mut results: Vec<(Vec<u32>, Vec<u32>)> =
+            (0..tasks.len()).map(|_| Default::default()).collect();
+        let mut workers = core::mem::take(&mut self.workers);
+        let shared = (Shared(results.as_mut_ptr()), Shared(workers.as_mut_ptr()));
+        let this = &*self;
+        parallel(tasks.len(), &|task, thread| {
+            let (results, workers) = (&shared.0, &shared.1);
+            // Every task is run once, and every thread has its own worker.
+            let (ids, counts) = unsafe { &mut *results.0.add(task) };
+            let worker = unsafe { &mut *workers.0.add(thread) };
+            for unit in &units[tasks[task].0..tasks[task].1] {
+                let before = ids.len();
+                this.encode_unit(text, *unit, &mut request.clone(), worker, ids);
+                counts.push((ids.len() - before) as u32);
+            }
+        });
+        self.workers = workers;
+        self.ids.reserve(results.iter().map(|r| r.0.len()).sum());
+        let mut unit = units.iter();
+        for (ids, counts) in &results {
+            self.ids.extend_from_slice(ids);
+            for &count in counts {
+                match unit.next() {
+                    Some(unit) if !unit.first => *self.counts.last_mut().unwrap_or(&mut 0) += count,
+                    _ => self.counts.push(count),
+                }
+            }
+        }
+    }
+
+    /// The texts, long ones cut where no token reaches across.
+    fn units(&self, text: &[u8], ends: &[u32], request: Request) -> Vec<Unit> {
+        let mut units = Vec::with_capacity(ends.len());
+        let parse = request.special == SpecialMode::Parse;
+        let divisible = !request.replace
+            && (!self.specials.any(parse) || self.specials.simple)
+            && match &self.family {
+                Family::Symbols(symbols) => symbols.can_cut_before_spaces(),
+                Family::Bytes(_) => true,
+            };
+        let mut start = 0;
+        for &end in ends {
+            let end = end as usize;
+            let mut first = true;
+            while divisible && end - start > 2 * TASK_BYTES {
+                let Some(cut) = cut(&text[..end], start + TASK_BYTES) else {
+                    break;
+                };
+                units.push(Unit {
+                    start,
+                    end: cut,
+                    first,
+                    last: false,
+                });
+                start = cut;
+                first = false;
+            }
+            units.push(Unit {
+                start,
+                end,
+                first,
+                last: true,
+            });
+            start = end;
+        }
+        units
+    }
+
+    /// Encodes a unit, special tokens and all; gives the place where a stream stopped.
+    fn encode_unit(
+        &self,
+        text: &[u8],
+        unit: Unit,
+        request: &mut Request,
+        worker: &mut Worker,
+        out: &mut Vec<u32>,
+    ) -> usize {
+        if !unit.first && !request.streaming {
+            request.place = Place {
+                text_begun: true,
+                begun: true,
+                after_space: false,
+            };
+        }
+        let text = &text[unit.start..unit.end];
+        let parse = request.special == SpecialMode::Parse;
+        let mut at = 0;
+        let mut open = None;
+        if self.specials.any(parse) {
+            while let Some(found) =
+                self.next_special(text, at, parse, request, unit.last, &mut open)
+            {
+                self.encode_stretch(&text[at..found.start], true, request, worker, out);
+                out.push(found.id);
+                request.place = Place {
+                    text_begun: true,
+                    begun: false,
+                    after_space: false,
+                };
+                at = found.end;
+            }
+        }
+        let held = if unit.last { None } else { open };
+        let end = held
+            .filter(|_| request.streaming)
+            .unwrap_or(text.len())
+            .max(at);
+        at + self.encode_stretch(&text[at..end], unit.last, request, worker, out)
+    }
+
+    /// The next special token, unless more text could make it another one.
+    fn next_special(
+        &self,
+        text: &[u8],
+        at: usize,
+        parse: bool,
+        request: &Request,
+        last: bool,
+        open: &mut Option<usize>,
+    ) -> Option<Found> {
+        let found = self.specials.find(text, at, parse, &self.classes, open)?;
+        let uncertain = request.streaming && !last && (open.is_some() || found.end == text.len());
+        if !uncertain {
+            return Some(found);
+        }
+        *open = Some(open.unwrap_or(found.start).min(found.start));
+        None
+    }
+
+    fn encode_stretch(
+        &self,
+        text: &[u8],
+        last: bool,
+        request: &mut Request,
+        worker: &mut Worker,
+        out: &mut Vec<u32>,
+    ) -> usize {
+        match &self.family {
+            Family::Symbols(symbols) => {
+                let stretch = Stretch {
+                    text,
+                    place: request.place,
+                    last,
+                    valid: !request.replace,
+                };
+                let stop = symbols.encode(stretch, request.streaming, worker, out);
+                request.place = stop.place;
+                stop.at
+            }
+            // Without `last` a unit ends where a piece ends, unless it is a stream's.
+            Family::Bytes(bytes) => unsafe {
+                bytes.encode(text, last || !request.streaming, worker, out)
+            },
+        }
+    }
+}
+
+/// Lets threads write to different elements of one array.
+struct Shared<T>(*mut T);
+
+unsafe impl<T> Sync for Shared<T> {}
+
+/// Groups units into tasks of about equal size; by their sizes alone.
+fn tasks(units: &[Unit]) -> Vec<(usize, usize)> {
+    let mut tasks = Vec::new();
+    let (mut first, mut bytes) = (0, 0);
+    for (i, unit) in units.iter().enumerate() {
+        bytes += unit.end - unit.start;
+        if bytes >= TASK_BYTES || i + 1 == units.len() {
+            tasks.push((first, i + 1));
+            (first, bytes) = (i + 1, 0);
+        }
+    }
+    tasks
+}
+
+/// A place behind `from` where a letter, a space and a letter follow one another: the space begins a
+/// piece of every split pattern, and a chunk of every vocabulary that has spaces in front of words.
+fn cut(text: &[u8], from: usize) -> Option<usize> {
+    let to = text.len().min(from + TASK_BYTES);
+    (from..to.saturating_sub(1)).find(|&at| {
+        text[at] == b' ' && text[at - 1].is_ascii_alphabetic() && text[at + 1].is_ascii_alphabetic()
+    })
+}

@@ -1,0 +1,183 @@
+//! The tokens of a byte-pair encoding and how they are made of one another.
+//!
+//! A token is *stable* if its own text encodes to it alone. The last merge of that encoding splits it
+//! in two; with these splits one can tell in a few look-ups whether two tokens can stand side by side
+//! in an encoding, and from that encode in linear time (see `backtrack.rs`).
+
+use super::hash::{NONE, PairTable, PieceTable, Texts};
+use super::splits::find_splits;
+use super::trie::Trie;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// What encoding must know of a token.
+#[derive(Clone, Copy)]
+#[repr(C, align(16))]
+pub struct Token {
+    /// When it is made: numbers from 1 on in the order in which merges happen; 0 for what is not made
+    /// by merging.
+    pub rank: u32,
+    /// The token that its left half is; itself if it is not made by merging.
+    pub left: u32,
+    /// The token that its right half is.
+    pub right: u32,
+    /// The longest stable token that is a proper prefix of it, or [`NONE`].
+    pub prefix: u32,
+}
+
+/// Tokens, their order of merging, and their splits.
+pub struct Vocabulary {
+    /// Text of each token.
+    pub texts: Texts,
+    /// All tokens by text.
+    pub by_text: PieceTable,
+    /// The tokens.
+    pub tokens: Vec<Token>,
+    /// Length of each token in bytes.
+    pub lengths: Vec<u16>,
+    /// Whether a token is stable.
+    pub stable: Vec<bool>,
+    /// The stable tokens.
+    pub trie: Trie,
+    pub(super) pairs: PairTable,
+    /// Whether the ranks order all merges in all texts, which the fast encoder needs.
+    pub regular: bool,
+    /// How two neighbours merge, for the general encoder.
+    pub merges: Merges,
+}
+
+/// Which neighbours merge, and in which order.
+pub enum Merges {
+    /// Any two whose concatenation is a token; by the rank of that token. [`NONE`] never merges.
+    Concatenation(Vec<u32>),
+    /// Those on a list, by their place in it: sorted (left, right, rank, result).
+    List(Vec<(u32, u32, u32, u32)>),
+}
+
+/// The tokens before their splits are known.
+pub struct Draft {
+    /// Text of each token.
+    pub texts: Texts,
+    /// All tokens that text can become, by text.
+    pub by_text: PieceTable,
+    /// Tokens that are not made by merging: bytes or characters.
+    pub base: Vec<u32>,
+    /// How neighbours merge.
+    pub merges: Merges,
+}
+
+impl Merges {
+    /// Rank and result of merging two neighbours whose texts are `text[start..end]`, if they merge.
+    pub fn find(
+        &self,
+        vocabulary: (&Texts, &PieceTable),
+        pair: (u32, u32),
+        text: &[u8],
+        span: (usize, usize),
+    ) -> Option<(u32, u32)> {
+        match self {
+            Merges::Concatenation(ranks) => {
+                let len = span.1 - span.0;
+                if len > vocabulary.1.longest() {
+                    return None;
+                }
+                let token = vocabulary.1.find(vocabulary.0, text, span.0, len);
+                let rank = *ranks.get(token as usize)?;
+                (rank != NONE).then_some((rank, token))
+            }
+            Merges::List(list) => {
+                let at = list.binary_search_by_key(&pair, |m| (m.0, m.1)).ok()?;
+                Some((list[at].2, list[at].3))
+            }
+        }
+    }
+}
+
+impl Vocabulary {
+    /// Finds the splits of all tokens.
+    pub fn new(draft: Draft) -> Result<Vocabulary, &'static str> {
+        let Draft {
+            texts,
+            by_text,
+            base,
+            merges,
+        } = draft;
+        let count = texts.len() as u32;
+        let used: Vec<u32> = (0..count)
+            .filter(|&t| draft_uses(&texts, &by_text, t))
+            .collect();
+        let length = |t: u32| u16::try_from(texts.get(t).len());
+        let lengths: Result<Vec<u16>, _> = (0..count).map(length).collect();
+        let mut vocabulary = Vocabulary {
+            pairs: PairTable::new(count as usize, count as usize),
+            tokens: (0..count)
+                .map(|t| Token {
+                    rank: 0,
+                    left: t,
+                    right: t,
+                    prefix: NONE,
+                })
+                .collect(),
+            lengths: lengths.map_err(|_| "a piece is longer than 65,535 bytes")?,
+            stable: vec![false; count as usize],
+            trie: Trie::new(|t| texts.get(t), &used),
+            regular: true,
+            texts,
+            by_text,
+            merges,
+        };
+        for &token in &base {
+            vocabulary.stable[token as usize] = true;
+        }
+        vocabulary.regular = find_splits(&mut vocabulary)?;
+        let (stable, tokens) = (&vocabulary.stable, &mut vocabulary.tokens);
+        let link = |token: u32, shorter: u32| tokens[token as usize].prefix = shorter;
+        vocabulary.trie.retain(|token| stable[token as usize], link);
+        Ok(vocabulary)
+    }
+
+    /// The token that two neighbours merge into, or [`NONE`].
+    #[inline(always)]
+    pub fn merged(&self, left: u32, right: u32) -> u32 {
+        self.pairs.find(left, right, |token| {
+            let token = unsafe { self.tokens.get_unchecked(token as usize) };
+            token.left == left && token.right == right
+        })
+    }
+
+    /// Whether two stable tokens stay apart when their texts stand side by side: no merge across
+    /// their border comes before the merges that made them. Goes back in time, undoing the later of
+    /// the two last merges at the border (van Antwerpen & Neubeck 2024, the `bpe` crate of rust-gems).
+    #[inline]
+    pub fn fit(&self, left: u32, right: u32) -> bool {
+        let token = |t: u32| unsafe { *self.tokens.get_unchecked(t as usize) };
+        let (mut left_id, mut right_id) = (left, right);
+        let (mut left, mut right) = (token(left), token(right));
+        let mut limit = u32::MAX;
+        loop {
+            let merged = self.merged(left_id, right_id);
+            if merged != NONE && token(merged).rank < limit {
+                return false;
+            }
+            if left.rank > right.rank {
+                // At equal rank the merge further left comes first: the one inside `left`.
+                limit = left.rank;
+                left_id = left.right;
+                left = token(left_id);
+            } else {
+                if right.rank == 0 {
+                    return true;
+                }
+                limit = right.rank + 1;
+                right_id = right.left;
+                right = token(right_id);
+            }
+        }
+    }
+}
+
+/// Whether a token is the one that its text stands for.
+fn draft_uses(texts: &Texts, by_text: &PieceTable, token: u32) -> bool {
+    let text = texts.get(token);
+    !text.is_empty() && by_text.find(texts, text, 0, text.len()) == token
+}

@@ -1,0 +1,249 @@
+/**
+ * A tokenizer that encodes by the text kernels.
+ *
+ * @module
+ */
+
+import type { Backend } from "../backend/backend.ts";
+import { pieceText } from "../formats/piece_list.ts";
+import type { TokenizerDefinition } from "./definition.ts";
+import { characterLength, decodeIds, streamDecoder } from "./detokenizer.ts";
+import { type EncodedBatch, type EngineOptions, TextEngine } from "./text_engine.ts";
+import type {
+  DecodeOptions,
+  EncodeOptions,
+  StreamDecoder,
+  Tokenizer,
+  TokenizerKind,
+} from "./tokenizer.ts";
+
+/** Turns text that comes in parts into ids; together they are what encoding the whole gives. */
+export interface StreamEncoder {
+  /** The ids that this part makes certain. @throws {FormatError} For bytes that are not UTF-8. */
+  push(part: string | Uint8Array): Uint32Array;
+  /** The ids of what was held back; afterwards the encoder is as new. */
+  end(): Uint32Array;
+}
+
+/** A tokenizer with what only large amounts of text need. */
+export interface CompiledTokenizer extends Tokenizer {
+  /** What the file says. */
+  readonly definition: TokenizerDefinition;
+  /**
+   * Encodes many texts at once, on all threads: text `i` ends at `ends[i]` of `bytes`. Begin and end
+   * tokens are left to the caller.
+   */
+  encodeBatch(
+    texts: { readonly bytes: Uint8Array; readonly ends: Uint32Array },
+    options?: EncodeOptions,
+  ): EncodedBatch;
+  /** An encoder for text that comes in parts. */
+  encoder(options?: EncodeOptions): StreamEncoder;
+  /** Frees its tables. */
+  close(): void;
+}
+
+const encoder = new TextEncoder();
+
+/** Compiles a definition on a backend. @throws {FormatError} If it is not consistent. */
+export function compileTokenizer(
+  definition: TokenizerDefinition,
+  backend: Backend,
+): CompiledTokenizer {
+  return new EngineTokenizer(definition, backend);
+}
+
+class EngineTokenizer implements CompiledTokenizer {
+  readonly definition: TokenizerDefinition;
+  readonly #engine: TextEngine;
+
+  constructor(definition: TokenizerDefinition, backend: Backend) {
+    this.definition = definition;
+    this.#engine = new TextEngine(backend, definition.description, definition);
+  }
+
+  get kind(): TokenizerKind {
+    return this.definition.kind;
+  }
+  get vocabSize(): number {
+    return this.definition.vocabSize;
+  }
+  get bosId(): number | undefined {
+    return this.definition.bosId;
+  }
+  get eosId(): number | undefined {
+    return this.definition.eosId;
+  }
+  get padId(): number | undefined {
+    return this.definition.padId;
+  }
+  get endIds(): readonly number[] {
+    return this.definition.endIds;
+  }
+  get addBos(): boolean {
+    return this.definition.addBos;
+  }
+
+  /** Bytes whose malformed parts the kernels need not, or cannot, replace. */
+  #clean(bytes: Uint8Array, options: EncodeOptions): Uint8Array {
+    if (options.invalid !== "replace" || this.definition.replaceBytes) return bytes;
+    return encoder.encode(new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes));
+  }
+
+  #engineOptions(options: EncodeOptions): EngineOptions {
+    return {
+      special: options.special ?? "text",
+      replace: options.invalid === "replace" && this.definition.replaceBytes,
+    };
+  }
+
+  encode(text: string | Uint8Array, options: EncodeOptions = {}): Uint32Array {
+    const bytes = typeof text === "string" ? encoder.encode(text) : this.#clean(text, options);
+    const ends = Uint32Array.of(bytes.length);
+    const { ids } = this.#engine.encode(bytes, ends, this.#engineOptions(options));
+    return withEnds(ids, {
+      first: options.bos === true ? this.bosId : undefined,
+      last: options.eos === true ? this.eosId : undefined,
+    });
+  }
+
+  encodeBatch(
+    texts: { readonly bytes: Uint8Array; readonly ends: Uint32Array },
+    options: EncodeOptions = {},
+  ): EncodedBatch {
+    const { bytes, ends } = options.invalid === "replace" && !this.definition.replaceBytes
+      ? this.#cleanTexts(texts)
+      : texts;
+    return this.#engine.encode(bytes, ends, this.#engineOptions(options));
+  }
+
+  #cleanTexts(
+    { bytes, ends }: { readonly bytes: Uint8Array; readonly ends: Uint32Array },
+  ): { bytes: Uint8Array; ends: Uint32Array } {
+    const parts: Uint8Array[] = [];
+    const newEnds = new Uint32Array(ends.length);
+    let length = 0;
+    ends.forEach((end, i) => {
+      const part = this.#clean(bytes.subarray(ends[i - 1] ?? 0, end), { invalid: "replace" });
+      parts.push(part);
+      newEnds[i] = length += part.length;
+    });
+    const all = new Uint8Array(length);
+    parts.forEach((part, i) => all.set(part, newEnds[i]! - part.length));
+    return { bytes: all, ends: newEnds };
+  }
+
+  encoder(options: EncodeOptions = {}): StreamEncoder {
+    return new PartEncoder(this.#engine, { ...this.#engineOptions(options) }, {
+      first: options.bos === true ? this.bosId : undefined,
+      last: options.eos === true ? this.eosId : undefined,
+      clean: options.invalid === "replace" && !this.definition.replaceBytes,
+    });
+  }
+
+  decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    return decodeIds(this.definition.decode, ids, options);
+  }
+
+  decoder(options: DecodeOptions = {}): StreamDecoder {
+    return streamDecoder(this.definition.decode, options);
+  }
+
+  piece(id: number): string {
+    if (!(id >= 0 && id < this.vocabSize)) {
+      throw new RangeError(`Cannot show piece ${id}: the vocabulary has ${this.vocabSize} ids`);
+    }
+    return pieceText(this.definition.pieces, id);
+  }
+
+  close(): void {
+    this.#engine.close();
+  }
+}
+
+/** Tokens at the ends of a stream, and whether malformed bytes are replaced before encoding. */
+interface StreamEnds {
+  readonly first: number | undefined;
+  readonly last: number | undefined;
+  readonly clean: boolean;
+}
+
+class PartEncoder implements StreamEncoder {
+  readonly #engine: TextEngine;
+  readonly #options: EngineOptions;
+  readonly #ends: StreamEnds;
+  #cleaner: TextDecoder | undefined;
+  #pending: Uint8Array = new Uint8Array();
+  #place = 0;
+  #offset = 0;
+  #begun = false;
+
+  constructor(engine: TextEngine, options: EngineOptions, ends: StreamEnds) {
+    this.#engine = engine;
+    this.#options = options;
+    this.#ends = ends;
+    this.#restart();
+  }
+
+  #restart(): void {
+    this.#pending = new Uint8Array();
+    this.#place = 0;
+    this.#offset = 0;
+    this.#begun = false;
+    this.#cleaner = new TextDecoder("utf-8", { ignoreBOM: true });
+  }
+
+  push(part: string | Uint8Array): Uint32Array {
+    return this.#encode(this.#bytes(part, true), false);
+  }
+
+  end(): Uint32Array {
+    const ids = this.#encode(this.#bytes(new Uint8Array(), false), true);
+    this.#restart();
+    return ids;
+  }
+
+  #bytes(part: string | Uint8Array, stream: boolean): Uint8Array {
+    if (typeof part === "string") return encoder.encode(part);
+    return this.#ends.clean ? encoder.encode(this.#cleaner!.decode(part, { stream })) : part;
+  }
+
+  #encode(more: Uint8Array, last: boolean): Uint32Array {
+    const all = new Uint8Array(this.#pending.length + more.length);
+    all.set(this.#pending);
+    all.set(more, this.#pending.length);
+    const whole = last ? all.length : wholeCharacters(all);
+    const { ids, taken, place } = this.#engine.stream(
+      { bytes: all.subarray(0, whole), place: this.#place, last, offset: this.#offset },
+      this.#options,
+    );
+    this.#pending = all.slice(taken);
+    this.#place = place;
+    this.#offset += taken;
+    const first = this.#begun ? undefined : this.#ends.first;
+    this.#begun = true;
+    return withEnds(ids, { first, last: last ? this.#ends.last : undefined });
+  }
+}
+
+function withEnds(
+  ids: Uint32Array,
+  { first, last }: { first: number | undefined; last: number | undefined },
+): Uint32Array {
+  if (first === undefined && last === undefined) return ids;
+  const start = first === undefined ? 0 : 1;
+  const all = new Uint32Array(ids.length + start + (last === undefined ? 0 : 1));
+  all.set(ids, start);
+  if (first !== undefined) all[0] = first;
+  if (last !== undefined) all[all.length - 1] = last;
+  return all;
+}
+
+/** Length without a character that the end cuts off. */
+function wholeCharacters(bytes: Uint8Array): number {
+  for (let at = bytes.length - 1; at >= Math.max(0, bytes.length - 3); at--) {
+    if ((bytes[at]! & 0xc0) === 0x80) continue;
+    return characterLength(bytes, at) < 0 ? at : bytes.length;
+  }
+  return bytes.length;
+}

@@ -1,0 +1,211 @@
+/**
+ * The text kernels as an object: a compiled tokenizer in a backend's memory.
+ *
+ * @module
+ */
+
+import type { Address, Backend } from "../backend/backend.ts";
+import { openBackend } from "../backend/open.ts";
+import { FormatError, LlameroError } from "../base/errors.ts";
+import { quoted } from "../base/quoted.ts";
+import { pieceText } from "../formats/piece_list.ts";
+import { type Description, formatDescription } from "./description.ts";
+import type { SpecialTokens } from "./tokenizer.ts";
+
+/** Ids of many texts. */
+export interface EncodedBatch {
+  /** Ids of all texts, one after another. */
+  readonly ids: Uint32Array;
+  /** How many of them each text has. */
+  readonly counts: Uint32Array;
+}
+
+/** How the kernels take the bytes. */
+export interface EngineOptions {
+  /** Names of special tokens. */
+  readonly special: SpecialTokens;
+  /** Malformed bytes become U+FFFD, one for each, instead of an error. */
+  readonly replace: boolean;
+}
+
+/** A part of one text. */
+export interface StreamPart {
+  /** The bytes not encoded yet. */
+  readonly bytes: Uint8Array;
+  /** Where they stand: 0 at first, then what the last call gave. */
+  readonly place: number;
+  /** Whether nothing follows. */
+  readonly last: boolean;
+  /** Offset of the bytes in the whole, for errors. */
+  readonly offset: number;
+}
+
+/** What encoding a part gave. */
+export interface StreamResult {
+  /** Its ids. */
+  readonly ids: Uint32Array;
+  /** Bytes encoded. */
+  readonly taken: number;
+  /** Where the next part stands. */
+  readonly place: number;
+}
+
+const SPECIAL_CODE: Readonly<Record<SpecialTokens, number>> = { text: 0, parse: 1, refuse: 2 };
+const OUT_BYTES = 64;
+
+let shared: Promise<Backend> | undefined;
+
+/** The backend of tokenizers that are opened without one: WebAssembly, one thread, for all of them. */
+export function sharedTextBackend(): Promise<Backend> {
+  return shared ??= openBackend({ backend: "wasm", threads: 1 });
+}
+
+/** A tokenizer in a backend's memory. */
+export class TextEngine {
+  readonly #backend: Backend;
+  readonly #description: Description;
+  readonly #file: string;
+  readonly #out: Address;
+  readonly #result = new Float64Array(OUT_BYTES / 8);
+  #handle: Address;
+  #input: Address = 0;
+  #capacity = 0;
+
+  /** Compiles a tokenizer; `file` names it in errors. @throws {FormatError} If it is not consistent. */
+  constructor(backend: Backend, description: Description, options: { file: string }) {
+    this.#backend = backend;
+    this.#description = description;
+    this.#file = options.file;
+    this.#out = backend.alloc(OUT_BYTES);
+    const bytes = formatDescription(description);
+    const blob = backend.alloc(bytes.length);
+    try {
+      backend.upload(blob, bytes);
+      backend.kernels.text_open({ out: this.#out, blob, bytes: bytes.length });
+      backend.download(this.#result, this.#out);
+    } catch (thrown) {
+      backend.free(this.#out);
+      throw thrown;
+    } finally {
+      backend.free(blob);
+    }
+    this.#handle = this.#result[0]!;
+    if (this.#handle === 0) {
+      backend.free(this.#out);
+      throw this.#refusal(this.#result[1]!, this.#result[2]!, this.#result[3]!);
+    }
+  }
+
+  #refusal(what: number, a: number, b: number): FormatError {
+    const piece = (id: number): string => quoted(pieceText(this.#description.pieces, id));
+    const { merges } = this.#description;
+    const half = (i: number): string =>
+      new TextDecoder().decode(
+        merges.bytes.subarray(i === 0 ? 0 : merges.ends[i - 1], merges.ends[i]),
+      );
+    const text = what === 1
+      ? `the ids ${a} and ${b} are both the piece ${piece(a)}`
+      : what === 2
+      ? `no piece is the byte 0x${a.toString(16).padStart(2, "0")}, and all 256 bytes are needed`
+      : `merge ${a} is of ${quoted(half(a * 2))} and ${quoted(half(a * 2 + 1))}, and ${
+        b === 0 ? "the first" : b === 1 ? "the second" : "their concatenation"
+      } is no piece`;
+    return new FormatError(`Cannot use the tokenizer ${quoted(this.#file)}: ${text}`, {
+      file: this.#file,
+    });
+  }
+
+  /** Copies bytes into the backend's memory; gives their address. */
+  #put(...parts: ArrayBufferView[]): Address[] {
+    const total = parts.reduce((sum, part) => sum + ((part.byteLength + 7) & ~7), 8);
+    if (total > this.#capacity) {
+      if (this.#input !== 0) this.#backend.free(this.#input);
+      this.#input = 0;
+      this.#capacity = Math.max(total, Math.min(total * 2, 1 << 20));
+      this.#input = this.#backend.alloc(this.#capacity);
+    }
+    let at = this.#input;
+    return parts.map((part) => {
+      const address = at;
+      if (part.byteLength > 0) this.#backend.upload(address, part);
+      at += (part.byteLength + 7) & ~7;
+      return address;
+    });
+  }
+
+  #download(address: number, count: number): Uint32Array {
+    const words = new Uint32Array(count);
+    if (count > 0) this.#backend.download(words, address);
+    return words;
+  }
+
+  #check(what: number, a: number, b: number, offset: number): void {
+    if (what === 0) return;
+    if (what === 1) {
+      throw new FormatError(
+        `Cannot encode the text: byte ${offset + a} is not UTF-8`,
+        { offset: offset + a, hint: "replace what is malformed with --invalid replace" },
+      );
+    }
+    const name = this.#description.specials.find(({ id }) => id === b)?.name ?? String(b);
+    throw new LlameroError(
+      `Cannot encode the text: it has the special token ${quoted(name)} at byte ${
+        offset + a
+      }, and none was wanted`,
+      { hint: "take it as text with --special text, or as the token with --special parse" },
+    );
+  }
+
+  /** Encodes texts that stand one after another in `bytes`, text `i` up to `ends[i]`. */
+  encode(bytes: Uint8Array, ends: Uint32Array, options: EngineOptions): EncodedBatch {
+    if (ends.length === 0) return { ids: new Uint32Array(), counts: new Uint32Array() };
+    const [text, endsAddress] = this.#put(bytes, ends);
+    this.#backend.kernels.text_encode({
+      out: this.#out,
+      handle: this.#open(),
+      text: text!,
+      ends: endsAddress!,
+      bytes: bytes.length,
+      texts: ends.length,
+      special: SPECIAL_CODE[options.special],
+      replace: options.replace ? 1 : 0,
+    });
+    this.#backend.download(this.#result, this.#out);
+    const [ids, count, counts, what, a, b] = this.#result as unknown as number[];
+    this.#check(what!, a!, b!, 0);
+    return { ids: this.#download(ids!, count!), counts: this.#download(counts!, ends.length) };
+  }
+
+  /** Encodes a part of one text as far as what follows cannot change it. */
+  stream(part: StreamPart, options: EngineOptions): StreamResult {
+    const [text] = this.#put(part.bytes);
+    this.#backend.kernels.text_stream({
+      out: this.#out,
+      handle: this.#open(),
+      text: text!,
+      bytes: part.bytes.length,
+      special: SPECIAL_CODE[options.special],
+      replace: options.replace ? 1 : 0,
+      place: part.place,
+      last: part.last ? 1 : 0,
+    });
+    this.#backend.download(this.#result, this.#out);
+    const [ids, count, taken, what, a, b, place] = this.#result as unknown as number[];
+    this.#check(what!, a!, b!, part.offset);
+    return { ids: this.#download(ids!, count!), taken: taken!, place: place! };
+  }
+
+  #open(): Address {
+    if (this.#handle === 0) throw new TypeError("the tokenizer is closed");
+    return this.#handle;
+  }
+
+  /** Frees the tokenizer; the backend stays open. */
+  close(): void {
+    if (this.#handle === 0) return;
+    this.#backend.kernels.text_close({ handle: this.#handle });
+    this.#handle = 0;
+    this.#backend.free(this.#out);
+    if (this.#input !== 0) this.#backend.free(this.#input);
+  }
+}
