@@ -48,17 +48,12 @@ export type { Span } from "./lib/model/batch.ts";
 export * from "./lib/model/config.ts";
 export * from "./lib/model/config_huggingface.ts";
 export * from "./lib/model/decoder.ts";
-export type {
-  BlockWeights,
-  DecoderWeights,
-  LoadOptions,
-  Placed,
-  Residence,
-} from "./lib/model/decoder_weights.ts";
+export type { BlockWeights, DecoderWeights, Placed } from "./lib/model/decoder_weights.ts";
 export type { Head, HeadChunk, Scores } from "./lib/model/head.ts";
 export type { KvCache, KvType } from "./lib/model/kv_cache.ts";
 export type { KvPages, KvSequence, PageCopy } from "./lib/model/kv_pages.ts";
 export type { Activations, Weight, WeightPart } from "./lib/model/linear.ts";
+export type { DecoderSource, LoadOptions, Residence } from "./lib/model/load_weights.ts";
 export * from "./lib/model/preset.ts";
 export * from "./lib/model/presets.ts";
 export type { BatchStage, Recipe, ScheduleName } from "./lib/model/recipe.ts";

@@ -15,15 +15,11 @@ import { formatMemory } from "../base/format.ts";
 import { BatchBuilder, batchBytes, type BatchLimits, type Span } from "./batch.ts";
 import { blockBufferBytes, type BlockBuffers, type BlockRun, runBlock } from "./blocks.ts";
 import type { ModelConfig } from "./config.ts";
-import {
-  type DecoderSource,
-  type DecoderWeights,
-  type LoadOptions,
-  loadWeights,
-} from "./decoder_weights.ts";
+import type { DecoderWeights } from "./decoder_weights.ts";
 import { Head, headBufferBytes, type HeadBuffers, headChunkRows } from "./head.ts";
 import { KV_PAGE_SIZE, KvCache, kvCacheBytes, type KvType } from "./kv_cache.ts";
 import { type Activations, Products } from "./linear.ts";
+import { type DecoderSource, type LoadOptions, loadWeights } from "./load_weights.ts";
 import { plannedBytes, PlannedMemory } from "./memory_plan.ts";
 import { ropeFrequencies, type RopeLayout } from "./rope.ts";
 

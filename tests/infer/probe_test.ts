@@ -5,7 +5,7 @@ import { probe, type ProbeOptions, type ProbeResult } from "../../lib/infer/prob
 import type { ProbeBatch } from "../../lib/infer/probe_batch.ts";
 import type { ModelConfig } from "../../lib/model/config.ts";
 import { Decoder } from "../../lib/model/decoder.ts";
-import type { DecoderSource } from "../../lib/model/decoder_weights.ts";
+import type { DecoderSource } from "../../lib/model/load_weights.ts";
 import {
   assertNear,
   GOLDEN_MODELS,

@@ -10,7 +10,7 @@ import { BackendError, FormatError } from "../../lib/base/errors.ts";
 import type { Backend } from "../../lib/backend/backend.ts";
 import type { Span } from "../../lib/model/batch.ts";
 import { Decoder, type DecoderSession, sessionBytes } from "../../lib/model/decoder.ts";
-import type { DecoderSource, Residence } from "../../lib/model/decoder_weights.ts";
+import type { DecoderSource, Residence } from "../../lib/model/load_weights.ts";
 import type { KvType } from "../../lib/model/kv_cache.ts";
 import { presetOf } from "../../lib/model/presets.ts";
 import { weightSpecs } from "../../lib/model/weights.ts";

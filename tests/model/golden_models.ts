@@ -8,7 +8,7 @@ import { ok } from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { openCheckpoint } from "../../lib/checkpoint/open.ts";
 import { parseHuggingFaceConfig } from "../../lib/model/config_huggingface.ts";
-import type { DecoderSource } from "../../lib/model/decoder_weights.ts";
+import type { DecoderSource } from "../../lib/model/load_weights.ts";
 import { readTensor } from "../../lib/formats/read_tensor.ts";
 import { readSafetensors } from "../../lib/formats/safetensors.ts";
 import { golden } from "../fixtures.ts";

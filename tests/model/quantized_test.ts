@@ -6,7 +6,7 @@ import type { Backend } from "../../lib/backend/backend.ts";
 import { readTensor } from "../../lib/formats/read_tensor.ts";
 import type { TensorRecord } from "../../lib/formats/tensor_file.ts";
 import { Decoder } from "../../lib/model/decoder.ts";
-import type { DecoderSource } from "../../lib/model/decoder_weights.ts";
+import type { DecoderSource } from "../../lib/model/load_weights.ts";
 import type { Activations } from "../../lib/model/linear.ts";
 import { onBackends } from "../on_backends.ts";
 import { assertNear, goldenBatch, goldenSource, LOGIT_TOLERANCE } from "./golden_models.ts";
