@@ -1,9 +1,11 @@
 //! One file per op: the plain reference, the fast path, the tests.
 
+mod convert;
 mod matmul;
 mod peak_fma;
 mod peak_read;
 
+pub use convert::convert;
 pub use matmul::matmul;
 pub use peak_fma::peak_fma;
 pub use peak_read::peak_read;
@@ -49,18 +51,6 @@ pub unsafe fn embedding(
     _table_dtype: u32,
     _rows: u32,
     _vocab: u32,
-    _dim: u32,
-) -> Status {
-    Err("unwritten")
-}
-
-pub unsafe fn convert(
-    _context: &Context,
-    _out: *mut u8,
-    _x: *const u8,
-    _out_dtype: u32,
-    _x_dtype: u32,
-    _rows: u32,
     _dim: u32,
 ) -> Status {
     Err("unwritten")

@@ -11,20 +11,24 @@ impl BlockFormat for Q8_0 {
     const BYTES: usize = 34;
 
     /// d = max|x| / 127; q = x / d rounded half away from zero, with the d that is not yet rounded to
-    /// half precision. A NaN becomes 0.
+    /// half precision. A block in which something is not finite becomes NaN.
     #[inline(always)]
     unsafe fn quantize(x: *const f32, block: *mut u8) {
-        let x = unsafe { core::slice::from_raw_parts(x, 32) };
-        let magnitude = |x: f32| f32::from_bits(x.to_bits() & 0x7fff_ffff);
-        let largest = x.iter().fold(
-            0f32,
-            |m, &x| if magnitude(x) > m { magnitude(x) } else { m },
-        );
-        let scale = largest / 127.0;
+        let mut largest = 0;
+        for i in 0..32 {
+            // As integers the magnitudes have the same order, and no order in which to compare them.
+            let magnitude = unsafe { *x.add(i) }.to_bits() & 0x7fff_ffff;
+            largest = if magnitude > largest {
+                magnitude
+            } else {
+                largest
+            };
+        }
+        let scale = f32::from_bits(largest) / 127.0;
         let inverse = if scale != 0.0 { 1.0 / scale } else { 0.0 };
         unsafe { block.cast::<u16>().write_unaligned(f32_to_f16(scale)) };
-        for (i, &x) in x.iter().enumerate() {
-            unsafe { *block.add(2 + i).cast::<i8>() = round_half_away(x * inverse) };
+        for i in 0..32 {
+            unsafe { *block.add(2 + i).cast::<i8>() = round_half_away(*x.add(i) * inverse) };
         }
     }
 
@@ -42,9 +46,7 @@ impl BlockFormat for Q8_0 {
 /// Rounds to the nearest integer, halves away from zero.
 #[inline(always)]
 fn round_half_away(x: f32) -> i8 {
-    // The fraction that truncation leaves is exact, so that 0.49999997 is not mistaken for a half.
-    let whole = x as i32;
-    let rest = x - whole as f32;
-    let away = i32::from(rest >= 0.5) - i32::from(rest <= -0.5);
-    (whole + away) as i8
+    // The largest number below a half: with a half, 0.49999997 would round up.
+    let half = f32::from_bits(0x3eff_ffff | x.to_bits() & 0x8000_0000);
+    (x + half) as i32 as i8
 }
