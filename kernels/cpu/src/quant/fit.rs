@@ -53,7 +53,11 @@ pub fn fit_with_minimum(
         let mut error = 0f32;
         for ((&x, &w), &level) in x.iter().zip(weights).zip(levels) {
             let difference = scale * f32::from(level) + min - x;
-            error += w * if search.absolute { difference.abs() } else { difference * difference };
+            error += w * if search.absolute {
+                difference.abs()
+            } else {
+                difference * difference
+            };
         }
         error
     };

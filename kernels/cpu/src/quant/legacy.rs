@@ -91,7 +91,11 @@ unsafe fn quantize_symmetric(x: *const f32, half: f32) -> Parts {
         let q = (x * inverse + (half + 0.5)) as i8;
         *level = (q as u8).min(2 * half as u8 - 1);
     }
-    Parts { scale: f32_to_f16(scale), minimum: 0, levels }
+    Parts {
+        scale: f32_to_f16(scale),
+        minimum: 0,
+        levels,
+    }
 }
 
 /// m = min x, d = (max - min) / highest; q = min(highest, trunc((x - m) / d + 0.5)).
@@ -108,7 +112,11 @@ unsafe fn quantize_with_minimum(x: *const f32, highest: u8) -> Parts {
     for (level, &x) in levels.iter_mut().zip(x) {
         *level = (((x - min) * inverse + 0.5) as i8 as u8).min(highest);
     }
-    Parts { scale: f32_to_f16(scale), minimum: f32_to_f16(min), levels }
+    Parts {
+        scale: f32_to_f16(scale),
+        minimum: f32_to_f16(min),
+        levels,
+    }
 }
 
 macro_rules! format {
@@ -138,10 +146,22 @@ macro_rules! format {
     };
 }
 
-const PLAIN_4: Layout = Layout { minimum: false, fifth_bit: false };
-const MINIMUM_4: Layout = Layout { minimum: true, fifth_bit: false };
-const PLAIN_5: Layout = Layout { minimum: false, fifth_bit: true };
-const MINIMUM_5: Layout = Layout { minimum: true, fifth_bit: true };
+const PLAIN_4: Layout = Layout {
+    minimum: false,
+    fifth_bit: false,
+};
+const MINIMUM_4: Layout = Layout {
+    minimum: true,
+    fifth_bit: false,
+};
+const PLAIN_5: Layout = Layout {
+    minimum: false,
+    fifth_bit: true,
+};
+const MINIMUM_5: Layout = Layout {
+    minimum: true,
+    fifth_bit: true,
+};
 
 format!(Q4_0, 18, PLAIN_4, |x| quantize_symmetric(x, 8.0), 8);
 format!(Q4_1, 20, MINIMUM_4, |x| quantize_with_minimum(x, 15), 0);

@@ -1,6 +1,13 @@
 //! Block formats: weights stored as blocks of small integers with a scale. One trait, a file a format.
 
+mod fit;
+#[cfg(test)]
+mod golden_tests;
+pub mod k_symmetric;
+pub mod k_with_minimum;
+pub mod legacy;
 pub mod q8_0;
+mod super_block;
 
 /// A block format: how its blocks are made and read. The functions here are the plain reference,
 /// bit for bit; fast paths live with the ops that use them.

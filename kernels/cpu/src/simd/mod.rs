@@ -46,7 +46,7 @@ pub use avx512::Avx512;
 pub use isa::{Isa, isa};
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
-pub use scalar::Scalar;
+pub use scalar::{Scalar, square_root};
 #[cfg(target_arch = "wasm32")]
 pub use wasm::Wasm;
 

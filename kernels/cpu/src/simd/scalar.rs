@@ -136,13 +136,13 @@ impl Simd for Scalar {
 
 #[cfg(not(target_arch = "wasm32"))]
 #[inline(always)]
-fn square_root(x: f32) -> f32 {
+pub fn square_root(x: f32) -> f32 {
     x.sqrt()
 }
 
 #[cfg(target_arch = "wasm32")]
 #[inline(always)]
-fn square_root(x: f32) -> f32 {
+pub fn square_root(x: f32) -> f32 {
     use core::arch::wasm32::{f32x4_extract_lane, f32x4_splat, f32x4_sqrt};
     f32x4_extract_lane::<0>(f32x4_sqrt(f32x4_splat(x)))
 }
