@@ -1,6 +1,7 @@
-//! Rows from one element type to another: f32 to f16, bf16 or q8_0, and any of them to f32.
+//! Rows from one element type to another: f32 to f16, bf16 or a block format, and any of them to f32.
 
 use super::chunks::{Shared, in_rows};
+use super::convert_blocks::convert_blocks;
 use crate::abi_generated::dtype;
 use crate::context::{Context, Status};
 use crate::quant::BlockFormat;
@@ -36,10 +37,14 @@ unsafe fn convert_with(
     if [out_dtype, x_dtype].contains(&dtype::Q8_0) && dim % UNIT != 0 {
         return Err("a q8_0 row is a multiple of 32 long");
     }
+    let sides = ((out, out_dtype), (x, x_dtype));
+    if let Some(status) = unsafe { convert_blocks(context, sides.0, sides.1, rows * dim, dim) } {
+        return status;
+    }
     match (x_dtype, out_dtype) {
         (dtype::F32, dtype::F32 | dtype::F16 | dtype::BF16 | dtype::Q8_0) => {}
         (dtype::F16 | dtype::BF16 | dtype::Q8_0, dtype::F32) => {}
-        _ => return Err("converts f32 to f16, bf16 or q8_0, and these to f32"),
+        _ => return Err("converts f32 to f16, bf16 or blocks, and these to f32"),
     }
     let count = rows * dim;
     let shared = Shared::new((out, x));

@@ -1,6 +1,7 @@
 //! One file per op: the plain reference, the fast path, the tests.
 
 mod convert;
+mod convert_blocks;
 mod matmul;
 mod peak_fma;
 mod peak_read;
@@ -10,13 +11,12 @@ pub use matmul::matmul;
 pub use peak_fma::peak_fma;
 pub use peak_read::peak_read;
 
-use crate::context::{Context, Status};
-
 mod argmax;
 mod attention;
 mod cache_element;
 mod chunks;
 mod elementwise;
+mod embedding;
 mod exp;
 mod exp_sum;
 mod kv_store;
@@ -34,6 +34,7 @@ mod testing;
 pub use argmax::argmax;
 pub use attention::attention;
 pub use elementwise::{add, scale};
+pub use embedding::embedding;
 pub use kv_store::kv_store;
 pub use norm::{layer_norm, rms_norm};
 pub use rope::rope;
@@ -42,17 +43,3 @@ pub use softmax::softmax;
 pub use swiglu::swiglu;
 
 pub use crate::text::kernels::{text_close, text_encode, text_open, text_stream};
-
-pub unsafe fn embedding(
-    _context: &Context,
-    _out: *mut f32,
-    _table: *const u8,
-    _ids: *const i32,
-    _table_dtype: u32,
-    _rows: u32,
-    _vocab: u32,
-    _dim: u32,
-) -> Status {
-    Err("unwritten")
-}
-
