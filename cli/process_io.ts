@@ -10,6 +10,9 @@ import { ClosedPipe, type Io, type Output } from "./io.ts";
 
 /** A pipe that another program made non-blocking is full: waits this long before trying again. */
 const FULL_PIPE_WAIT_MS = 2;
+/** POSIX's PIPE_BUF: so many bytes go into such a pipe whole or not at all. Of more, an unknown part
+ * would be there when Deno says that it is full, and would be written twice. */
+const WHOLE_WRITE = Deno.build.os === "linux" ? 4096 : Deno.build.os === "windows" ? 2 ** 20 : 512;
 
 const encoder = new TextEncoder();
 const pause = new Int32Array(new SharedArrayBuffer(4));
@@ -17,7 +20,7 @@ const pause = new Int32Array(new SharedArrayBuffer(4));
 function writeAll(stream: { writeSync(data: Uint8Array): number }, data: Uint8Array): void {
   for (let at = 0; at < data.length;) {
     try {
-      at += stream.writeSync(data.subarray(at));
+      at += stream.writeSync(data.subarray(at, at + WHOLE_WRITE));
     } catch (error) {
       if (error instanceof Deno.errors.BrokenPipe) throw new ClosedPipe();
       if (!(error instanceof Deno.errors.WouldBlock)) throw error;
