@@ -5,54 +5,95 @@
  */
 
 import { statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import type { Backend } from "../backend/backend.ts";
 import { FormatError } from "../base/errors.ts";
 import { fileError } from "../base/file_error.ts";
 import { quoted } from "../base/quoted.ts";
+import { readGguf } from "../formats/gguf.ts";
 import { InputFile } from "../formats/input_file.ts";
 import { parseLlama2cTokenizer } from "../formats/llama2c_tokenizer.ts";
-import {
-  PIECE_TYPE,
-  pieceBytes,
-  pieceCount,
-  type PieceList,
-  pieceText,
-} from "../formats/piece_list.ts";
-import {
-  booleanField,
-  NORMALIZER_FIELD,
-  parseSentencePieceModel,
-} from "../formats/sentencepiece_model.ts";
-import { decodeIds, type DecodeTable, streamDecoder, SURFACE } from "./detokenizer.ts";
-import { PlainBpe } from "./plain_bpe.ts";
-import type { EncodeOptions, Tokenizer } from "./tokenizer.ts";
+import { parseSentencePieceModel } from "../formats/sentencepiece_model.ts";
+import { looksLikeRanks, parseTiktokenRanks } from "../formats/tiktoken_ranks.ts";
+import { parseTokenizerJson } from "../formats/tokenizer_json.ts";
+import { type CompiledTokenizer, compileTokenizer } from "./compiled.ts";
+import { mergeNamedTokens, type NamedTokens, NO_NAMES, parseNamedTokens } from "./config_files.ts";
+import type { TokenizerDefinition } from "./definition.ts";
+import { defineGguf } from "./gguf.ts";
+import { defineHuggingFace } from "./huggingface.ts";
+import { defineLlama2c } from "./llama2c.ts";
+import { defineSentencePiece, isOwnKind } from "./sentencepiece.ts";
+import { sharedTextBackend } from "./text_engine.ts";
+import { defineTiktoken, usualSpecials } from "./tiktoken.ts";
 
 /** How to open a tokenizer. */
 export interface OpenTokenizerOptions {
-  /** Vocabulary size of the model that it is for; another size is refused. */
+  /** Vocabulary size of the model that it is for; a tokenizer that does not fit is refused. */
   readonly vocabSize?: number | undefined;
+  /** Where it encodes; by default in WebAssembly on one thread. */
+  readonly backend?: Backend | undefined;
 }
 
-const NAMES = ["tokenizer.model", "tokenizer.json", "tokenizer.bin"];
+/** Files of a folder that may be its tokenizer, the preferred one first. */
+const NAMES = ["tokenizer.model", "tokenizer.json", "tokenizer.json.gz", "tokenizer.bin"];
 
-/** Opens a tokenizer file, or the tokenizer of a folder. @throws {FormatError} If it is none. */
+/** Larger files are no tokenizers; GGUF files are read by their parts. */
+const LARGEST_FILE = 1 << 28;
+const LARGEST_CONFIG = 1 << 24;
+
+/** Models pad their vocabulary to a multiple of at most this. */
+const MOST_PADDING = 1024;
+
+/**
+ * Opens a tokenizer file, or the tokenizer of a folder.
+ *
+ * @example
+ * ```ts ignore
+ * const tokenizer = await openTokenizer("model/tokenizer.model");
+ * const ids = tokenizer.encode("Hello world", { bos: true });
+ * ```
+ * @throws {FormatError} If it is none, or not consistent.
+ */
 export async function openTokenizer(
   path: string,
   options: OpenTokenizerOptions = {},
-): Promise<Tokenizer> {
-  const file = await Promise.resolve(findFile(path));
-  const bytes = readWhole(file);
-  const tokenizer = file.endsWith(".bin")
-    ? symbolTokenizer("llama2c", parseLlama2cTokenizer(bytes, file), true)
-    : sentencePiece(bytes, file);
-  if (options.vocabSize !== undefined && options.vocabSize !== tokenizer.vocabSize) {
-    throw new FormatError(
-      `Cannot use the tokenizer ${quoted(file)}: it has ${tokenizer.vocabSize} ids, ` +
-        `and the model wants ${options.vocabSize}`,
-      { file, hint: "give the tokenizer that the model was trained with" },
-    );
+): Promise<CompiledTokenizer> {
+  const definition = await readDefinition(path);
+  checkSize(definition, options.vocabSize);
+  return compileTokenizer(definition, options.backend ?? await sharedTextBackend());
+}
+
+function checkSize({ file, vocabSize }: TokenizerDefinition, wanted: number | undefined): void {
+  if (wanted === undefined) return;
+  if (vocabSize <= wanted && wanted - vocabSize < MOST_PADDING) return;
+  throw new FormatError(
+    `Cannot use the tokenizer ${
+      quoted(file)
+    }: it has ${vocabSize} ids, and the model has ${wanted}`,
+    { file, hint: "give the tokenizer that the model was trained with" },
+  );
+}
+
+/** Reads a tokenizer file, or the one of a folder, without compiling it. */
+export async function readDefinition(path: string): Promise<TokenizerDefinition> {
+  const file = findFile(path);
+  const kind = detect(file);
+  if (kind === "gguf") return defineGguf(await readGguf(file));
+  const named = namesBeside(file);
+  const bytes = readWhole(file, LARGEST_FILE);
+  switch (kind) {
+    case "gzip":
+      return defineHuggingFace(parseTokenizerJson(unzipped(bytes, file), file), named);
+    case "json":
+      return defineHuggingFace(parseTokenizerJson(bytes, file), named);
+    case "ranks":
+      return tiktoken(bytes, { file, named });
+    case "bin":
+      return defineLlama2c(parseLlama2cTokenizer(bytes, file), file);
+    case "model":
+      return sentencePiece(bytes, file);
   }
-  return tokenizer;
 }
 
 function findFile(path: string): string {
@@ -66,96 +107,80 @@ function findFile(path: string): string {
   );
   if (name !== undefined) return join(path, name);
   throw new FormatError(
-    `Cannot open ${quoted(path)} as a tokenizer: the folder has none of ${NAMES.join(", ")}`,
+    `Cannot open the tokenizer ${quoted(path)}: the folder has none of ${NAMES.join(", ")}`,
     { file: path },
   );
 }
 
-function readWhole(path: string): Uint8Array {
+function readWhole(path: string, largest: number): Uint8Array {
   using file = InputFile.open(path);
+  if (file.size > largest) {
+    throw new FormatError(
+      `Cannot read ${quoted(path)}: it has ${file.size} bytes, at most ${largest} were expected`,
+      { file: path },
+    );
+  }
   return file.read(0, file.size);
 }
 
-function sentencePiece(bytes: Uint8Array, file: string): Tokenizer {
-  const model = parseSentencePieceModel(bytes, file);
-  const dummy = booleanField(model.normalizer, NORMALIZER_FIELD.addDummyPrefix, true);
-  return symbolTokenizer("sentencepiece", model.pieces, dummy);
-}
-
-function symbolTokenizer(
-  kind: "sentencepiece" | "llama2c",
-  pieces: PieceList,
-  dummyPrefix: boolean,
-): Tokenizer {
-  const bpe = new PlainBpe(pieces);
-  const table = decodeTable(pieces, kind, dummyPrefix);
-  const space = kind === "llama2c" ? " " : "\u2581";
-  const controls = [...pieces.types.keys()].filter((id) => pieces.types[id] === PIECE_TYPE.control);
-  const [bosId, eosId] = controls;
-  const special = new Set(controls);
-  return {
-    kind,
-    vocabSize: pieceCount(pieces),
-    bosId,
-    eosId,
-    padId: undefined,
-    endIds: eosId === undefined ? [] : [eosId],
-    addBos: true,
-    encode(text: string | Uint8Array, options: EncodeOptions = {}): Uint32Array {
-      const string = typeof text === "string"
-        ? text.toWellFormed()
-        : new TextDecoder("utf-8", { ignoreBOM: true }).decode(text);
-      const prefixed = dummyPrefix && string !== "" ? ` ${string}` : string;
-      const ids = bpe.encode(prefixed.replaceAll(" ", space));
-      if (options.bos === true && bosId !== undefined) ids.unshift(bosId);
-      if (options.eos === true && eosId !== undefined) ids.push(eosId);
-      return Uint32Array.from(ids);
-    },
-    decode: (ids, options = {}) =>
-      decodeIds({ ...table, special }, ids, {
-        ...options,
-        skipSpecial: options.skipSpecial === true,
-      }),
-    decoder: (options = {}) =>
-      streamDecoder({ ...table, special }, { skipSpecial: options.skipSpecial === true }),
-    piece: (id) => pieceText(pieces, id),
-  };
-}
-
-function decodeTable(
-  pieces: PieceList,
-  kind: "sentencepiece" | "llama2c",
-  dummyPrefix: boolean,
-): DecodeTable {
-  const kinds = new Uint8Array(pieceCount(pieces));
-  const offsets = new Uint32Array(kinds.length + 1);
-  const parts: Uint8Array[] = [];
-  for (let id = 0; id < kinds.length; id++) {
-    const type = pieces.types[id];
-    const text = pieceText(pieces, id).replaceAll("\u2581", " ");
-    let bytes = new TextEncoder().encode(text);
-    if (type === PIECE_TYPE.byte) {
-      kinds[id] = SURFACE.byte;
-      bytes = Uint8Array.of(
-        Number.parseInt(new TextDecoder().decode(pieceBytes(pieces, id).subarray(3, 5)), 16),
-      );
-    } else if (type === PIECE_TYPE.control) {
-      kinds[id] = kind === "llama2c" && id === 1 ? SURFACE.begin : SURFACE.silent;
-      bytes = new Uint8Array();
-    } else {
-      kinds[id] = text.startsWith(" ") ? SURFACE.spaced : SURFACE.text;
-    }
-    parts.push(bytes);
-    offsets[id + 1] = offsets[id]! + bytes.length;
+/** What a file is, by its first bytes. */
+function detect(path: string): "gguf" | "gzip" | "json" | "ranks" | "bin" | "model" {
+  using file = InputFile.open(path);
+  const head = file.read(0, Math.min(file.size, 1024));
+  if (head.length === 0) {
+    throw new FormatError(`Cannot open the tokenizer ${quoted(path)}: the file is empty`, {
+      file: path,
+    });
   }
-  const bytes = new Uint8Array(offsets[kinds.length]!);
-  parts.forEach((part, id) => bytes.set(part, offsets[id]));
-  return {
-    kinds,
-    offsets,
-    bytes,
-    special: new Set(),
-    malformed: "each",
-    strip: dummyPrefix ? "dummy" : "none",
-  };
+  const text = new TextDecoder("latin1").decode(head);
+  if (text.startsWith("GGUF")) return "gguf";
+  if (head[0] === 0x1f && head[1] === 0x8b) return "gzip";
+  if (/^[\s]*\{/.test(text)) return "json";
+  if (looksLikeRanks(head)) return "ranks";
+  // A model's first field is a piece; llama2.c's file begins with a small number in four bytes.
+  const isModel = head[0] === 0x0a && head[2] === 0x0a;
+  const isBin = head.length >= 12 && head[2] === 0 && head[3] === 0;
+  return isBin && !isModel ? "bin" : "model";
+}
+
+function unzipped(bytes: Uint8Array, file: string): Uint8Array {
+  try {
+    return gunzipSync(bytes, { maxOutputLength: LARGEST_FILE });
+  } catch (cause) {
+    throw new FormatError(`Cannot read ${quoted(file)}: it is no complete gzip file`, {
+      file,
+      cause,
+    });
+  }
+}
+
+/** What the config files beside a tokenizer say. */
+function namesBeside(file: string): NamedTokens {
+  let names = NO_NAMES;
+  for (const name of ["tokenizer_config.json", "special_tokens_map.json"]) {
+    const path = join(dirname(file), name);
+    if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) continue;
+    names = mergeNamedTokens(names, parseNamedTokens(readWhole(path, LARGEST_CONFIG), path));
+  }
+  return names;
+}
+
+function tiktoken(
+  bytes: Uint8Array,
+  { file, named }: { file: string; named: NamedTokens },
+): TokenizerDefinition {
+  const ranks = parseTiktokenRanks(bytes, file);
+  const count = ranks.types.length;
+  const beside = named.added.filter(({ id }) => id >= count && id < count + 65536)
+    .map(({ id, name }) => ({ id, name, flags: 0 }));
+  return defineTiktoken(ranks, beside.length > 0 ? beside : usualSpecials(count), { file });
+}
+
+function sentencePiece(bytes: Uint8Array, file: string): TokenizerDefinition {
+  const model = parseSentencePieceModel(bytes, file);
+  if (isOwnKind(model)) return defineSentencePiece(model, file);
+  throw new FormatError(
+    `Cannot use the tokenizer ${quoted(basename(file))}: it is no BPE model`,
+    { file },
+  );
 }

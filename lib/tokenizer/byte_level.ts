@@ -1,0 +1,64 @@
+/**
+ * GPT-2's way to write bytes as characters, which `tokenizer.json` and GGUF use for byte-level
+ * vocabularies (openai/gpt-2, encoder.py, `bytes_to_unicode`).
+ *
+ * @module
+ */
+
+/** Code point that stands for each byte: printable ones for themselves, the others from U+0100 on. */
+export const CHARACTER_OF_BYTE: Uint16Array = characters();
+
+/** Byte of each code point below U+0144, or 256. */
+const BYTE_OF_CHARACTER: Uint16Array = bytesOfCharacters();
+
+function characters(): Uint16Array {
+  const table = new Uint16Array(256);
+  let next = 256;
+  for (let byte = 0; byte < 256; byte++) {
+    const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte !== 0xad);
+    table[byte] = printable ? byte : next++;
+  }
+  return table;
+}
+
+function bytesOfCharacters(): Uint16Array {
+  const table = new Uint16Array(324).fill(256);
+  CHARACTER_OF_BYTE.forEach((character, byte) => table[character] = byte);
+  return table;
+}
+
+/** A part of an array. */
+export interface Span {
+  /** The array. */
+  readonly bytes: Uint8Array;
+  /** First byte. */
+  readonly start: number;
+  /** First byte behind it. */
+  readonly end: number;
+}
+
+/**
+ * Writes the bytes that a piece of characters (in UTF-8) stands for to `target` at `at`; gives the
+ * place behind them, or -1 if a character stands for none.
+ */
+export function bytesOfCharacterPiece(piece: Span, to: { target: Uint8Array; at: number }): number {
+  const { bytes, end } = piece;
+  let { at } = to;
+  for (let i = piece.start; i < end; i++) {
+    const lead = bytes[i]!;
+    // Every code point of the table has one byte or two.
+    if (lead >= 0x80 && ((lead & 0xe0) !== 0xc0 || i + 1 >= end)) return -1;
+    const character = lead < 0x80 ? lead : (lead & 31) << 6 | bytes[++i]! & 63;
+    const byte = BYTE_OF_CHARACTER[character] ?? 256;
+    if (byte === 256) return -1;
+    to.target[at++] = byte;
+  }
+  return at;
+}
+
+/** A piece of bytes as characters. */
+export function characterPiece(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(CHARACTER_OF_BYTE[byte]!);
+  return text;
+}

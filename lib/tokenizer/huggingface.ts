@@ -1,0 +1,131 @@
+/**
+ * `tokenizer.json` files as tokenizers (reference: huggingface/tokenizers): Llama 2, as shipped and
+ * not "legacy", and Llama 3, and what is built like them.
+ *
+ * @module
+ */
+
+import { FormatError } from "../base/errors.ts";
+import { quoted } from "../base/quoted.ts";
+import type { JsonObject, TokenizerJson } from "../formats/tokenizer_json.ts";
+import { type NamedTokens, tokensOfTemplate } from "./config_files.ts";
+import { endIds, type TokenizerDefinition } from "./definition.ts";
+import { SPECIAL_FLAG, type SpecialToken } from "./description.ts";
+import { defineByteLevelParts } from "./huggingface_bytes.ts";
+import { defineSymbolParts } from "./huggingface_symbols.ts";
+
+/** What the two families of `tokenizer.json` define differently. */
+export type FamilyParts = Pick<
+  TokenizerDefinition,
+  "description" | "decode" | "pieces" | "normalization"
+>;
+
+/** Makes the error for a file that asks for something unknown. */
+export function unsupported(json: TokenizerJson, what: string): FormatError {
+  return new FormatError(`Cannot use the tokenizer ${quoted(json.file)}: ${what}`, {
+    file: json.file,
+    hint: "use the model's tokenizer.model, if it has one",
+  });
+}
+
+/** The steps of a component, which may be one or a `Sequence` of several. */
+export function steps(component: JsonObject | undefined, list: string): JsonObject[] {
+  if (component === undefined) return [];
+  if (component.get("type") !== "Sequence") return [component];
+  const members = component.get(list);
+  return Array.isArray(members) ? members.filter((step) => step instanceof Map) : [];
+}
+
+/** The `String` of a pattern like `{"String": " "}`. */
+export function stringPattern(step: JsonObject, kind: "String" | "Regex"): string | undefined {
+  const pattern = step.get("pattern");
+  const text = pattern instanceof Map ? pattern.get(kind) : undefined;
+  return typeof text === "string" ? text : undefined;
+}
+
+/** The added tokens as the kernels find them. */
+export function addedSpecials(json: TokenizerJson): SpecialToken[] {
+  return json.addedTokens.map((token) => ({
+    name: token.content,
+    id: token.id,
+    flags: (token.special ? 0 : SPECIAL_FLAG.always) |
+      (token.lstrip ? SPECIAL_FLAG.stripLeft : 0) |
+      (token.rstrip ? SPECIAL_FLAG.stripRight : 0) |
+      (token.singleWord ? SPECIAL_FLAG.singleWord : 0),
+  }));
+}
+
+/** Number of ids: one more than the highest. */
+export function idCount(json: TokenizerJson): number {
+  const highest = json.vocabIds.reduce((most, id) => Math.max(most, id), -1);
+  const count = json.addedTokens.reduce((most, { id }) => Math.max(most, id), highest) + 1;
+  const tokens = json.vocab.count + json.addedTokens.length;
+  // Every id has an entry of its own in arrays; far more ids than tokens are a mistake or an attack.
+  if (count > tokens * 4 + 65536) {
+    throw unsupported(json, `its highest id is ${count - 1}, and it has ${tokens} tokens`);
+  }
+  return count;
+}
+
+/** The place in the vocabulary of the text of each id, -1 where it has none. */
+export function placesById(json: TokenizerJson): Int32Array {
+  const places = new Int32Array(idCount(json)).fill(-1);
+  const { vocab, vocabIds } = json;
+  for (let place = 0; place < vocabIds.length; place++) {
+    const id = vocabIds[place]!;
+    if (places[id] !== -1) {
+      const [one, other] = [places[id]!, place].map((i) =>
+        quoted(new TextDecoder().decode(vocab.get(i)))
+      );
+      throw unsupported(json, `${one} and ${other} both have the id ${id}`);
+    }
+    places[id] = place;
+  }
+  return places;
+}
+
+/** The definition of a `tokenizer.json`; `named` is what the files beside it say. */
+export function defineHuggingFace(json: TokenizerJson, named: NamedTokens): TokenizerDefinition {
+  const type = json.model.get("type") ?? "BPE";
+  if (type !== "BPE") {
+    throw unsupported(json, `its model is of the type ${quoted(String(type))}, wanted "BPE"`);
+  }
+  for (const field of ["continuing_subword_prefix", "end_of_word_suffix"]) {
+    const value = json.model.get(field) ?? "";
+    if (value !== "") throw unsupported(json, `it has a ${field}, which is not known here`);
+  }
+  const dropout = json.model.get("dropout") ?? 0;
+  if (dropout !== 0) throw unsupported(json, "it drops merges at random, which is for training");
+  const preTokenizers = steps(json.preTokenizer, "pretokenizers");
+  const isByteLevel = preTokenizers.some((step) => step.get("type") === "ByteLevel");
+  const parts = isByteLevel
+    ? defineByteLevelParts(json, preTokenizers)
+    : defineSymbolParts(json, preTokenizers);
+  return { ...parts, ...meanings(json, named), kind: "huggingface", file: json.file };
+}
+
+function meanings(
+  json: TokenizerJson,
+  named: NamedTokens,
+): Omit<TokenizerDefinition, keyof FamilyParts | "kind" | "file"> {
+  const { addedTokens } = json;
+  const id = (name: string | undefined): number | undefined =>
+    name === undefined ? undefined : addedTokens.find(({ content }) => content === name)?.id;
+  const first = (...names: (string | undefined)[]): number | undefined =>
+    names.map(id).find((found) => found !== undefined);
+  const template = tokensOfTemplate(json.postProcessor);
+  const bosId = first(named.bos, template.first, "<|begin_of_text|>", "<s>");
+  const eosId = first(named.eos, template.last, "<|end_of_text|>", "</s>", "<|endoftext|>");
+  const unk = json.model.get("unk_token");
+  return {
+    vocabSize: idCount(json),
+    replaceBytes: false,
+    bosId,
+    eosId,
+    unkId: typeof unk === "string" ? first(unk) : undefined,
+    padId: first(named.pad, "<|finetune_right_pad_id|>", "<pad>"),
+    endIds: endIds(eosId, addedTokens.map(({ content, id }) => ({ name: content, id }))),
+    addBos: named.addBos ?? (bosId !== undefined && id(template.first) === bosId),
+    addEos: named.addEos ?? (eosId !== undefined && id(template.last) === eosId),
+  };
+}
