@@ -2,20 +2,20 @@
 //!
 //! On a busy machine a thread can be descheduled while it holds a chunk, and the caller waits a whole
 //! time slice for it; or all threads of the process share what one would get alone. So where jobs are
-//! held up, the pool compares: a while with all threads, a while with the caller alone, chunks per
-//! second in each; then it keeps to the better one and compares again later. This decides only who
-//! does a chunk, never what a chunk is, so results do not depend on it. A machine that is free is
+//! held up, the pool compares chunks per second: the last while with all threads, then a while with
+//! the caller alone. It keeps to the better way and tries the other again later. This decides only
+//! who does a chunk, never what a chunk is, so results do not depend on it. A machine that is free is
 //! never tried alone.
 
-/// Microseconds of jobs over which trouble is summed.
+/// Microseconds of jobs over which trouble is summed, and after which older ones count half.
 const WINDOW: f64 = 5_000.0;
-/// Share of trouble in a window from which on the two ways are compared.
+/// Share of trouble in a window from which on the caller tries it alone.
 const TROUBLED: f64 = 0.08;
-/// Microseconds of jobs that each way gets in a comparison: several time slices.
-const TRIAL: f64 = 20_000.0;
+/// Microseconds of jobs that a trial takes: some time slices.
+const TRIAL: f64 = 12_000.0;
 /// Microseconds for which a judgement holds at first, and at most.
-const FIRST_HOLD: f64 = 100_000.0;
-const LONGEST_HOLD: f64 = 800_000.0;
+const FIRST_HOLD: f64 = 200_000.0;
+const LONGEST_HOLD: f64 = 1_600_000.0;
 /// What a wait must exceed to count as trouble where chunks are short: waking takes time as well.
 const NORMAL_WAIT: f64 = 30.0;
 /// How much longer than usual chunks may take, and by how much at least, before that is trouble.
@@ -40,11 +40,12 @@ pub struct Job {
 enum State {
     /// All threads work; trouble is summed.
     Together,
-    /// A comparison: first all threads, then the caller alone.
+    /// All threads work, to see whether they help again.
     TryTogether,
-    TryAlone,
     /// The caller works alone.
     Alone,
+    /// The caller works alone, to see whether that is better.
+    TryAlone,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -59,7 +60,7 @@ impl Tally {
         self.time += job.worked + job.waited;
     }
 
-    /// Older comparisons count less and less.
+    /// What is older counts less and less.
     fn fade(&mut self) {
         self.chunks /= 2.0;
         self.time /= 2.0;
@@ -75,14 +76,15 @@ pub struct Judge {
     state: State,
     /// Microseconds that one chunk usually takes.
     usual: f64,
-    /// Time and trouble since the last look, or time of the trial that is under way.
+    /// Time and trouble since the state was entered or the last window ended.
     watched: f64,
     trouble: f64,
     together: Tally,
     alone: Tally,
+    /// How long the next judgement holds that is like the last, and until when that one does.
     hold: f64,
-    /// Until when the last judgement holds.
     until: f64,
+    last_was_alone: bool,
 }
 
 impl Judge {
@@ -97,6 +99,7 @@ impl Judge {
             alone: Tally::default(),
             hold: FIRST_HOLD,
             until: 0.0,
+            last_was_alone: false,
         }
     }
 
@@ -109,34 +112,31 @@ impl Judge {
     pub fn record(&mut self, job: &Job) {
         self.trouble += self.trouble_of(job);
         self.watched += job.worked + job.waited;
+        let tally = if self.alone() {
+            &mut self.alone
+        } else {
+            &mut self.together
+        };
+        tally.add(job);
+        let held = job.now < self.until;
         match self.state {
-            State::Together => {
-                if self.watched >= WINDOW {
-                    let troubled = self.trouble > TROUBLED * self.watched && job.now >= self.until;
-                    self.enter(if troubled {
-                        State::TryTogether
-                    } else {
-                        State::Together
-                    });
-                }
+            State::Together if self.watched >= WINDOW => {
+                let troubled = self.trouble > TROUBLED * self.watched && !held;
+                self.enter(if troubled {
+                    State::TryAlone
+                } else {
+                    State::Together
+                });
             }
-            State::Alone => {
-                if job.now >= self.until {
-                    self.enter(State::TryTogether);
-                }
+            State::Alone if self.watched >= WINDOW => {
+                self.enter(if held {
+                    State::Alone
+                } else {
+                    State::TryTogether
+                });
             }
-            State::TryTogether => {
-                self.together.add(job);
-                if self.watched >= TRIAL {
-                    self.enter(State::TryAlone);
-                }
-            }
-            State::TryAlone => {
-                self.alone.add(job);
-                if self.watched >= TRIAL {
-                    self.decide(job.now);
-                }
-            }
+            State::TryTogether | State::TryAlone if self.watched >= TRIAL => self.decide(job.now),
+            _ => {}
         }
     }
 
@@ -144,21 +144,24 @@ impl Judge {
         self.state = state;
         self.watched = 0.0;
         self.trouble = 0.0;
-        if state == State::TryTogether {
-            self.together.fade();
-            self.alone.fade();
+        match state {
+            State::Together => self.together.fade(),
+            State::Alone => self.alone.fade(),
+            State::TryTogether => self.together = Tally::default(),
+            State::TryAlone => self.alone = Tally::default(),
         }
     }
 
     fn decide(&mut self, now: f64) {
         let alone = self.alone.rate() > self.together.rate();
-        let before = self.until > 0.0 && now < self.until + self.hold + 4.0 * TRIAL;
-        self.hold = if before {
+        let again = alone == self.last_was_alone && self.until > 0.0;
+        self.hold = if again {
             (self.hold * 2.0).min(LONGEST_HOLD)
         } else {
             FIRST_HOLD
         };
         self.until = now + self.hold;
+        self.last_was_alone = alone;
         self.enter(if alone { State::Alone } else { State::Together });
     }
 
