@@ -9,11 +9,12 @@
  */
 
 const scalar = new Float32Array(1);
-const scalarBits = new Uint32Array(scalar.buffer);
+const scalarBits = new Int32Array(scalar.buffer);
 
 /** 2^112: moves the exponent bias of a half (15) to that of a float32 (127). */
 const HALF_BIAS = 2 ** 112;
 
+/** Bits are signed 32-bit integers, which the compiler keeps in registers. */
 function bitsToF16(bits: number): number {
   const sign = (bits >>> 16) & 0x8000;
   const rest = bits & 0x7fffffff;
@@ -32,6 +33,7 @@ function bitsToF16(bits: number): number {
 
 function bitsToBf16(bits: number): number {
   if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40;
+  // No overflow: what is no NaN is at most 0x7f800000 above the sign.
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
 }
 
@@ -72,26 +74,56 @@ export function bf16ToF32(bits: number): number {
 }
 
 /** Views float32 numbers as their bits, so that NaN payloads survive. */
-function bitsOf(values: Float32Array<ArrayBufferLike>): Uint32Array<ArrayBufferLike> {
-  return new Uint32Array(values.buffer, values.byteOffset, values.length);
+function bitsOf(values: Float32Array<ArrayBufferLike>): Int32Array<ArrayBufferLike> {
+  return new Int32Array(values.buffer, values.byteOffset, values.length);
 }
 
-/** Narrows float32 numbers to half precision. */
-export function encodeF16(values: Float32Array): Uint16Array<ArrayBuffer> {
-  return Uint16Array.from(bitsOf(values), bitsToF16);
+/** Refuses a target that is too short, which would lose numbers silently. */
+function checkRoom(values: ArrayLike<number>, out: ArrayLike<number>): void {
+  if (out.length >= values.length) return;
+  throw new RangeError(`${values.length} numbers do not fit ${out.length} places`);
 }
 
-/** Widens half precision to float32. */
-export function decodeF16(halves: Uint16Array): Float32Array<ArrayBuffer> {
-  return new Float32Array(Uint32Array.from(halves, f16ToBits).buffer);
+/** Narrows float32 numbers to half precision, into `out` where one is given. */
+export function encodeF16(
+  values: Float32Array,
+  out: Uint16Array<ArrayBuffer> = new Uint16Array(values.length),
+): Uint16Array<ArrayBuffer> {
+  checkRoom(values, out);
+  const bits = bitsOf(values);
+  for (let i = 0; i < bits.length; i++) out[i] = bitsToF16(bits[i]!);
+  return out;
 }
 
-/** Narrows float32 numbers to bfloat16. */
-export function encodeBf16(values: Float32Array): Uint16Array<ArrayBuffer> {
-  return Uint16Array.from(bitsOf(values), bitsToBf16);
+/** Widens half precision to float32, into `out` where one is given. */
+export function decodeF16(
+  halves: Uint16Array,
+  out: Float32Array<ArrayBuffer> = new Float32Array(halves.length),
+): Float32Array<ArrayBuffer> {
+  checkRoom(halves, out);
+  const bits = bitsOf(out);
+  for (let i = 0; i < halves.length; i++) bits[i] = f16ToBits(halves[i]!);
+  return out;
 }
 
-/** Widens bfloat16 to float32. */
-export function decodeBf16(values: Uint16Array): Float32Array<ArrayBuffer> {
-  return new Float32Array(Uint32Array.from(values, (bits) => bits << 16).buffer);
+/** Narrows float32 numbers to bfloat16, into `out` where one is given. */
+export function encodeBf16(
+  values: Float32Array,
+  out: Uint16Array<ArrayBuffer> = new Uint16Array(values.length),
+): Uint16Array<ArrayBuffer> {
+  checkRoom(values, out);
+  const bits = bitsOf(values);
+  for (let i = 0; i < bits.length; i++) out[i] = bitsToBf16(bits[i]!);
+  return out;
+}
+
+/** Widens bfloat16 to float32, into `out` where one is given. */
+export function decodeBf16(
+  halves: Uint16Array,
+  out: Float32Array<ArrayBuffer> = new Float32Array(halves.length),
+): Float32Array<ArrayBuffer> {
+  checkRoom(halves, out);
+  const bits = bitsOf(out);
+  for (let i = 0; i < halves.length; i++) bits[i] = halves[i]! << 16;
+  return out;
 }

@@ -7,11 +7,11 @@
  * @module
  */
 
+import { EventLoop } from "../base/event_loop.ts";
 import { RandomStream } from "../base/random.ts";
 import type { Decoder, DecoderSession } from "../model/decoder.ts";
 import type { KvType } from "../model/kv_cache.ts";
 import { weightBytes } from "../model/linear.ts";
-import { EventLoop } from "./event_loop.ts";
 import { PROMPT_ROWS } from "./generate.ts";
 
 /** What is measured. */

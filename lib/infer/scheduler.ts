@@ -9,11 +9,11 @@
  */
 
 import { ConfigError } from "../base/errors.ts";
+import { EventLoop } from "../base/event_loop.ts";
 import { RandomStream } from "../base/random.ts";
 import type { DecoderSession } from "../model/decoder.ts";
 import type { Span } from "../model/batch.ts";
 import type { KvSequence } from "../model/kv_pages.ts";
-import { EventLoop } from "./event_loop.ts";
 import { Sampler, type SamplingOptions } from "./sampler.ts";
 
 /** A text to be continued. */

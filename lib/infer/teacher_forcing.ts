@@ -5,11 +5,11 @@
  * @module
  */
 
+import { EventLoop } from "../base/event_loop.ts";
 import type { Decoder, DecoderSession } from "../model/decoder.ts";
 import type { HeadChunk } from "../model/head.ts";
 import { KV_PAGE_SIZE, type KvType } from "../model/kv_cache.ts";
 import type { KvSequence } from "../model/kv_pages.ts";
-import { EventLoop } from "./event_loop.ts";
 
 /** Rows of one forward pass: enough to be bound by arithmetic, not by memory. */
 const ROWS = 512;

@@ -92,3 +92,19 @@ Deno.test("float16: single numbers and arrays agree, and views with an offset ar
   assert.equal(bf16ToF32(f32ToBf16(-2.5)), -2.5);
   assert.deepEqual([...encodeF16(new Float32Array(0))], []);
 });
+
+Deno.test("float16: arrays go where they are told, and not where they do not fit", () => {
+  const values = Float32Array.of(0.5, -3, 1e-7);
+  const out = new Uint16Array(5).fill(7);
+  assert.equal(encodeF16(values, out), out);
+  assert.deepEqual([...out], [...[...values].map(f32ToF16), 7, 7]);
+  encodeBf16(values, out);
+  assert.deepEqual([...out], [...[...values].map(f32ToBf16), 7, 7]);
+  const wide = new Float32Array(4);
+  assert.deepEqual([...decodeF16(Uint16Array.of(0x3c00), wide)], [1, 0, 0, 0]);
+  assert.deepEqual([...decodeBf16(Uint16Array.of(0xc000), wide)], [-2, 0, 0, 0]);
+  assert.throws(() => encodeF16(values, new Uint16Array(2)), RangeError);
+  assert.throws(() => encodeBf16(values, new Uint16Array(2)), RangeError);
+  assert.throws(() => decodeF16(new Uint16Array(5), wide), RangeError);
+  assert.throws(() => decodeBf16(new Uint16Array(5), wide), RangeError);
+});
