@@ -24,7 +24,8 @@ const SYMBOLS: typeof RUNTIME_SYMBOLS & typeof KERNEL_SYMBOLS = {
   ...RUNTIME_SYMBOLS,
   ...KERNEL_SYMBOLS,
 };
-type Library = Deno.DynamicLibrary<typeof SYMBOLS>;
+/** The opened library with everything that it exports. */
+export type NativeLibrary = Deno.DynamicLibrary<typeof RUNTIME_SYMBOLS & typeof KERNEL_SYMBOLS>;
 
 const FILE_NAMES: Readonly<Partial<Record<typeof Deno.build.os, string>>> = {
   darwin: "libllamero_cpu.dylib",
@@ -62,7 +63,7 @@ function load<S extends Deno.ForeignLibraryInterface>(
  *
  * @throws {Unavailable} When it is absent, cannot be loaded or is stale.
  */
-export function loadNativeLibrary(path: string | undefined = nativeLibrary()): Library {
+export function loadNativeLibrary(path: string | undefined = nativeLibrary()): NativeLibrary {
   if (path === undefined) throw new Unavailable("it works from a local checkout only");
   try {
     Deno.statSync(path);
@@ -111,12 +112,12 @@ class NativeBackend implements Backend {
   readonly info: BackendInfo;
   readonly kernels: Kernels;
   readonly passedOver: readonly PassedOver[];
-  readonly #library: Library;
+  readonly #library: NativeLibrary;
   readonly #context: Address;
   readonly #text: Uint8Array<ArrayBuffer> = new Uint8Array(TEXT_BYTES);
   #open = true;
 
-  constructor(library: Library, context: Address, passedOver: readonly PassedOver[]) {
+  constructor(library: NativeLibrary, context: Address, passedOver: readonly PassedOver[]) {
     this.#library = library;
     this.#context = context;
     this.passedOver = passedOver;

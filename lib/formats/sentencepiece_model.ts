@@ -71,24 +71,22 @@ export interface SentencePieceModel {
   readonly rest: readonly ProtobufField[];
 }
 
-/** The last value of a boolean field, or the default. */
+/** The last value of a boolean field, or `undefined`. */
 export function booleanField(
   fields: readonly ProtobufField[],
   number: number,
-  fallback: boolean,
-): boolean {
+): boolean | undefined {
   const field = fields.findLast((f) => f.number === number && f.wire === "varint");
-  return field === undefined ? fallback : field.value !== 0n;
+  return field === undefined ? undefined : field.value !== 0n;
 }
 
-/** The last value of an int32 or enumeration field, or the default. */
+/** The last value of an int32 or enumeration field, or `undefined`. */
 export function integerField(
   fields: readonly ProtobufField[],
   number: number,
-  fallback: number,
-): number {
+): number | undefined {
   const field = fields.findLast((f) => f.number === number && f.wire === "varint");
-  return field === undefined ? fallback : Number(BigInt.asIntN(32, field.value as bigint));
+  return field === undefined ? undefined : Number(BigInt.asIntN(32, field.value as bigint));
 }
 
 /** The last value of a bytes field, or `undefined`. */
@@ -100,16 +98,14 @@ export function bytesField(
   return field === undefined ? undefined : field.value as Uint8Array;
 }
 
-/** The last value of a string field, or the default. */
+/** The last value of a string field, or `undefined`. */
 export function stringField(
   fields: readonly ProtobufField[],
   number: number,
-  fallback: string,
-): string {
+): string | undefined {
   const bytes = bytesField(fields, number);
-  return bytes === undefined
-    ? fallback
-    : new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+  if (bytes === undefined) return undefined;
+  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
 }
 
 /** Parses a `.model` file's bytes; `file` names it in errors. Throws {@linkcode FormatError}. */

@@ -52,19 +52,19 @@ export function rulesOfModel(model: SentencePieceModel): SentencePieceRules {
   const { trainer, normalizer } = model;
   return {
     charsmap: bytesField(normalizer, NORMALIZER_FIELD.precompiledCharsmap) ?? new Uint8Array(),
-    rulesName: stringField(normalizer, NORMALIZER_FIELD.name, ""),
-    dummyPrefix: booleanField(normalizer, NORMALIZER_FIELD.addDummyPrefix, true),
-    removeExtra: booleanField(normalizer, NORMALIZER_FIELD.removeExtraWhitespaces, true),
-    escape: booleanField(normalizer, NORMALIZER_FIELD.escapeWhitespaces, true),
-    suffix: booleanField(trainer, TRAINER_FIELD.treatWhitespaceAsSuffix, false),
-    byteFallback: booleanField(trainer, TRAINER_FIELD.byteFallback, false),
-    unkSurface: stringField(trainer, TRAINER_FIELD.unkSurface, " \u2047 "),
+    rulesName: stringField(normalizer, NORMALIZER_FIELD.name) ?? "",
+    dummyPrefix: booleanField(normalizer, NORMALIZER_FIELD.addDummyPrefix) ?? true,
+    removeExtra: booleanField(normalizer, NORMALIZER_FIELD.removeExtraWhitespaces) ?? true,
+    escape: booleanField(normalizer, NORMALIZER_FIELD.escapeWhitespaces) ?? true,
+    suffix: booleanField(trainer, TRAINER_FIELD.treatWhitespaceAsSuffix) ?? false,
+    byteFallback: booleanField(trainer, TRAINER_FIELD.byteFallback) ?? false,
+    unkSurface: stringField(trainer, TRAINER_FIELD.unkSurface) ?? " \u2047 ",
   };
 }
 
 /** Whether our own encoder handles a model: BPE without denormalization rules. */
 export function isOwnKind(model: SentencePieceModel): boolean {
-  const type = integerField(model.trainer, TRAINER_FIELD.modelType, MODEL_TYPE.unigram);
+  const type = integerField(model.trainer, TRAINER_FIELD.modelType) ?? MODEL_TYPE.unigram;
   const rules = bytesField(model.denormalizer, NORMALIZER_FIELD.precompiledCharsmap);
   return type === MODEL_TYPE.bpe && (rules === undefined || rules.length === 0);
 }
@@ -175,7 +175,7 @@ export function defineSentencePiece(model: SentencePieceModel, file: string): To
   const { pieces, trainer } = model;
   const controls = new Map(controlTokens(pieces).map(({ name, id }) => [name, id]));
   const named = (field: number, fallback: string): number | undefined =>
-    controls.get(stringField(trainer, field, fallback));
+    controls.get(stringField(trainer, field) ?? fallback);
   return sentencePieceDefinition(pieces, rulesOfModel(model), {
     file,
     ids: {
