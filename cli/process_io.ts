@@ -62,7 +62,7 @@ function interruption(): AbortSignal {
   const controller = new AbortController();
   let discard = () => {};
   // Imported here because it costs start-up time, and before the signal because that cannot wait.
-  void import("../lib/base/atomic_file.ts").then((files) => discard = files.discardUnfinishedFiles);
+  void import("../lib/base/unfinished.ts").then((outputs) => discard = outputs.discardUnfinished);
   const onSignal = () => {
     if (controller.signal.aborted) {
       discard();

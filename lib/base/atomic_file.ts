@@ -12,6 +12,7 @@ import { basename, dirname, join } from "node:path";
 import { LlameroError } from "./errors.ts";
 import { fileError } from "./file_error.ts";
 import { quotedPath } from "./quoted.ts";
+import { forget, isUnfinished, remember } from "./unfinished.ts";
 
 /** How an output file is made. */
 export interface AtomicFileOptions {
@@ -24,13 +25,6 @@ const LARGEST_WRITE = 1 << 30;
 
 /** Writes shorter than this are gathered, so that many small ones do not cost a system call each. */
 const BUFFER_BYTES = 1 << 16;
-
-const unfinished = new Set<AtomicFile>();
-
-/** Removes the temporary files of every {@linkcode AtomicFile} not yet committed: what a signal handler calls before it ends the process. */
-export function discardUnfinishedFiles(): void {
-  for (const file of [...unfinished]) file.discard();
-}
 
 /** Refuses an output path that exists (unless `force`) or that is no regular file; throws {@linkcode LlameroError}. */
 export function checkOutputPath(path: string, options: AtomicFileOptions = {}): void {
@@ -55,7 +49,8 @@ export function checkOutputPath(path: string, options: AtomicFileOptions = {}): 
   }
 }
 
-function temporaryName(path: string): string {
+/** A name that nobody has, hidden and in the same folder, for what will be renamed to `path`. */
+export function temporaryName(path: string): string {
   const random = crypto.getRandomValues(new Uint32Array(2));
   const tail = [...random].map((word) => word.toString(36)).join("");
   // The name is cut so that it fits where the final name fits.
@@ -94,7 +89,7 @@ export class AtomicFile {
     } catch (thrown) {
       throw fileError(thrown, { action: "write", path });
     }
-    unfinished.add(this);
+    remember(this);
   }
 
   /** Checks that the path may be written and opens the temporary file beside it. */
@@ -167,7 +162,7 @@ export class AtomicFile {
 
   /** Syncs the bytes and gives the file its final name. */
   commit(): void {
-    if (!unfinished.has(this)) throw new TypeError(`${this.path} is committed or discarded`);
+    if (!isUnfinished(this)) throw new TypeError(`${this.path} is committed or discarded`);
     this.finish();
     try {
       // The work may have taken hours: what appeared meanwhile is refused too.
@@ -177,13 +172,13 @@ export class AtomicFile {
       this.discard();
       throw fileError(thrown, { action: "write", path: this.path });
     }
-    unfinished.delete(this);
+    forget(this);
     syncFolder(dirname(this.path));
   }
 
   /** Removes the temporary file; does nothing after `commit`. */
   discard(): void {
-    if (!unfinished.delete(this)) return;
+    if (!forget(this)) return;
     const descriptor = this.#descriptor;
     this.#descriptor = undefined;
     try {
@@ -200,8 +195,8 @@ export class AtomicFile {
   }
 }
 
-/** Makes the rename itself survive a power cut, on systems where a folder can be synced. */
-function syncFolder(path: string): void {
+/** Makes renames in a folder survive a power cut, on systems where a folder can be synced. */
+export function syncFolder(path: string): void {
   try {
     const descriptor = fs.openSync(path, "r");
     try {

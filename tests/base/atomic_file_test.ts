@@ -1,13 +1,9 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import {
-  AtomicFile,
-  checkOutputPath,
-  discardUnfinishedFiles,
-  writeFileAtomically,
-} from "../../lib/base/atomic_file.ts";
+import { AtomicFile, checkOutputPath, writeFileAtomically } from "../../lib/base/atomic_file.ts";
 import { LlameroError } from "../../lib/base/errors.ts";
+import { discardUnfinished } from "../../lib/base/unfinished.ts";
 import { withFolder } from "../formats/folder.ts";
 
 const text = (path: string): string => fs.readFileSync(path, "utf8");
@@ -85,7 +81,7 @@ Deno.test("what is not committed leaves nothing, whether dropped, discarded or i
     const [first, second] = [AtomicFile.create(path), AtomicFile.create(join(folder, "other"))];
     first.write(bytes("abc"));
     second.finish();
-    discardUnfinishedFiles();
+    discardUnfinished();
     assert.deepEqual(fs.readdirSync(folder), []);
     assert.throws(() => first.commit(), TypeError);
     assert.throws(() => first.write(bytes("x")), TypeError);
