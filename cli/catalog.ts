@@ -27,6 +27,9 @@ export const PARENTS: Readonly<Record<string, ParentCommand>> = {
 
 /** Every command by name. */
 export const COMMANDS: Readonly<Record<string, SpecLoader>> = {
+  "tokenize encode": () => import("./commands/tokenize_encode.spec.ts"),
+  "tokenize decode": () => import("./commands/tokenize_decode.spec.ts"),
+  "tokenize info": () => import("./commands/tokenize_info.spec.ts"),
   generate: () => import("./commands/generate.spec.ts"),
   inspect: () => import("./commands/inspect.spec.ts"),
   presets: () => import("./commands/presets.spec.ts"),

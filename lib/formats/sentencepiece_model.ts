@@ -52,6 +52,11 @@ export const NORMALIZER_FIELD = {
   removeExtraWhitespaces: 4,
   escapeWhitespaces: 5,
   ruleTsv: 6,
+  /**
+   * Ours, among the schema's extensions, which other readers skip: U+2581 in text is a character and
+   * not a space, so that every text comes back from its ids.
+   */
+  literalMarks: 2581,
 } as const;
 
 /** Codes of `TrainerSpec.ModelType`. */

@@ -32,6 +32,8 @@ export const FLAG = {
   list: 128,
   /** Rules of `tokenizer.json` where they differ from SentencePiece's. */
   huggingFace: 256,
+  /** U+2581 in text is a character of its own all the same. */
+  literalMarks: 512,
 } as const;
 
 /** When a space is put in front of the text. */

@@ -31,7 +31,7 @@ import { defineTiktoken, usualSpecials } from "./tiktoken.ts";
 export interface OpenTokenizerOptions {
   /** Vocabulary size of the model that it is for; a tokenizer that does not fit is refused. */
   readonly vocabSize?: number | undefined;
-  /** Where it encodes; by default in WebAssembly on one thread. */
+  /** Where it encodes; by default on one thread of the best backend that is there. */
   readonly backend?: Backend | undefined;
 }
 

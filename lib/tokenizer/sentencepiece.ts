@@ -39,6 +39,8 @@ export interface SentencePieceRules {
   readonly removeExtra: boolean;
   /** Whether spaces are written as U+2581. */
   readonly escape: boolean;
+  /** Whether U+2581 in text is a character of its own, not a space. */
+  readonly literalMarks?: boolean;
   /** Whether spaces stand at the ends of words. */
   readonly suffix: boolean;
   /** Whether unknown characters become bytes. */
@@ -56,6 +58,7 @@ export function rulesOfModel(model: SentencePieceModel): SentencePieceRules {
     dummyPrefix: booleanField(normalizer, NORMALIZER_FIELD.addDummyPrefix) ?? true,
     removeExtra: booleanField(normalizer, NORMALIZER_FIELD.removeExtraWhitespaces) ?? true,
     escape: booleanField(normalizer, NORMALIZER_FIELD.escapeWhitespaces) ?? true,
+    literalMarks: booleanField(normalizer, NORMALIZER_FIELD.literalMarks) ?? false,
     suffix: booleanField(trainer, TRAINER_FIELD.treatWhitespaceAsSuffix) ?? false,
     byteFallback: booleanField(trainer, TRAINER_FIELD.byteFallback) ?? false,
     unkSurface: stringField(trainer, TRAINER_FIELD.unkSurface) ?? " \u2047 ",
@@ -124,6 +127,7 @@ export function sentencePieceDefinition(
   const flags = FLAG.fuseUnknown |
     (rules.byteFallback ? FLAG.byteFallback : 0) |
     (rules.escape ? FLAG.marks : 0) |
+    (rules.literalMarks === true ? FLAG.literalMarks : 0) |
     (rules.removeExtra ? FLAG.removeExtra : 0) |
     (rules.suffix && rules.dummyPrefix ? FLAG.suffix : 0);
   return {
@@ -166,6 +170,7 @@ function describeRules(rules: SentencePieceRules): string {
     rules.dummyPrefix ? `dummy ${rules.suffix ? "suffix" : "prefix"}` : undefined,
     rules.removeExtra ? "extra whitespace removed" : undefined,
     rules.byteFallback ? "byte fallback" : undefined,
+    rules.literalMarks === true ? "U+2581 kept apart from spaces" : undefined,
   ];
   return parts.filter((part) => part !== undefined).join(", ");
 }

@@ -55,9 +55,9 @@ const OUT_BYTES = 64;
 
 let shared: Promise<Backend> | undefined;
 
-/** The backend of tokenizers that are opened without one: WebAssembly, one thread, for all of them. */
+/** The backend of tokenizers that are opened without one: the best that is there, on one thread. */
 export function sharedTextBackend(): Promise<Backend> {
-  return shared ??= openBackend({ backend: "wasm", threads: 1 });
+  return shared ??= openBackend({ threads: 1 });
 }
 
 /** A tokenizer in a backend's memory. */

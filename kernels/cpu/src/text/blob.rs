@@ -55,6 +55,8 @@ pub mod Flags {
     pub const LIST: u32 = 128;
     /// Rules of `tokenizer.json` where they differ from SentencePiece's.
     pub const HUGGING_FACE: u32 = 256;
+    /// U+2581 in text is a character of its own all the same.
+    pub const LITERAL_MARKS: u32 = 512;
 }
 
 /// Types of pieces, SentencePiece's codes; 0 is an id without a piece.

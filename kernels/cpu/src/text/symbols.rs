@@ -52,7 +52,8 @@ impl Symbols {
     /// Builds the tables.
     pub fn new(blob: Blob) -> Result<Symbols, Refusal> {
         let normalizer = normalizer(&blob)?;
-        let mut tokens = tokens(&blob, normalizer.marks);
+        let marks = blob.flag(Flags::MARKS);
+        let mut tokens = tokens(&blob, marks);
         let mut chars = CharTable::default();
         let base = add_characters(&mut tokens, &blob, &mut chars);
         let joins = joins(&tokens, &chars);
@@ -71,7 +72,6 @@ impl Symbols {
                 *rank = NONE;
             }
         }
-        let marks = normalizer.marks;
         let merges = merges(&blob, &tokens.texts, &by_text, ranks, |piece, out| {
             rewrite(piece, marks, out)
         })?;
@@ -141,7 +141,7 @@ fn normalizer(blob: &Blob) -> Result<Normalizer, Refusal> {
             Some(Charsmap::new(blob.charsmap)?)
         },
         protected,
-        marks: blob.flag(Flags::MARKS),
+        marks: blob.flag(Flags::MARKS) && !blob.flag(Flags::LITERAL_MARKS),
         remove_extra: blob.flag(Flags::REMOVE_EXTRA),
         prefix: match blob.head(Head::Prefix) {
             0 => Prefix::None,

@@ -1,0 +1,104 @@
+/**
+ * Input of any size, by whole lines.
+ *
+ * @module
+ */
+
+import { open } from "node:fs/promises";
+import { fileError } from "../lib/base/file_error.ts";
+import type { Io } from "./io.ts";
+
+const LINE_END = 0x0a;
+const PART_BYTES = 1 << 22;
+
+/** Many lines at once. */
+export interface LineBatch {
+  /** The lines one after another, without their ends. */
+  readonly bytes: Uint8Array;
+  /** End of each line in `bytes`. */
+  readonly ends: Uint32Array;
+  /** Number of lines before these. */
+  readonly before: number;
+  /** Offset of the first of these lines in the input. */
+  readonly offset: number;
+}
+
+async function* fileParts(path: string): AsyncGenerator<Uint8Array> {
+  try {
+    await using file = await open(path);
+    for (;;) {
+      const part = new Uint8Array(PART_BYTES);
+      const { bytesRead } = await file.read(part, 0, part.length);
+      if (bytesRead === 0) return;
+      yield part.subarray(0, bytesRead);
+    }
+  } catch (thrown) {
+    throw fileError(thrown, { action: "read", path });
+  }
+}
+
+/** The bytes of a file, or of stdin for `-` or nothing, as they come. */
+export function inputParts(path: string | undefined, io: Io): AsyncIterable<Uint8Array> {
+  return path === undefined || path === "-" ? io.stdin.readable() : fileParts(path);
+}
+
+/** All bytes of a file, or of stdin for `-` or nothing. */
+export async function inputBytes(path: string | undefined, io: Io): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const part of inputParts(path, io)) parts.push(part);
+  return joined(parts);
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  if (parts.length === 1) return parts[0]!;
+  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** The lines of a file, or of stdin for `-` or nothing; a line end at the very end begins no line. */
+export async function* inputLines(
+  path: string | undefined,
+  io: Io,
+): AsyncGenerator<LineBatch> {
+  let rest: Uint8Array[] = [];
+  let length = 0;
+  let before = 0;
+  let offset = 0;
+  for await (const part of inputParts(path, io)) {
+    rest.push(part);
+    length += part.length;
+    if (length < PART_BYTES) continue;
+    const all = joined(rest);
+    const end = all.lastIndexOf(LINE_END) + 1;
+    rest = [all.slice(end)];
+    length = all.length - end;
+    if (end === 0) continue;
+    const batch = splitLines(all.subarray(0, end));
+    yield { ...batch, before, offset };
+    before += batch.ends.length;
+    offset += end;
+  }
+  const all = joined(rest);
+  if (all.length > 0) yield { ...splitLines(all), before, offset };
+}
+
+function splitLines(text: Uint8Array): Pick<LineBatch, "bytes" | "ends"> {
+  const bytes = new Uint8Array(text.length);
+  const ends: number[] = [];
+  let length = 0;
+  let start = 0;
+  while (start < text.length) {
+    const found = text.indexOf(LINE_END, start);
+    const end = found < 0 ? text.length : found;
+    bytes.set(text.subarray(start, end), length);
+    length += end - start;
+    ends.push(length);
+    start = end + 1;
+  }
+  return { bytes: bytes.subarray(0, length), ends: Uint32Array.from(ends) };
+}
