@@ -16,6 +16,7 @@
 import { INFERENCE_KERNELS } from "./table/inference.ts";
 import { type Kernel } from "./table/kernel.ts";
 import { MACHINE_KERNELS } from "./table/machine.ts";
+import { QUANTIZE_KERNELS } from "./table/quantize.ts";
 import { TEXT_KERNELS } from "./table/text.ts";
 
 export type { Kernel, Parameter, ScalarType } from "./table/kernel.ts";
@@ -47,6 +48,7 @@ export type DTypeName = keyof typeof DTYPE_CODES;
 /** The table. Keys are kernel names; the exported symbol is `k_<name>`. */
 export const KERNELS: Readonly<Record<string, Kernel>> = {
   ...INFERENCE_KERNELS,
+  ...QUANTIZE_KERNELS,
   ...MACHINE_KERNELS,
   ...TEXT_KERNELS,
 };

@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-#define LLAMERO_ABI_HASH 854596806337913.0
+#define LLAMERO_ABI_HASH 4072645599644004.0
 
 #define DTYPE_F32 0u
 #define DTYPE_F16 1u
@@ -53,6 +53,8 @@ int32_t k_softmax(address_t context, address_t out, address_t x, uint32_t rows, 
 int32_t k_argmax(address_t context, address_t out, address_t x, uint32_t rows, uint32_t dim);
 // Log-probability of a target and log-sum-exp per row. log_z[r] = log sum exp logits[r,:]; log_prob[r] = logits[r,targets[r]] - log_z[r], 0 where the target is negative.
 int32_t k_score(address_t context, address_t log_prob, address_t log_z, address_t logits, address_t targets, uint32_t rows, uint32_t vocab);
+// Quantizes rows with an importance per column, so that errors where it is large count for more; the block types of `convert`.
+int32_t k_quantize_weighted(address_t context, address_t out, address_t x, address_t importance, uint32_t out_dtype, uint32_t rows, uint32_t dim);
 // Measures arithmetic: every thread runs `iterations` rounds of independent register-only fused multiply-adds in the widest vectors that `matmul` uses; out[0] gets the operations done by all threads, out[1] a value that keeps them alive.
 int32_t k_peak_fma(address_t context, address_t out, uint32_t iterations);
 // Measures read bandwidth: all threads sum `bytes` bytes at `x` by loop number `variant` (0: one stream a thread, 1: four streams, 2: eight streams with prefetch); out[0] gets the sum.

@@ -4,7 +4,7 @@ use crate::context::{Address, enter, guard, pointer};
 use crate::{ops, runtime};
 
 /// Hash of the kernel table that this library was built from.
-pub const ABI_HASH: f64 = 854596806337913.0;
+pub const ABI_HASH: f64 = 4072645599644004.0;
 
 /// Codes of element and block types as they cross the ABI.
 #[allow(dead_code)]
@@ -123,6 +123,13 @@ pub unsafe extern "C" fn k_argmax(context: Address, out: Address, x: Address, ro
 #[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
 pub unsafe extern "C" fn k_score(context: Address, log_prob: Address, log_z: Address, logits: Address, targets: Address, rows: u32, vocab: u32) -> i32 {
     unsafe { enter(context, &[log_prob, log_z, logits, targets], |context| ops::score(context, pointer::<f32>(log_prob), pointer::<f32>(log_z), pointer::<f32>(logits) as *const f32, pointer::<i32>(targets) as *const i32, rows, vocab)) }
+}
+
+/// Quantizes rows with an importance per column, so that errors where it is large count for more; the block types of `convert`.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_quantize_weighted(context: Address, out: Address, x: Address, importance: Address, out_dtype: u32, rows: u32, dim: u32) -> i32 {
+    unsafe { enter(context, &[out, x, importance], |context| ops::quantize_weighted(context, pointer::<u8>(out), pointer::<f32>(x) as *const f32, pointer::<f32>(importance) as *const f32, out_dtype, rows, dim)) }
 }
 
 /// Measures arithmetic: every thread runs `iterations` rounds of independent register-only fused multiply-adds in the widest vectors that `matmul` uses; out[0] gets the operations done by all threads, out[1] a value that keeps them alive.

@@ -8,6 +8,7 @@ use crate::quant::BlockFormat;
 use crate::quant::k_symmetric::{Q3K, Q6K};
 use crate::quant::k_with_minimum::{Q2K, Q4K, Q5K};
 use crate::quant::legacy::{Q4_0, Q4_1, Q5_0, Q5_1};
+use crate::quant::q8_0::Q8_0;
 
 /// One format as plain numbers and functions.
 #[derive(Clone, Copy)]
@@ -15,6 +16,7 @@ struct Format {
     elements: usize,
     bytes: usize,
     quantize: unsafe fn(*const f32, *mut u8),
+    quantize_weighted: unsafe fn(*const f32, *const f32, f32, *mut u8),
     dequantize: unsafe fn(*const u8, *mut f32),
     /// What quantizing an element costs beside a plain copy, so that threads get equal work.
     cost: usize,
@@ -25,6 +27,7 @@ fn format_of<F: BlockFormat>(cost: usize) -> Format {
         elements: F::ELEMENTS,
         bytes: F::BYTES,
         quantize: F::quantize,
+        quantize_weighted: F::quantize_weighted,
         dequantize: F::dequantize,
         cost,
     }
@@ -82,4 +85,51 @@ pub unsafe fn convert_blocks(
         }
     });
     Some(Ok(()))
+}
+
+/// The kernel `quantize_weighted` of the table.
+pub unsafe fn quantize_weighted(
+    context: &Context,
+    out: *mut u8,
+    x: *const f32,
+    importance: *const f32,
+    out_dtype: u32,
+    rows: u32,
+    dim: u32,
+) -> Status {
+    let eight = || (out_dtype == dtype::Q8_0).then(|| format_of::<Q8_0>(2));
+    let format = find(out_dtype)
+        .or_else(eight)
+        .ok_or("quantizes to the block types alone")?;
+    let (rows, dim) = (rows as usize, dim as usize);
+    if dim % format.elements != 0 {
+        return Err("a row is a whole number of blocks long");
+    }
+    let blocks = dim / format.elements;
+    let shared = Shared::new((out, x, importance));
+    in_rows(context, rows, dim * format.cost, &|first, last| {
+        let (out, x, importance) = shared.get();
+        for row in first..last {
+            let x = unsafe { x.add(row * dim) };
+            let mean_square = unsafe { mean_square(x, dim) };
+            for block in 0..blocks {
+                let at = block * format.elements;
+                unsafe {
+                    let target = out.add((row * blocks + block) * format.bytes);
+                    (format.quantize_weighted)(x.add(at), importance.add(at), mean_square, target);
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+/// One sum after another, as the reference adds them.
+unsafe fn mean_square(x: *const f32, dim: usize) -> f32 {
+    let mut sum = 0f32;
+    for i in 0..dim {
+        let x = unsafe { *x.add(i) };
+        sum += x * x;
+    }
+    sum / dim as f32
 }

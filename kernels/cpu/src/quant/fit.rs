@@ -113,9 +113,9 @@ pub fn largest(x: &[f32]) -> (f32, f32) {
     (value, magnitude)
 }
 
-/// Finds x ~ scale * level with levels -n ..= n-1, weighted by x^2, trying 19 scales. Gives the scale
-/// and writes level + n.
-pub fn fit_symmetric(x: &[f32], n: i32, levels: &mut [i8]) -> f32 {
+/// Finds x ~ scale * level with levels -n ..= n-1, weighted by `weights` or else by x^2, trying 19
+/// scales. Gives the scale and writes level + n.
+pub fn fit_symmetric(x: &[f32], weights: Option<&[f32]>, n: i32, levels: &mut [i8]) -> f32 {
     let (value, magnitude) = largest(x);
     if magnitude < SMALLEST_MAGNITUDE {
         levels.fill(0);
@@ -123,9 +123,9 @@ pub fn fit_symmetric(x: &[f32], n: i32, levels: &mut [i8]) -> f32 {
     }
     let sums = |inverse: f32| {
         let (mut sum_lx, mut sum_l2) = (0f32, 0f32);
-        for &x in x {
+        for (i, &x) in x.iter().enumerate() {
             let l = nearest(inverse * x).clamp(-n, n - 1) as f32;
-            let w = x * x;
+            let w = weights.map_or(x * x, |weights| weights[i]);
             sum_lx += w * x * l;
             sum_l2 += w * l * l;
         }
@@ -154,10 +154,11 @@ pub fn fit_symmetric(x: &[f32], n: i32, levels: &mut [i8]) -> f32 {
 }
 
 /// Finds x ~ scale * level with levels -n ..= n-1, weighted by x^2, improving one level at a time for
-/// at most five rounds. Gives the scale; the levels themselves are chosen anew by the caller.
-pub fn fit_by_exchange(x: &[f32], n: i32) -> f32 {
+/// at most five rounds. Gives the scale and writes level + n.
+pub fn fit_by_exchange(x: &[f32], n: i32, out: &mut [u8]) -> f32 {
     let (value, magnitude) = largest(x);
     if magnitude < SMALLEST_MAGNITUDE {
+        out.fill(0);
         return 0.0;
     }
     let inverse = -(n as f32) / value;
@@ -186,6 +187,72 @@ pub fn fit_by_exchange(x: &[f32], n: i32) -> f32 {
             without_l2 += w * new as f32 * new as f32;
             let better = without_lx * without_lx * sum_l2 > sum_lx * sum_lx * without_l2;
             if without_l2 > 0.0 && better {
+                *level = new;
+                sum_lx = without_lx;
+                sum_l2 = without_l2;
+                changed = true;
+            }
+        }
+        if !changed {
+            break;
+        }
+    }
+    for (out, level) in out.iter_mut().zip(levels) {
+        *out = (level + n) as u8;
+    }
+    if sum_l2 > 0.0 { sum_lx / sum_l2 } else { 0.0 }
+}
+
+/// Finds x ~ scale * level with levels 0 ..= `highest` for x >= 0, weighted: nine trial scales, then
+/// one level at a time for at most five rounds. Gives the scale and writes the levels.
+pub fn fit_positive(x: &[f32], weights: &[f32], highest: i32, levels: &mut [u8]) -> f32 {
+    let max = x.iter().fold(0f32, |m, &x| if x > m { x } else { m });
+    if max < SMALLEST_MAGNITUDE {
+        levels.fill(0);
+        return 0.0;
+    }
+    let error_of = |inverse: f32| {
+        let scale = 1.0 / inverse;
+        let mut error = 0f32;
+        for (&x, &w) in x.iter().zip(weights) {
+            let difference = x - scale * nearest(inverse * x).min(highest) as f32;
+            error += w * difference * difference;
+        }
+        error
+    };
+    let mut inverse = highest as f32 / max;
+    let mut best = error_of(inverse);
+    for i in (-4..=4).filter(|&i| i != 0) {
+        let trial = (0.1 * i as f32 + highest as f32) / max;
+        let error = error_of(trial);
+        if error < best {
+            best = error;
+            inverse = trial;
+        }
+    }
+    let (mut sum_lx, mut sum_l2) = (0f32, 0f32);
+    for ((&x, &w), level) in x.iter().zip(weights).zip(levels.iter_mut()) {
+        let l = nearest(inverse * x).min(highest);
+        *level = l as u8;
+        sum_lx += w * x * l as f32;
+        sum_l2 += w * l as f32 * l as f32;
+    }
+    for _ in 0..5 {
+        let mut changed = false;
+        for ((&x, &w), level) in x.iter().zip(weights).zip(levels.iter_mut()) {
+            let l = f32::from(*level);
+            let mut without_lx = sum_lx - w * x * l;
+            let mut without_l2 = sum_l2 - w * l * l;
+            if without_lx <= 0.0 || without_l2 <= 0.0 {
+                continue;
+            }
+            let new = nearest(x * without_l2 / without_lx).min(highest) as u8;
+            if new == *level {
+                continue;
+            }
+            without_lx += w * x * f32::from(new);
+            without_l2 += w * f32::from(new) * f32::from(new);
+            if without_lx * without_lx * sum_l2 > sum_lx * sum_lx * without_l2 {
                 *level = new;
                 sum_lx = without_lx;
                 sum_l2 = without_l2;

@@ -4,8 +4,9 @@
 //! 32-bit word. Scale (and minimum) first, then that word, then 16 bytes of nibbles.
 
 use super::BlockFormat;
-use super::fit::largest;
+use super::fit::{Search, fit_symmetric, fit_with_minimum, largest};
 use crate::simd::float16::{f16_to_f32, f32_to_f16};
+use crate::simd::square_root;
 
 /// The format of GGUF's type 2: x = d (q - 8).
 pub struct Q4_0;
@@ -119,8 +120,49 @@ unsafe fn quantize_with_minimum(x: *const f32, highest: u8) -> Parts {
     }
 }
 
+/// importance * sqrt(mean square of the row + x^2).
+unsafe fn weights_of(x: *const f32, importance: *const f32, mean_square: f32) -> [f32; 32] {
+    let mut weights = [0f32; 32];
+    for (i, weight) in weights.iter_mut().enumerate() {
+        unsafe {
+            let (x, importance) = (*x.add(i), *importance.add(i));
+            *weight = importance * square_root(mean_square + x * x);
+        }
+    }
+    weights
+}
+
+unsafe fn weigh_symmetric(x: *const f32, weights: &[f32; 32], half: i32) -> Parts {
+    let x = unsafe { core::slice::from_raw_parts(x, 32) };
+    let mut levels = [0i8; 32];
+    let scale = fit_symmetric(x, Some(weights), half, &mut levels);
+    Parts {
+        scale: f32_to_f16(scale),
+        minimum: 0,
+        levels: levels.map(|l| l as u8),
+    }
+}
+
+unsafe fn weigh_with_minimum(x: *const f32, weights: &[f32; 32], highest: i32) -> Parts {
+    let x = unsafe { core::slice::from_raw_parts(x, 32) };
+    let search = Search {
+        first: -0.9,
+        step: 0.05,
+        steps: 36,
+        absolute: false,
+    };
+    let mut levels = [0; 32];
+    let (scale, minus) = fit_with_minimum(x, weights, highest, &mut levels, search);
+    Parts {
+        scale: f32_to_f16(scale),
+        minimum: f32_to_f16(-minus),
+        levels,
+    }
+}
+
 macro_rules! format {
-    ($name:ident, $bytes:literal, $layout:expr, |$x:ident| $quantize:expr, $offset:literal) => {
+    ($name:ident, $bytes:literal, $layout:expr, |$x:ident| $quantize:expr,
+     |$weights:ident| $weigh:expr, $offset:literal) => {
         impl BlockFormat for $name {
             const ELEMENTS: usize = 32;
             const BYTES: usize = $bytes;
@@ -128,6 +170,18 @@ macro_rules! format {
             #[inline(always)]
             unsafe fn quantize($x: *const f32, block: *mut u8) {
                 unsafe { $layout.write(block, &$quantize) }
+            }
+
+            unsafe fn quantize_weighted(
+                $x: *const f32,
+                importance: *const f32,
+                mean_square: f32,
+                block: *mut u8,
+            ) {
+                unsafe {
+                    let $weights = &weights_of($x, importance, mean_square);
+                    $layout.write(block, &$weigh)
+                }
             }
 
             #[inline(always)]
@@ -163,7 +217,35 @@ const MINIMUM_5: Layout = Layout {
     fifth_bit: true,
 };
 
-format!(Q4_0, 18, PLAIN_4, |x| quantize_symmetric(x, 8.0), 8);
-format!(Q4_1, 20, MINIMUM_4, |x| quantize_with_minimum(x, 15), 0);
-format!(Q5_0, 22, PLAIN_5, |x| quantize_symmetric(x, 16.0), 16);
-format!(Q5_1, 24, MINIMUM_5, |x| quantize_with_minimum(x, 31), 0);
+format!(
+    Q4_0,
+    18,
+    PLAIN_4,
+    |x| quantize_symmetric(x, 8.0),
+    |w| weigh_symmetric(x, w, 8),
+    8
+);
+format!(
+    Q4_1,
+    20,
+    MINIMUM_4,
+    |x| quantize_with_minimum(x, 15),
+    |w| weigh_with_minimum(x, w, 15),
+    0
+);
+format!(
+    Q5_0,
+    22,
+    PLAIN_5,
+    |x| quantize_symmetric(x, 16.0),
+    |w| weigh_symmetric(x, w, 16),
+    16
+);
+format!(
+    Q5_1,
+    24,
+    MINIMUM_5,
+    |x| quantize_with_minimum(x, 31),
+    |w| weigh_with_minimum(x, w, 31),
+    0
+);

@@ -23,6 +23,20 @@ pub trait BlockFormat {
     /// `x` is readable for `ELEMENTS` floats, `block` writable for `BYTES` bytes.
     unsafe fn quantize(x: *const f32, block: *mut u8);
 
+    /// The same with an importance per element: errors where it is large count for more.
+    /// `mean_square` is that of the whole row. A format that importance cannot help ignores it.
+    ///
+    /// # Safety
+    /// As for `quantize`, and `importance` is readable for `ELEMENTS` floats.
+    unsafe fn quantize_weighted(
+        x: *const f32,
+        _importance: *const f32,
+        _mean_square: f32,
+        block: *mut u8,
+    ) {
+        unsafe { Self::quantize(x, block) }
+    }
+
     /// Writes the `ELEMENTS` floats that a block stands for.
     ///
     /// # Safety

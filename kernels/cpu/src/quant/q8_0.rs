@@ -14,21 +14,22 @@ impl BlockFormat for Q8_0 {
     /// half precision. A block in which something is not finite becomes NaN.
     #[inline(always)]
     unsafe fn quantize(x: *const f32, block: *mut u8) {
+        // Arrays, not memory, which the compiler would have to take for overlapping.
+        let x = unsafe { x.cast::<[f32; 32]>().read_unaligned() };
         let mut largest = 0;
-        for i in 0..32 {
+        for x in x {
             // As integers the magnitudes have the same order, and no order in which to compare them.
-            let magnitude = unsafe { *x.add(i) }.to_bits() & 0x7fff_ffff;
-            largest = if magnitude > largest {
-                magnitude
-            } else {
-                largest
-            };
+            largest = largest.max(x.to_bits() & 0x7fff_ffff);
         }
         let scale = f32::from_bits(largest) / 127.0;
         let inverse = if scale != 0.0 { 1.0 / scale } else { 0.0 };
-        unsafe { block.cast::<u16>().write_unaligned(f32_to_f16(scale)) };
-        for i in 0..32 {
-            unsafe { *block.add(2 + i).cast::<i8>() = round_half_away(*x.add(i) * inverse) };
+        let mut levels = [0i8; 32];
+        for (level, x) in levels.iter_mut().zip(x) {
+            *level = round_half_away(x * inverse);
+        }
+        unsafe {
+            block.cast::<u16>().write_unaligned(f32_to_f16(scale));
+            block.add(2).cast::<[i8; 32]>().write(levels);
         }
     }
 
@@ -36,17 +37,20 @@ impl BlockFormat for Q8_0 {
     unsafe fn dequantize(block: *const u8, out: *mut f32) {
         unsafe {
             let scale = f16_to_f32(block.cast::<u16>().read_unaligned());
-            for i in 0..32 {
-                *out.add(i) = f32::from(*block.add(2 + i).cast::<i8>()) * scale;
-            }
+            let levels = block.add(2).cast::<[i8; 32]>().read();
+            out.cast::<[f32; 32]>()
+                .write_unaligned(levels.map(|q| f32::from(q) * scale));
         }
     }
 }
 
-/// Rounds to the nearest integer, halves away from zero.
+/// Rounds to the nearest integer, halves away from zero; what is no level at all becomes 0.
 #[inline(always)]
 fn round_half_away(x: f32) -> i8 {
     // The largest number below a half: with a half, 0.49999997 would round up.
     let half = f32::from_bits(0x3eff_ffff | x.to_bits() & 0x8000_0000);
-    (x + half) as i32 as i8
+    let raised = x + half;
+    let level = if raised.abs() < 128.0 { raised } else { 0.0 };
+    // Checked just above; a cast with `as` would keep the compiler from making vectors of this.
+    unsafe { level.to_int_unchecked::<i32>() as i8 }
 }
