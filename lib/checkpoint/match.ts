@@ -7,8 +7,6 @@
 import { FormatError, ShapeError } from "../base/errors.ts";
 import { quoted, quotedPath } from "../base/quoted.ts";
 import { blockOf } from "../formats/file_dtype.ts";
-import { InputFile } from "../formats/input_file.ts";
-import { tensorChunks } from "../formats/read_tensor.ts";
 import type { TensorRecord } from "../formats/tensor_file.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { presetLike } from "../model/presets.ts";
@@ -19,6 +17,7 @@ import {
   type WeightSpec,
   weightSpecs,
 } from "../model/weights.ts";
+import { samplesAgree } from "./same_tensor.ts";
 
 /** What is matched, and what it is called in messages. */
 export interface MatchOptions {
@@ -124,39 +123,12 @@ function isTiedHead(
   const embedding = tensors.get("embedding");
   const name = scheme === "huggingFace" ? "lm_head.weight" : "output.weight";
   if (record.name !== name || embedding === undefined) return false;
-  const isAlike = record.dtype === embedding.dtype && record.bytes === embedding.bytes;
-  if (isAlike && samplesAgree(record, embedding)) return true;
+  if (samplesAgree(record, embedding)) return true;
   throw new FormatError(
     `Cannot open ${quotedPath(record.file)}: tensor ${quoted(record.name)} differs from the ` +
       `embedding, and the config ties the two`,
     { file: record.file, hint: 'set "tie_word_embeddings" to false to use both' },
   );
-}
-
-const SAMPLES = 64;
-const SAMPLE_BYTES = 4096;
-
-/** Compares spans spread over two tensors: whole ones would take as long as loading the model. */
-function samplesAgree(a: TensorRecord, b: TensorRecord): boolean {
-  // What is stored in another way cannot be read from its middle.
-  if (a.stored !== undefined || b.stored !== undefined) return isSame(firstChunk(a), firstChunk(b));
-  using fileA = InputFile.open(a.file);
-  using fileB = InputFile.open(b.file);
-  const length = Math.min(SAMPLE_BYTES, a.bytes);
-  for (let i = 0; i < SAMPLES; i++) {
-    const at = Math.floor(((a.bytes - length) * i) / (SAMPLES - 1));
-    if (!isSame(fileA.read(a.offset + at, length), fileB.read(b.offset + at, length))) return false;
-  }
-  return true;
-}
-
-function firstChunk(record: TensorRecord): Uint8Array {
-  for (const chunk of tensorChunks(record)) return chunk;
-  return new Uint8Array(0);
-}
-
-function isSame(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
 function reasonOf(name: string, config: ModelConfig): string | undefined {

@@ -7,6 +7,7 @@
 import { refusal, type TensorBytes, type TensorRecord } from "./tensor_file.ts";
 import { InputFile } from "./input_file.ts";
 import { groupedChunks } from "./grouped_read.ts";
+import { partsChunks } from "./parts_read.ts";
 import { stridedChunks } from "./strided_read.ts";
 
 /** Bytes read at once when a tensor is streamed: large enough for the disk, small enough for the cache. */
@@ -27,6 +28,9 @@ export function* tensorChunks(
   options: ReadTensorOptions = {},
 ): Generator<Uint8Array, void, void> {
   const chunkBytes = options.chunkBytes ?? CHUNK_BYTES;
+  if (record.stored?.kind === "parts") {
+    return yield* partsChunks(record, { chunkBytes, chunksOf: tensorChunks });
+  }
   using file = InputFile.open(record.file);
   if (record.stored?.kind === "strided") return yield* stridedChunks(file, record, { chunkBytes });
   if (record.stored?.kind === "grouped") return yield* groupedChunks(file, record, { chunkBytes });

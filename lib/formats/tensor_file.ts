@@ -25,7 +25,7 @@ export interface TensorRecord {
    * Present only where the file does not have the elements side by side in row-major order and as `dtype` says: such a
    * record must be read through `readTensor`, and never mapped.
    */
-  readonly stored?: StridedStorage | GroupedStorage;
+  readonly stored?: StridedStorage | GroupedStorage | PartsStorage;
 }
 
 /** A tensor that is a view of a larger one: a transposed, sliced or stepped PyTorch tensor. */
@@ -44,6 +44,16 @@ export interface GroupedStorage {
   readonly group: number;
   /** Where the first scale stands, in bytes from the file's start; the record's `offset` is that of the bytes. */
   readonly scales: number;
+}
+
+/** A matrix cut along one axis into records of several files, as models that were trained in parallel are saved. */
+export interface PartsStorage {
+  /** Says that the tensor stands in parts; its record's `file` and `offset` are those of the first. */
+  readonly kind: "parts";
+  /** The axis that is cut: 0 where the parts follow one another, 1 where they lie side by side. */
+  readonly axis: 0 | 1;
+  /** The parts in order, all of the record's type. */
+  readonly parts: readonly TensorRecord[];
 }
 
 /** The bytes of a tensor to write: all at once, or a function that yields them in order. */

@@ -14,6 +14,7 @@ import {
   type Llama3RopeScaling,
   type ModelConfig,
 } from "./config.ts";
+import { ROPE_SCALING_KEYS, USUAL_ROPE_SCALING } from "./gguf_keys.ts";
 import { ropeFrequencies } from "./rope.ts";
 
 /** The part of a GGUF file that a config is made of. */
@@ -151,18 +152,39 @@ function readScaling(
   },
 ): Llama3RopeScaling | undefined {
   const type = ggufString(file, "llama.rope.scaling.type") ?? "none";
-  const linear = ggufFloat(file, "llama.rope.scale_linear") ?? 1;
   if (type !== "none") refuse(file, "llama.rope.scaling.type", type, '"none"');
-  if (linear !== 1) refuse(file, "llama.rope.scale_linear", linear, "1");
+  for (const key of ["llama.rope.scale_linear", "llama.rope.scaling.factor"]) {
+    const linear = ggufFloat(file, key) ?? 1;
+    if (linear !== 1) refuse(file, key, linear, "1");
+  }
   if (known.ropeFactors === undefined) return undefined;
-  const scaling = scalingOf(known.ropeFactors, known);
+  const rule = readScalingRule(file);
+  const scaling = scalingOf(known.ropeFactors, { ...known, rule });
   if (scaling !== null) return scaling;
   throw new ConfigError(
     `Cannot read ${
       quotedPath(file.path)
     }: the factors of tensor "rope_freqs.weight" are not those ` +
-      `of Llama 3.1's rule (8192 positions, factors 1 and 4), which were wanted`,
+      `of Llama 3.1's rule (${rule.originalMaxPositionEmbeddings} positions, factors ` +
+      `${rule.lowFreqFactor} and ${rule.highFreqFactor}), which were wanted`,
   );
+}
+
+type ScalingRule = Omit<Llama3RopeScaling, "type" | "factor">;
+
+/** The bounds between which frequencies are stretched: the published models', where none are said. */
+function readScalingRule(file: GgufDescription): ScalingRule {
+  const keys = ROPE_SCALING_KEYS;
+  const float = (name: "lowFreqFactor" | "highFreqFactor") => {
+    const value = ggufFloat(file, keys[name]);
+    return value === undefined ? USUAL_ROPE_SCALING[name] : decimal(value);
+  };
+  return {
+    originalMaxPositionEmbeddings: ggufInteger(file, keys.originalMaxPositionEmbeddings) ??
+      USUAL_ROPE_SCALING.originalMaxPositionEmbeddings,
+    lowFreqFactor: float("lowFreqFactor"),
+    highFreqFactor: float("highFreqFactor"),
+  };
 }
 
 /** Relative error that float32 powers in the writer's formula leave. */
@@ -171,23 +193,22 @@ const TOLERANCE = 1e-4;
 /** The scaling that gives these factors, `undefined` where they are all 1, `null` for no such. */
 function scalingOf(
   factors: Float32Array,
-  rope: { readonly ropeTheta: number; readonly headDim: number },
+  rope: { readonly ropeTheta: number; readonly headDim: number; readonly rule: ScalingRule },
 ): Llama3RopeScaling | undefined | null {
+  const { rule } = rope;
   const plain = ropeFrequencies(rope);
   if (factors.length !== plain.length) return null;
   if (factors.every((value) => value === 1)) return undefined;
-  const [low, high, original] = [1, 4, 8192];
+  const { lowFreqFactor: low, highFreqFactor: high } = rule;
   // The lowest frequency is stretched most: 1/value = (1 - kept)/factor + kept, solved for factor.
-  const turns = (original * plain.at(-1)!) / (2 * Math.PI);
+  const turns = (rule.originalMaxPositionEmbeddings * plain.at(-1)!) / (2 * Math.PI);
   const kept = Math.min(1, Math.max(0, (turns - low) / (high - low)));
   const factor = (1 - kept) / (1 / factors.at(-1)! - kept);
   if (!(factor > 1 && Number.isFinite(factor))) return null;
   const ropeScaling: Llama3RopeScaling = {
     type: "llama3",
-    factor: Number(factor.toPrecision(5)),
-    lowFreqFactor: low,
-    highFreqFactor: high,
-    originalMaxPositionEmbeddings: original,
+    factor: kept === 0 ? decimal(factor) : Number(factor.toPrecision(5)),
+    ...rule,
   };
   const stretched = ropeFrequencies({ ...rope, ropeScaling });
   const isRight = factors.every((value, i) => {

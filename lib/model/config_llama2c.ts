@@ -5,6 +5,7 @@
  */
 
 import type { Llama2cFile } from "../formats/llama2c.ts";
+import type { Llama2cHeader } from "../formats/llama2c_layout.ts";
 import { checkConfig, type ConfigSource, type ModelConfig } from "./config.ts";
 
 const KEYS: NonNullable<ConfigSource["keys"]> = {
@@ -47,4 +48,19 @@ export function parseLlama2cConfig(file: Pick<Llama2cFile, "path" | "header">): 
     ...(header.vocabSize > 1 ? { bosTokenId: 1 } : {}),
     eosTokenIds: tokens,
   }, { file: path, keys: KEYS });
+}
+
+/** The header of a legacy (version 0) file; eps, theta and the head's width are not in it. */
+export function toLlama2cHeader(config: ModelConfig): Llama2cHeader {
+  return {
+    version: 0,
+    dim: config.hiddenSize,
+    hiddenDim: config.intermediateSize,
+    layers: config.numHiddenLayers,
+    heads: config.numAttentionHeads,
+    kvHeads: config.numKeyValueHeads,
+    vocabSize: config.vocabSize,
+    sequenceLength: config.maxPositionEmbeddings,
+    sharedClassifier: config.tieWordEmbeddings,
+  };
 }

@@ -34,8 +34,9 @@ const FOREIGN = ["moe", "moe_args", "sliding_window", "quantization_args", "lora
 /** Meta's default of `max_seq_len`, for models that no preset knows. */
 const MAX_SEQ_LEN = 2048;
 
-/** Tokens that begin and end a text in Llama 3's vocabulary: end of text, of message, of turn. */
-const LLAMA3_VOCABULARY = 128256;
+/** Tokens of Llama 3's vocabulary, by which its files are told from those of the models before it. */
+export const LLAMA3_VOCABULARY = 128256;
+/** Those that begin and end a text: end of text, of message, of turn. */
 const LLAMA3_TOKENS = { bosTokenId: 128000, eosTokenIds: [128001, 128008, 128009] };
 
 /**
