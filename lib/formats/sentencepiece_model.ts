@@ -31,6 +31,7 @@ const PIECE = { text: 1, score: 2, type: 3 } as const;
 /** Field numbers of `TrainerSpec` that readers of a model look at. */
 export const TRAINER_FIELD = {
   modelType: 3,
+  vocabSize: 4,
   treatWhitespaceAsSuffix: 24,
   byteFallback: 35,
   unkId: 40,

@@ -6,6 +6,7 @@
  */
 
 import type { PieceList } from "../formats/piece_list.ts";
+import type { SentencePieceModel } from "../formats/sentencepiece_model.ts";
 import type { Description } from "./description.ts";
 import type { DecodeTable } from "./detokenizer.ts";
 import type { TokenizerKind } from "./tokenizer.ts";
@@ -24,6 +25,8 @@ export interface TokenizerDefinition {
   readonly decode: DecodeTable;
   /** Pieces as the file has them, by id. */
   readonly pieces: PieceList;
+  /** The model file it was read from, if it was one, so that it can be written as it was. */
+  readonly model?: SentencePieceModel;
   /** Whether each malformed byte becomes its own U+FFFD (SentencePiece), or each sequence (WHATWG). */
   readonly replaceBytes: boolean;
   /** What is done to text before encoding, for people. */

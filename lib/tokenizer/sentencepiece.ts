@@ -181,7 +181,7 @@ export function defineSentencePiece(model: SentencePieceModel, file: string): To
   const controls = new Map(controlTokens(pieces).map(({ name, id }) => [name, id]));
   const named = (field: number, fallback: string): number | undefined =>
     controls.get(stringField(trainer, field) ?? fallback);
-  return sentencePieceDefinition(pieces, rulesOfModel(model), {
+  const definition = sentencePieceDefinition(pieces, rulesOfModel(model), {
     file,
     ids: {
       bosId: named(TRAINER_FIELD.bosPiece, "<s>"),
@@ -189,4 +189,5 @@ export function defineSentencePiece(model: SentencePieceModel, file: string): To
       padId: named(TRAINER_FIELD.padPiece, "<pad>"),
     },
   });
+  return { ...definition, model };
 }

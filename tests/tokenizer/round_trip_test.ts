@@ -126,3 +126,14 @@ onBackends(
   },
   options,
 );
+
+onBackends("100,000 random texts come back unchanged where U+2581 is kept apart", async (on) => {
+  using opened = await on.open();
+  const source = join(TOKENIZERS, "spm-trained/mix-lossless-8000.model");
+  const model = parseSentencePieceModel(await Deno.readFile(source), source);
+  const number = NORMALIZER_FIELD.literalMarks;
+  const normalizer = [...model.normalizer, { number, wire: "varint" as const, value: 1n }];
+  const definition = defineSentencePiece({ ...model, normalizer }, source);
+  const tokenizer = compileTokenizer(definition, opened.backend);
+  for (const [back, text] of roundTrips(tokenizer, 4)) strictEqual(back, text);
+}, options);

@@ -1,0 +1,109 @@
+/**
+ * A tokenizer as the metadata of a GGUF file (ggml's `docs/gguf.md`, keys `tokenizer.ggml.*`).
+ *
+ * @module
+ */
+
+import type { GgufValue } from "../formats/gguf_types.ts";
+import { PIECE_TYPE, pieceBytes, pieceCount, pieceText } from "../formats/piece_list.ts";
+import { asSentencePiece } from "./as_sentencepiece.ts";
+import { characterPiece } from "./byte_level.ts";
+import type { TokenizerDefinition } from "./definition.ts";
+import { FLAG, PREFIX } from "./description.ts";
+import { GGUF_TOKENIZER } from "./gguf.ts";
+import { mergesOfRanks } from "./merge_list.ts";
+
+type Entry = readonly [name: string, value: GgufValue];
+
+const strings = (value: string[]): GgufValue => ({ type: "array", of: "string", value });
+const integers = (value: Int32Array): GgufValue => ({ type: "array", of: "i32", value });
+
+function ids(definition: TokenizerDefinition): Entry[] {
+  const named = [
+    ["bos_token_id", definition.bosId],
+    ["eos_token_id", definition.eosId],
+    ["unknown_token_id", definition.unkId],
+    ["padding_token_id", definition.padId],
+  ] as const;
+  const present = named.flatMap(([name, value]): Entry[] =>
+    value === undefined ? [] : [[name, { type: "u32", value }]]
+  );
+  const name = (wanted: string): number | undefined =>
+    definition.description.specials.find((token) => token.name === wanted)?.id;
+  const ends = [["eot_token_id", name("<|eot_id|>")], [
+    "eom_token_id",
+    name("<|eom_id|>"),
+  ]] as const;
+  return [
+    ...present,
+    ...ends.flatMap(([key, value]): Entry[] =>
+      value === undefined ? [] : [[key, { type: "u32", value }]]
+    ),
+    ["add_bos_token", { type: "bool", value: definition.addBos }],
+    ["add_eos_token", { type: "bool", value: definition.addEos }],
+  ];
+}
+
+function symbols(definition: TokenizerDefinition): Entry[] {
+  const { pieces } = asSentencePiece(definition);
+  const { description } = definition;
+  const count = pieceCount(pieces);
+  const charsmap: Entry[] = description.charsmap.length === 0 ? [] : [[
+    "precompiled_charsmap",
+    { type: "array", of: "u8", value: description.charsmap.slice() },
+  ]];
+  const removeExtra = (description.flags & FLAG.removeExtra) !== 0;
+  return [
+    ["model", { type: "string", value: "llama" }],
+    ["pre", { type: "string", value: "default" }],
+    ["tokens", strings(Array.from({ length: count }, (_, id) => pieceText(pieces, id)))],
+    ["scores", { type: "array", of: "f32", value: pieces.scores.slice() }],
+    ["token_type", integers(Int32Array.from(pieces.types))],
+    ["add_space_prefix", { type: "bool", value: description.prefix !== PREFIX.none }],
+    ["remove_extra_whitespaces", { type: "bool", value: removeExtra }],
+    ...charsmap,
+  ];
+}
+
+function bytes(definition: TokenizerDefinition): Entry[] {
+  const { pieces, description } = definition;
+  const count = pieceCount(pieces);
+  const names = new Map(description.specials.map(({ id, name }) => [id, name]));
+  const tokens = Array.from({ length: count }, (_, id) => {
+    const own = id < pieceCount(description.pieces)
+      ? pieceBytes(description.pieces, id)
+      : undefined;
+    return names.get(id) ??
+      (own === undefined || own.length === 0 ? `[PAD${id}]` : characterPiece(own));
+  });
+  const type = (id: number): number =>
+    names.has(id)
+      ? PIECE_TYPE.control
+      : tokens[id]!.startsWith("[PAD")
+      ? PIECE_TYPE.unused
+      : PIECE_TYPE.normal;
+  return [
+    ["model", { type: "string", value: "gpt2" }],
+    ["pre", { type: "string", value: "llama-bpe" }],
+    ["tokens", strings(tokens)],
+    ["token_type", integers(Int32Array.from(tokens, (_, id) => type(id)))],
+    ["merges", strings(mergeLines(definition))],
+  ];
+}
+
+function mergeLines({ description }: TokenizerDefinition): string[] {
+  if ((description.flags & FLAG.list) === 0) {
+    return mergesOfRanks(description.pieces).map(([left, right]) => `${left} ${right}`);
+  }
+  const { bytes, ends } = description.merges;
+  const half = (i: number): string =>
+    characterPiece(bytes.subarray(i === 0 ? 0 : ends[i - 1], ends[i]));
+  return Array.from({ length: ends.length / 2 }, (_, i) => `${half(2 * i)} ${half(2 * i + 1)}`);
+}
+
+/** The keys and values that a GGUF file holds its tokenizer in. */
+export function asGgufMetadata(definition: TokenizerDefinition): Map<string, GgufValue> {
+  const own = definition.description.family === "symbols" ? symbols(definition) : bytes(definition);
+  const entries = [...own, ...ids(definition)];
+  return new Map(entries.map(([name, value]) => [GGUF_TOKENIZER + name, value]));
+}

@@ -1,0 +1,236 @@
+/**
+ * A tokenizer as Hugging Face's `tokenizer.json` and `tokenizer_config.json`, as `transformers` writes
+ * them for Llama 2 and Llama 3.
+ *
+ * @module
+ */
+
+import {
+  PIECE_TYPE,
+  pieceBytes,
+  pieceCount,
+  type PieceList,
+  pieceText,
+} from "../formats/piece_list.ts";
+import { asSentencePiece } from "./as_sentencepiece.ts";
+import { characterPiece } from "./byte_level.ts";
+import type { TokenizerDefinition } from "./definition.ts";
+import { FLAG } from "./description.ts";
+import { LLAMA3_PATTERN } from "./llama3.ts";
+import { type Merge, mergesOfRanks, mergesOfScores } from "./merge_list.ts";
+
+type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+const MARK = "\u2581";
+
+function addedToken(id: number, content: string): Json {
+  return {
+    id,
+    content,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special: true,
+  };
+}
+
+/** The template that puts the begin and end tokens around one text or two. */
+function template(definition: TokenizerDefinition): Json {
+  const { pieces, bosId, eosId, addBos, addEos } = definition;
+  const names = new Map<string, number>();
+  const special = (id: number | undefined, type: number): Json[] => {
+    if (id === undefined) return [];
+    names.set(pieceText(pieces, id), id);
+    return [{ SpecialToken: { id: pieceText(pieces, id), type_id: type } }];
+  };
+  const around = (sequence: string, type: number): Json[] => [
+    ...special(addBos ? bosId : undefined, type),
+    { Sequence: { id: sequence, type_id: type } },
+    ...special(addEos ? eosId : undefined, type),
+  ];
+  const single = around("A", 0);
+  const pair = [...around("A", 0), ...around("B", 1)];
+  const tokens = [...names].map(([name, id]) => [name, { id: name, ids: [id], tokens: [name] }]);
+  return {
+    type: "TemplateProcessing",
+    single,
+    pair,
+    special_tokens: Object.fromEntries(tokens) as Json,
+  };
+}
+
+/** `{"model": …}` with the vocabulary in id order, too long for one object of JavaScript. */
+function withModel(head: Record<string, Json>, model: Model): string {
+  const { vocab, merges, ...fields } = model;
+  const entries = vocab.map(([text, id]) => `${JSON.stringify(text)}:${id}`).join(",");
+  const list = JSON.stringify(merges.map(([left, right]) => `${left} ${right}`));
+  const rest = JSON.stringify(fields).slice(1, -1);
+  return `${
+    JSON.stringify(head).slice(0, -1)
+  },"model":{${rest},"vocab":{${entries}},"merges":${list}}}`;
+}
+
+interface Model {
+  readonly type: "BPE";
+  readonly dropout: null;
+  readonly unk_token: string | null;
+  readonly continuing_subword_prefix: null;
+  readonly end_of_word_suffix: null;
+  readonly fuse_unk: boolean;
+  readonly byte_fallback: boolean;
+  readonly ignore_merges: boolean;
+  readonly vocab: readonly (readonly [string, number])[];
+  readonly merges: readonly Merge[];
+}
+
+const MODEL = {
+  type: "BPE",
+  dropout: null,
+  continuing_subword_prefix: null,
+  end_of_word_suffix: null,
+} as const;
+
+function head(added: readonly Json[], parts: Record<string, Json>): Record<string, Json> {
+  return { version: "1.0", truncation: null, padding: null, added_tokens: added, ...parts };
+}
+
+/** `tokenizer.json` of a tokenizer whose characters merge, "legacy" as Llama 2 is shipped. */
+function symbolsJson(definition: TokenizerDefinition): string {
+  const { pieces } = asSentencePiece(definition);
+  const { flags, prefix, charsmap } = definition.description;
+  const has = (flag: number): boolean => (flags & flag) !== 0;
+  const replace: Json = { type: "Replace", pattern: { String: " " }, content: MARK };
+  const steps: Json[] = [];
+  if (charsmap.length > 0) {
+    steps.push({ type: "Precompiled", precompiled_charsmap: charsmap.toBase64() });
+  }
+  if (has(FLAG.removeExtra)) {
+    steps.push({ type: "Strip", strip_left: true, strip_right: true });
+    steps.push({ type: "Replace", pattern: { Regex: " {2,}" }, content: " " });
+  }
+  if (prefix !== 0) steps.push({ type: "Prepend", prepend: MARK });
+  steps.push(replace);
+  const decoders: Json[] = [
+    { type: "Replace", pattern: { String: MARK }, content: " " },
+    { type: "ByteFallback" },
+    { type: "Fuse" },
+  ];
+  if (prefix !== 0) decoders.push({ type: "Strip", content: " ", start: 1, stop: 0 });
+  const all = Array.from({ length: pieceCount(pieces) }, (_, id) => id);
+  const taken = (id: number): boolean =>
+    pieces.types[id] === PIECE_TYPE.control || pieces.types[id] === PIECE_TYPE.unknown ||
+    pieces.types[id] === PIECE_TYPE.userDefined;
+  const added = all.filter(taken).map((id) => addedToken(id, pieceText(pieces, id)));
+  return withModel(
+    head(added, {
+      normalizer: { type: "Sequence", normalizers: steps },
+      pre_tokenizer: null,
+      post_processor: template(definition),
+      decoder: { type: "Sequence", decoders },
+    }),
+    {
+      ...MODEL,
+      unk_token: definition.unkId === undefined ? null : pieceText(pieces, definition.unkId),
+      fuse_unk: true,
+      byte_fallback: has(FLAG.byteFallback),
+      ignore_merges: false,
+      vocab: all.map((id) => [pieceText(pieces, id), id]),
+      merges: mergesOfScores(pieces),
+    },
+  );
+}
+
+/** The merges of a byte-level tokenizer, which may have them as a list already. */
+function byteMerges({ description }: TokenizerDefinition): Merge[] {
+  if ((description.flags & FLAG.list) === 0) return mergesOfRanks(description.pieces);
+  const { bytes, ends } = description.merges;
+  const half = (i: number): string =>
+    characterPiece(bytes.subarray(i === 0 ? 0 : ends[i - 1], ends[i]));
+  return Array.from({ length: ends.length / 2 }, (_, i) => [half(2 * i), half(2 * i + 1)]);
+}
+
+/** The pieces that bytes merge into, in GPT-2's characters, with their ids. */
+export function bytePieces(pieces: PieceList): [string, number][] {
+  const all = Array.from({ length: pieceCount(pieces) }, (_, id) => id);
+  const there = all.filter((id) => pieces.offsets[id + 1]! > pieces.offsets[id]!);
+  return there.map((id) => [characterPiece(pieceBytes(pieces, id)), id]);
+}
+
+/** `tokenizer.json` of a tokenizer whose bytes merge, as Llama 3 is shipped. */
+function bytesJson(definition: TokenizerDefinition): string {
+  const { specials, pieces } = definition.description;
+  const level = { type: "ByteLevel", trim_offsets: true };
+  const split = { type: "Split", pattern: { Regex: LLAMA3_PATTERN }, behavior: "Isolated" };
+  const added = [...specials].sort((a, b) => a.id - b.id).map(({ id, name }) =>
+    addedToken(id, name)
+  );
+  return withModel(
+    head(added, {
+      normalizer: null,
+      pre_tokenizer: {
+        type: "Sequence",
+        pretokenizers: [
+          { ...split, invert: false },
+          { ...level, add_prefix_space: false, use_regex: false },
+        ],
+      },
+      post_processor: {
+        type: "Sequence",
+        processors: [
+          { ...level, add_prefix_space: true, trim_offsets: false, use_regex: true },
+          template(definition),
+        ],
+      },
+      decoder: { ...level, add_prefix_space: true, use_regex: true },
+    }),
+    {
+      ...MODEL,
+      unk_token: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: true,
+      vocab: bytePieces(pieces),
+      merges: byteMerges(definition),
+    },
+  );
+}
+
+/** The text of a `tokenizer.json`. */
+export function asTokenizerJson(definition: TokenizerDefinition): string {
+  return definition.description.family === "symbols"
+    ? symbolsJson(definition)
+    : bytesJson(definition);
+}
+
+/** The text of a `tokenizer_config.json`. */
+export function asTokenizerConfig(definition: TokenizerDefinition): string {
+  const { pieces, bosId, eosId, unkId, padId, addBos, addEos, description } = definition;
+  const symbols = description.family === "symbols";
+  const name = (id: number | undefined): string | null =>
+    id === undefined ? null : symbols ? nameOf(definition, id) : pieceText(pieces, id);
+  const unknown = symbols && unkId !== undefined ? [{ id: unkId, name: name(unkId)! }] : [];
+  const added = [...unknown, ...description.specials].sort((a, b) => a.id - b.id)
+    .map(({ id, name }) => {
+      const { id: _, ...token } = addedToken(id, name) as Record<string, Json>;
+      return [String(id), token];
+    });
+  const config = {
+    add_bos_token: addBos,
+    add_eos_token: addEos,
+    added_tokens_decoder: Object.fromEntries(added),
+    bos_token: name(bosId),
+    clean_up_tokenization_spaces: false,
+    eos_token: name(eosId),
+    ...(symbols ? { legacy: true, sp_model_kwargs: {} } : {}),
+    pad_token: name(padId),
+    tokenizer_class: symbols ? "LlamaTokenizer" : "PreTrainedTokenizerFast",
+    ...(symbols ? { unk_token: name(unkId) } : {}),
+  };
+  return `${JSON.stringify(config, undefined, 2)}\n`;
+}
+
+function nameOf(definition: TokenizerDefinition, id: number): string {
+  const special = definition.description.specials.find((token) => token.id === id);
+  return special?.name ?? pieceText(definition.pieces, id);
+}
