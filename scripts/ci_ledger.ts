@@ -36,7 +36,7 @@ export class Ledger {
     this.#failed += failed;
     say(`${stepLine(result)}: ${passed} passed, ${failed} failed, ${ignored.length} ignored`);
     for (const name of ignored) say(`      not run: ${name}`);
-    if (!result.passed) say(indented(result.output.replace(/^Check .*\n/gm, "")));
+    if (!result.passed) say(indented(failures(result.output)));
   }
 
   /** Keeps that something could not run, and why. */
@@ -51,6 +51,12 @@ export class Ledger {
     say(`${this.#passed} passed, ${this.#failed} failed`);
     return this.#failed === 0;
   }
+}
+
+/** From where a test runner explains its failures; all of it where it does not. */
+function failures(output: string): string {
+  const start = output.search(/^(?: ERRORS |failures:)$/m);
+  return output.slice(Math.max(0, start));
 }
 
 function indented(text: string): string {
