@@ -37,9 +37,11 @@ function flagsOf(spec: AnyCommandSpec): string[] {
   return flags;
 }
 
-/** Words commander's complaint about a command line as a {@linkcode UsageError}. */
-export function usageErrorOf(error: ParserError, spec: AnyCommandSpec | undefined): UsageError {
-  const called = spec === undefined ? "llamero" : `llamero ${spec.name}`;
+/** Words commander's complaint about a call of `called` as a {@linkcode UsageError}. */
+export function usageErrorOf(
+  error: ParserError,
+  { called, spec }: { readonly called: string; readonly spec: AnyCommandSpec | undefined },
+): UsageError {
   const named = /'([^']*)'/.exec(error.message)?.[1] ?? "";
   const help = `${called} --help shows how it is called`;
   switch (error.code) {

@@ -47,11 +47,15 @@ async function runCommand(spec: AnyCommandSpec, given: Given, io: Io): Promise<v
   await module.run(values as never, io, sources as never);
 }
 
-function calledSpec(
-  specs: readonly AnyCommandSpec[],
+/** What a command line calls, as far as it is known: a command, a parent, or the program. */
+function calledBy(
   args: readonly string[],
-): AnyCommandSpec | undefined {
-  return specs.find((spec) => spec.name === args[0] || spec.name === `${args[0]} ${args[1]}`);
+  specs: readonly AnyCommandSpec[],
+): { readonly called: string; readonly spec: AnyCommandSpec | undefined } {
+  const [word = "", sub] = args;
+  const spec = specs.find(({ name }) => name === word || name === `${word} ${sub}`);
+  const known = spec?.name ?? (Object.hasOwn(PARENTS, word) ? word : undefined);
+  return { called: known === undefined ? "llamero" : `llamero ${known}`, spec };
 }
 
 async function dispatch(args: readonly string[], io: Io): Promise<void> {
@@ -70,7 +74,7 @@ async function dispatch(args: readonly string[], io: Io): Promise<void> {
     if (!isParserError(error) || error.exitCode === 0 || error.code === "commander.help") {
       throw error;
     }
-    throw usageErrorOf(error, calledSpec(specs, args));
+    throw usageErrorOf(error, calledBy(args, specs));
   }
 }
 

@@ -11,22 +11,26 @@ export class InvalidValue extends Error {
   override name = "InvalidValue";
 }
 
-/** Bounds of a number, both included. */
+/** Bounds of a number; `min` and `max` are allowed themselves. */
 export interface Bounds {
   /** Smallest value; none without it. */
   readonly min?: number;
+  /** What the value must exceed. */
+  readonly above?: number;
   /** Largest value; none without it. */
   readonly max?: number;
 }
 
-function range({ min, max }: Bounds): string {
+function range({ min, above, max }: Bounds): string {
   if (min !== undefined && max !== undefined) return ` from ${min} to ${max}`;
   if (min !== undefined) return ` of at least ${min}`;
-  return max === undefined ? "" : ` of at most ${max}`;
+  const most = max === undefined ? "" : `of at most ${max}`;
+  if (above === undefined) return most === "" ? "" : ` ${most}`;
+  return ` above ${above}${most === "" ? "" : ` and ${most}`}`;
 }
 
-function within(value: number, { min = -Infinity, max = Infinity }: Bounds): boolean {
-  return value >= min && value <= max;
+function within(value: number, { min, above, max }: Bounds): boolean {
+  return value >= (min ?? -Infinity) && value > (above ?? -Infinity) && value <= (max ?? Infinity);
 }
 
 /** Parses a whole number within bounds, written in decimal digits. */

@@ -71,7 +71,7 @@ function addCommand(parent: Command, spec: AnyCommandSpec, options: ProgramOptio
     .summary(spec.summary)
     .description(capital(spec.summary) + "." + more)
     .usage(usageOf(spec))
-    .helpGroup(`${spec.group}:`)
+    .helpGroup(parent.parent === null ? `${spec.group}:` : "Commands:")
     .addHelpText("after", examplesOf(spec, options.io));
   for (const argument of Object.values(spec.arguments)) {
     const name = argument.value + (argument.rest ? "..." : "");
@@ -142,7 +142,7 @@ export function buildProgram(
     if (parent === undefined) {
       const { group, summary } = PARENTS[word!]!;
       parent = root.command(word!).summary(summary).description(capital(summary) + ".")
-        .usage("<command> [options]").helpGroup(`${group}:`);
+        .usage("<command> [options]").helpGroup(`${group}:`).helpCommand(false);
       parents.set(word!, parent);
     }
     addCommand(parent, spec, options);

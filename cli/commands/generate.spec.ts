@@ -70,7 +70,7 @@ export const SAMPLING_OPTIONS: OptionSpecs<SamplingFlags> = {
   topP: {
     group: "Sampling",
     value: "P",
-    parse: positive({ max: 1 }),
+    parse: real({ above: 0, max: 1 }),
     default: 0.95,
     doc: "choose among the most likely tokens that together reach this probability; 1 is off",
   },
@@ -84,7 +84,7 @@ export const SAMPLING_OPTIONS: OptionSpecs<SamplingFlags> = {
   repeatPenalty: {
     group: "Sampling",
     value: "R",
-    parse: positive({}),
+    parse: real({ above: 0 }),
     default: 1,
     doc: "divide the logits of tokens that occurred before; 1 is off",
   },
@@ -114,18 +114,6 @@ export const MODEL_OPTIONS: OptionSpecs<ModelFlags> = {
     doc: "what quantized weights are multiplied by: int8 blocks, or exactly f32",
   },
 };
-
-/** A number above 0. */
-function positive(bounds: { readonly max?: number }): (text: string) => number {
-  const parse = real(bounds);
-  return (text) => {
-    const value = parse(text);
-    if (value > 0) return value;
-    throw new InvalidValue(
-      `a number above 0${bounds.max === undefined ? "" : ` and at most ${bounds.max}`}`,
-    );
-  };
-}
 
 /** The record of `llamero generate`. */
 export const spec: CommandSpec<GenerateCommandOptions> = {

@@ -46,6 +46,19 @@ Deno.test("a misspelt subcommand gets a did-you-mean", async () => {
   assert.match(stderr, /hint: did you mean generate\?/);
 });
 
+Deno.test("the words above subcommands have a help, and are named in errors", async () => {
+  for (const args of [["bench", "--help"], ["help", "bench"]]) {
+    const { code, stdout } = await runCli(args);
+    assert.equal(code, 0);
+    assert.match(stdout, /^Usage: llamero bench <command>/);
+    assert.match(stdout, /^Commands:\n {2}generate /m);
+  }
+  const alone = await runCli(["bench"]);
+  assert.deepEqual([alone.code, alone.stdout], [2, ""]);
+  const { stderr } = await runCli(["bench", "--nope"]);
+  assert.match(stderr, /Cannot run "llamero bench": there is no option "--nope"/);
+});
+
 Deno.test("a misspelt option gets a did-you-mean, with a value or without", async () => {
   for (const option of ["--jsno", "--jsno=1"]) {
     const { code, stderr } = await runCli(["doctor", option]);

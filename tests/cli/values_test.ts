@@ -144,6 +144,12 @@ Deno.test("parsers say what they wanted", () => {
   assert.throws(() => integer()("x"), new InvalidValue("a whole number"));
   assert.throws(() => integer({ max: 3 })("4"), new InvalidValue("a whole number of at most 3"));
   assert.throws(() => real({ min: 0 })("-1"), new InvalidValue("a number of at least 0"));
+  assert.throws(() => real({ above: 0 })("0"), new InvalidValue("a number above 0"));
+  assert.throws(
+    () => real({ above: 0, max: 1 })("2"),
+    new InvalidValue("a number above 0 and of at most 1"),
+  );
+  assert.equal(real({ above: 0, max: 1 })("1"), 1);
   assert.equal(wordOr("auto", integer())("auto"), "auto");
   assert.equal(integer({ min: 1 })("+7"), 7);
 });
