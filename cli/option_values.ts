@@ -24,9 +24,10 @@ export interface Bounds {
 function range({ min, above, max }: Bounds): string {
   if (min !== undefined && max !== undefined) return ` from ${min} to ${max}`;
   if (min !== undefined) return ` of at least ${min}`;
-  const most = max === undefined ? "" : `of at most ${max}`;
-  if (above === undefined) return most === "" ? "" : ` ${most}`;
-  return ` above ${above}${most === "" ? "" : ` and ${most}`}`;
+  if (above !== undefined) {
+    return ` above ${above}${max === undefined ? "" : ` and at most ${max}`}`;
+  }
+  return max === undefined ? "" : ` of at most ${max}`;
 }
 
 function within(value: number, { min, above, max }: Bounds): boolean {

@@ -147,7 +147,7 @@ Deno.test("parsers say what they wanted", () => {
   assert.throws(() => real({ above: 0 })("0"), new InvalidValue("a number above 0"));
   assert.throws(
     () => real({ above: 0, max: 1 })("2"),
-    new InvalidValue("a number above 0 and of at most 1"),
+    new InvalidValue("a number above 0 and at most 1"),
   );
   assert.equal(real({ above: 0, max: 1 })("1"), 1);
   assert.equal(wordOr("auto", integer())("auto"), "auto");
