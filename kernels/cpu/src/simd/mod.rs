@@ -32,6 +32,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub mod float16;
+pub mod int8;
 mod isa;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -43,6 +44,7 @@ mod wasm;
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
+pub use int8::{Int8, Int8Isa};
 pub use isa::{Isa, isa};
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
@@ -50,7 +52,7 @@ pub use scalar::{Scalar, square_root};
 #[cfg(target_arch = "wasm32")]
 pub use wasm::Wasm;
 
-#[allow(unused_imports)]
+pub(crate) use int8::per_int8_isa;
 pub(crate) use isa::per_isa;
 
 /// What an instruction set offers. Pointers need no alignment beyond their element's.

@@ -5,7 +5,7 @@
 //! chunk apart, and nothing is prefetched by hand (kernels/lab/LOG.md has the numbers).
 
 use super::Product;
-use super::panel::{pack, row_bytes, write};
+use super::panel::{chunk_columns, pack, write};
 use super::weight::{Block8, Brain, Half, Single, Weight};
 use crate::abi_generated::dtype;
 use crate::context::Context;
@@ -17,22 +17,12 @@ pub const MAX_ROWS: usize = 3;
 /// Weight rows that are read at once.
 const STREAMS: usize = 4;
 
-/// Bytes of weights in a chunk of work, at most: enough to let the streams run, few enough that a
-/// thread that is held up does not hold up the rest.
-const MAX_CHUNK: usize = 256 << 10;
-
-/// Bytes of weights in a chunk of work, at least, so that claiming it costs little.
-const MIN_CHUNK: usize = 64 << 10;
-
-/// Chunks that a product is cut into where their size allows.
-const CHUNKS: usize = 16;
-
 /// Computes the product of at most `MAX_ROWS` rows.
 pub unsafe fn multiply(isa: Isa, context: &Context, product: &Product) {
     let width = product.in_dim.next_multiple_of(isa.lanes());
     let panel = context.scratch(4 * product.rows * width).cast::<f32>();
     unsafe { pack_x_on(isa, product, panel) };
-    let columns = chunk_columns(product);
+    let columns = chunk_columns(product, STREAMS);
     let task = Task { product, x: panel };
     context.parallel(product.out_dim.div_ceil(columns), &|chunk, _| {
         let first = chunk * columns;
@@ -48,14 +38,6 @@ struct Task<'a> {
 }
 
 unsafe impl Sync for Task<'_> {}
-
-/// Columns of the output in a chunk.
-fn chunk_columns(product: &Product) -> usize {
-    let row_bytes = row_bytes(product.weight_dtype, product.in_dim).max(1);
-    let bytes = (row_bytes * product.out_dim / CHUNKS).clamp(MIN_CHUNK, MAX_CHUNK);
-    let columns = (bytes / row_bytes).max(1).next_multiple_of(STREAMS);
-    columns.min(product.out_dim)
-}
 
 per_isa! { unsafe fn pack_x_on = pack_x(product: &Product, to: *mut f32); }
 per_isa! { unsafe fn chunk_on = chunk(task: &Task, first: usize, count: usize); }

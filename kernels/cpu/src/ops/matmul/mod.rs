@@ -7,8 +7,17 @@
 //! share it: `in_place` reads weights where they lie (few rows: bound by memory), `packed` copies blocks
 //! of both operands into the order in which a register tile consumes them (many rows: bound by
 //! arithmetic). Weights of 16 bits and blocks are widened exactly on the way.
+//!
+//! In a product of q8_0 rows with q8_0 weights each output element is one chain over the blocks of k:
+//! sum = fma(levels, scale, sum), where `levels`, the sum of 32 products of integers, and `scale`, the
+//! product of two half-precision scales, are both exact. So every path, layout and instruction set
+//! gives the same bits (but for `fma` where it rounds twice).
 
 mod in_place;
+mod int8_in_place;
+mod int8_packed;
+#[cfg(test)]
+mod int8_tests;
 mod packed;
 mod panel;
 #[cfg(test)]
@@ -17,7 +26,7 @@ mod weight;
 
 use crate::abi_generated::dtype;
 use crate::context::{Context, Status};
-use crate::simd::{Isa, isa};
+use crate::simd::{Int8Isa, Isa, isa};
 
 /// The arguments of one product; strides are in elements.
 #[derive(Clone, Copy)]
@@ -78,12 +87,28 @@ pub unsafe fn matmul_on(isa: Isa, context: &Context, product: &Product) -> Statu
         unsafe { write_empty_sums(product) };
         return Ok(());
     }
-    if product.rows <= in_place::MAX_ROWS {
-        unsafe { in_place::multiply(isa, context, product) };
-    } else {
-        unsafe { packed::multiply(isa, context, product) };
+    unsafe {
+        match (product.x_dtype, product.rows) {
+            (dtype::F32, 0..=in_place::MAX_ROWS) => in_place::multiply(isa, context, product),
+            (dtype::F32, _) => packed::multiply(isa, context, product),
+            _ => multiply_int8(Int8Isa::of(isa), context, product),
+        }
     }
     Ok(())
+}
+
+/// Rows up to which quantized weights are read in place.
+const INT8_IN_PLACE_ROWS: usize = 12;
+
+/// The product of quantized rows on a given kind of integer products.
+unsafe fn multiply_int8(isa: Int8Isa, context: &Context, product: &Product) {
+    unsafe {
+        if product.rows <= INT8_IN_PLACE_ROWS {
+            int8_in_place::multiply(isa, context, product)
+        } else {
+            int8_packed::multiply(isa, context, product)
+        }
+    }
 }
 
 /// Sums of nothing: zeros.
@@ -99,13 +124,17 @@ fn check(product: &Product) -> Status {
     if product.x_stride < product.in_dim || product.out_stride < product.out_dim {
         return Err("a stride is smaller than its row");
     }
-    if product.x_dtype != dtype::F32 {
-        return Err("x is f32 or q8_0");
+    if product.weight_dtype == dtype::Q8_0 && product.in_dim % 32 != 0 {
+        return Err("a q8_0 row is a multiple of 32 long");
     }
-    match product.weight_dtype {
-        dtype::F32 | dtype::F16 | dtype::BF16 => Ok(()),
-        dtype::Q8_0 if product.in_dim % 32 == 0 => Ok(()),
-        dtype::Q8_0 => Err("a q8_0 row is a multiple of 32 long"),
-        _ => Err("weight is f32, f16, bf16 or q8_0"),
+    if product.x_dtype == dtype::Q8_0 && product.x_stride % 32 != 0 {
+        return Err("the stride of q8_0 rows is a multiple of 32");
+    }
+    match (product.x_dtype, product.weight_dtype) {
+        (dtype::F32, dtype::F32 | dtype::F16 | dtype::BF16 | dtype::Q8_0) => Ok(()),
+        (dtype::Q8_0, dtype::Q8_0) => Ok(()),
+        (dtype::F32, _) => Err("weight is f32, f16, bf16 or q8_0"),
+        (dtype::Q8_0, _) => Err("q8_0 rows are multiplied by q8_0 weights"),
+        _ => Err("x is f32 or q8_0"),
     }
 }

@@ -9,6 +9,16 @@ use crate::abi_generated::dtype;
 use crate::simd::Simd;
 use core::sync::atomic::{Ordering, compiler_fence};
 
+/// Bytes of weights in a chunk of work, at most: enough to let the streams run, few enough that a
+/// thread that is held up does not hold up the rest.
+const MAX_CHUNK: usize = 256 << 10;
+
+/// Bytes of weights in a chunk of work, at least, so that claiming it costs little.
+const MIN_CHUNK: usize = 64 << 10;
+
+/// Chunks that a product is cut into where their size allows.
+const CHUNKS: usize = 16;
+
 /// Bytes of a weight row.
 pub fn row_bytes(dtype: u32, in_dim: usize) -> usize {
     match dtype {
@@ -16,6 +26,14 @@ pub fn row_bytes(dtype: u32, in_dim: usize) -> usize {
         dtype::Q8_0 => Block8::row_bytes(in_dim),
         _ => Half::row_bytes(in_dim),
     }
+}
+
+/// Columns of the output in a chunk, where weights are read in place by `streams` rows at once.
+pub fn chunk_columns(product: &Product, streams: usize) -> usize {
+    let row_bytes = row_bytes(product.weight_dtype, product.in_dim).max(1);
+    let bytes = (row_bytes * product.out_dim / CHUNKS).clamp(MIN_CHUNK, MAX_CHUNK);
+    let columns = (bytes / row_bytes).max(1).next_multiple_of(streams);
+    columns.min(product.out_dim)
 }
 
 /// `pack` of weights of any type.

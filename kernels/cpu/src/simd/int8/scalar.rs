@@ -1,0 +1,93 @@
+//! Products of levels in plain Rust.
+
+use super::Int8;
+use crate::simd::float16::f16_to_f32;
+use crate::simd::{Scalar, Simd};
+
+/// Four lanes; packed levels are 16-bit integers.
+#[derive(Clone, Copy)]
+pub struct Scalar8;
+
+impl Int8 for Scalar8 {
+    type S = Scalar;
+    type Block = [i8; 32];
+    type Quad = [f32; 4];
+    type Ints = [i32; 4];
+    const LEVEL_BYTES: usize = 2;
+    const SQUARE: usize = 4;
+
+    #[inline(always)]
+    unsafe fn block(p: *const i8) -> [i8; 32] {
+        unsafe { p.cast::<[i8; 32]>().read() }
+    }
+    #[inline(always)]
+    unsafe fn products(w: &[[i8; 32]; 4], x: [i8; 32]) -> [f32; 4] {
+        let mut sums = [0f32; 4];
+        for (sum, w) in sums.iter_mut().zip(w) {
+            let mut total = 0;
+            for i in 0..32 {
+                total += i32::from(w[i]) * i32::from(x[i]);
+            }
+            *sum = total as f32;
+        }
+        sums
+    }
+    #[inline(always)]
+    unsafe fn quad_splat(x: f32) -> [f32; 4] {
+        [x; 4]
+    }
+    #[inline(always)]
+    unsafe fn quad_f16(p: [*const u16; 4]) -> [f32; 4] {
+        p.map(|p| f16_to_f32(unsafe { p.read_unaligned() }))
+    }
+    #[inline(always)]
+    unsafe fn quad_mul(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        unsafe { Scalar::mul(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn quad_fma(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+        unsafe { Scalar::fma(a, b, c) }
+    }
+    #[inline(always)]
+    unsafe fn quad_floats(a: [f32; 4]) -> [f32; 4] {
+        a
+    }
+    #[inline(always)]
+    unsafe fn ints_splat(x: i32) -> [i32; 4] {
+        [x; 4]
+    }
+    #[inline(always)]
+    unsafe fn ints_load(p: *const u8) -> [i32; 4] {
+        unsafe { p.cast::<[i32; 4]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn ints_dot(mut sum: [i32; 4], w: [i32; 4], x: [i32; 4]) -> [i32; 4] {
+        for i in 0..4 {
+            sum[i] += i32::from(w[i] as i16) * i32::from(x[i] as i16);
+            sum[i] += (w[i] >> 16) * (x[i] >> 16);
+        }
+        sum
+    }
+    #[inline(always)]
+    unsafe fn ints_floats(a: [i32; 4]) -> [f32; 4] {
+        a.map(|a| a as f32)
+    }
+    #[inline(always)]
+    unsafe fn transpose(from: *const u8, from_stride: usize, to: *mut u8, to_stride: usize) {
+        for r in 0..4 {
+            for c in 0..4 {
+                unsafe {
+                    let word = from
+                        .add(r * from_stride)
+                        .cast::<u32>()
+                        .add(c)
+                        .read_unaligned();
+                    to.add(c * to_stride)
+                        .cast::<u32>()
+                        .add(r)
+                        .write_unaligned(word);
+                }
+            }
+        }
+    }
+}

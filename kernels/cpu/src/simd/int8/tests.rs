@@ -1,0 +1,101 @@
+//! Products of levels against plain integers, on everything that this machine has.
+
+use super::{Int8, Int8Isa, per_int8_isa};
+use crate::simd::Simd;
+
+/// Levels that reach both ends of their range.
+fn levels(seed: u32, lowest: i32) -> [i8; 32] {
+    let mut state = seed.wrapping_mul(2_654_435_761);
+    std::array::from_fn(|i| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        match (state >> 8) % 5 {
+            0 => lowest as i8,
+            1 => 127,
+            _ => ((state >> 16) as i32 % (127 - lowest + 1) + lowest + i as i32 % 2).min(127) as i8,
+        }
+    })
+}
+
+fn product(w: &[i8; 32], x: &[i8; 32]) -> i32 {
+    w.iter()
+        .zip(x)
+        .map(|(&w, &x)| i32::from(w) * i32::from(x))
+        .sum()
+}
+
+#[inline(always)]
+unsafe fn check_products<Q: Int8>(w: &[[i8; 32]; 4], x: &[i8; 32]) {
+    unsafe {
+        let blocks = [0, 1, 2, 3].map(|i| Q::block(w[i].as_ptr()));
+        let got = Q::quad_floats(Q::products(&blocks, Q::block(x.as_ptr())));
+        let want = [0, 1, 2, 3].map(|i| product(&w[i], x) as f32);
+        assert_eq!(got, want);
+        let halves = [0x3c00u16, 0xc000, 0x3555, 0x0001];
+        let wide = halves.map(crate::simd::float16::f16_to_f32);
+        let quad = Q::quad_f16([0, 1, 2, 3].map(|i| &raw const halves[i]));
+        assert_eq!(Q::quad_floats(quad), wide);
+        let (half, one) = (Q::quad_splat(0.5), Q::quad_splat(1.0));
+        let sums = Q::quad_fma(Q::quad_mul(quad, half), half, one);
+        assert_eq!(Q::quad_floats(sums), wide.map(|x| x * 0.25 + 1.0));
+    }
+}
+per_int8_isa! { unsafe fn products_on = check_products(w: &[[i8; 32]; 4], x: &[i8; 32]); }
+
+/// Packs one block of as many columns as there are lanes, as the packed product does.
+#[inline(always)]
+unsafe fn check_packed<Q: Int8>(seed: u32) {
+    unsafe {
+        let lanes = Q::S::LANES;
+        let bytes = 32 * Q::LEVEL_BYTES;
+        let mut rows = vec![0u8; lanes * bytes];
+        let columns: Vec<[i8; 32]> = (0..lanes).map(|c| levels(seed + c as u32, -128)).collect();
+        for (column, to) in columns.iter().zip(rows.chunks_mut(bytes)) {
+            Q::pack_weight(to.as_mut_ptr(), column.as_ptr());
+        }
+        let mut packed = vec![0u8; lanes * bytes];
+        for word in (0..bytes / 4).step_by(Q::SQUARE) {
+            for lane in (0..lanes).step_by(Q::SQUARE) {
+                let from = rows.as_ptr().add(lane * bytes + word * 4);
+                let to = packed.as_mut_ptr().add(word * lanes * 4 + lane * 4);
+                Q::transpose(from, bytes, to, lanes * 4);
+            }
+        }
+        let x = levels(seed + 99, -128);
+        let mut activation = [0u8; 64];
+        let mut sum = Q::ints_splat(Q::pack_activation(activation.as_mut_ptr(), x.as_ptr()));
+        for word in 0..bytes / 4 {
+            let w = Q::ints_load(packed.as_ptr().add(word * lanes * 4));
+            let x = activation.as_ptr().cast::<i32>().add(word).read_unaligned();
+            sum = Q::ints_dot(sum, w, Q::ints_splat(x));
+        }
+        let mut got = vec![0f32; lanes];
+        Q::S::store(got.as_mut_ptr(), Q::ints_floats(sum));
+        let want: Vec<f32> = columns.iter().map(|w| product(w, &x) as f32).collect();
+        assert_eq!(got, want);
+    }
+}
+per_int8_isa! { unsafe fn packed_on = check_packed(seed: u32); }
+
+#[test]
+fn blocks_multiply_exactly_up_to_the_ends_of_their_range() {
+    for isa in Int8Isa::available() {
+        for seed in 0..200 {
+            let w = [0, 1, 2, 3].map(|i| levels(seed * 7 + i, -128));
+            unsafe { products_on(isa, &w, &levels(seed + 1000, -127)) };
+        }
+        let (lowest, highest) = ([[-128i8; 32]; 4], [[127i8; 32]; 4]);
+        for x in [[-127i8; 32], [127; 32]] {
+            unsafe { products_on(isa, &lowest, &x) };
+            unsafe { products_on(isa, &highest, &x) };
+        }
+    }
+}
+
+#[test]
+fn packed_levels_multiply_exactly_in_every_lane() {
+    for isa in Int8Isa::available() {
+        for seed in 0..100 {
+            unsafe { packed_on(isa, seed) };
+        }
+    }
+}
