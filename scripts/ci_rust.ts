@@ -76,10 +76,13 @@ export function anyWasmToolchain(): boolean {
   return toolchains().some(({ version }) => canBuildWasm(version));
 }
 
-/** The toolchain that builds and tests the native library: a stable one from rustup, else any. */
+/** The toolchain that tests the native library: stable before nightly, with clippy before without. */
 export function nativeToolchain(): Toolchain | undefined {
-  const found = toolchains();
-  return found.find(({ cargo }) => cargo.includes("rustup")) ?? found[0];
+  const [nightly, stable] = [true, false].map((wanted) =>
+    toolchains().filter(({ version }) => version.includes("nightly") === wanted)
+  );
+  const found = [...stable!, ...nightly!];
+  return found.find((toolchain) => hasTool(toolchain, "clippy")) ?? found[0];
 }
 
 /** Whether a toolchain has one of cargo's further commands, such as `clippy`. */
