@@ -1,6 +1,7 @@
 //! Tokenizers whose bytes merge, inside the pieces of a split pattern (tiktoken, Llama 3).
 
 use super::blob::{Blob, Flags};
+use super::cache::{Key, LONGEST};
 use super::hash::{NONE, PieceTable};
 use super::merge::Symbol;
 use super::open::{Refusal, merges, piece_table, whole_table};
@@ -78,9 +79,14 @@ impl ByteLevel {
             if open && !last {
                 return at;
             }
-            let id = self.whole.find(&self.vocabulary.texts, text, at, end - at);
-            if id != NONE {
-                out.push(id);
+            let len = end - at;
+            if len <= LONGEST {
+                let key = unsafe { Key::new(text, at, len) };
+                if !worker.cache.get(key, out) {
+                    let before = out.len();
+                    self.encode_piece(text, (at, end), worker, out);
+                    worker.cache.put(key, &out[before..]);
+                }
             } else {
                 self.encode_piece(text, (at, end), worker, out);
             }
@@ -97,11 +103,10 @@ impl ByteLevel {
         worker: &mut Worker,
         out: &mut Vec<u32>,
     ) {
-        let key = Worker::key(text, at, end - at);
-        if let Some(key) = key {
-            if worker.cache.get(key, out) {
-                return;
-            }
+        let id = self.whole.find(&self.vocabulary.texts, text, at, end - at);
+        if id != NONE {
+            out.push(id);
+            return;
         }
         let piece = &text[at..end];
         worker.merge(&self.vocabulary, piece, || {
@@ -110,8 +115,5 @@ impl ByteLevel {
             piece.iter().enumerate().map(symbol).collect()
         });
         out.extend_from_slice(&worker.tokens);
-        if let Some(key) = key {
-            worker.cache.put(key, &worker.tokens);
-        }
     }
 }

@@ -4,6 +4,7 @@
 //! merge reaches across such a place, so every chunk is encoded for itself, most of them by one
 //! look-up.
 
+use super::cache::{Key, LONGEST};
 use super::hash::NONE;
 use super::merge::Symbol;
 use super::normalize::{Place, Stretch};
@@ -252,30 +253,47 @@ impl Symbols {
     }
 
     /// Encodes a chunk of several characters, all of which are known.
-    #[inline]
+    #[inline(always)]
     fn encode_chunk(
+        &self,
+        text: &[u8],
+        span: (usize, usize),
+        worker: &mut Worker,
+        out: &mut Output,
+    ) {
+        let len = span.1 - span.0;
+        out.flush(self.unknown);
+        if len > LONGEST {
+            self.encode_new_chunk(text, span, worker, out);
+            return;
+        }
+        let key = unsafe { Key::new(text, span.0, len) };
+        if worker.cache.get(key, out.ids) {
+            return;
+        }
+        let before = out.ids.len();
+        if self.encode_new_chunk(text, span, worker, out) {
+            worker.cache.put(key, &out.ids[before..]);
+        }
+    }
+
+    /// Encodes a chunk that was not met before; tells whether its ids are those wherever it stands.
+    #[inline(never)]
+    fn encode_new_chunk(
         &self,
         text: &[u8],
         (at, end): (usize, usize),
         worker: &mut Worker,
         out: &mut Output,
-    ) {
+    ) -> bool {
         let token = self.whole.find(&self.vocabulary.texts, text, at, end - at);
         if token != NONE {
-            out.flush(self.unknown);
             out.ids.push(token);
-            return;
-        }
-        let key = Worker::key(text, at, end - at);
-        if let Some(key) = key {
-            if !out.pending && worker.cache.get(key, out.ids) {
-                return;
-            }
+            return true;
         }
         let chunk = &text[at..end];
         worker.merge(&self.vocabulary, chunk, || self.symbols(chunk, false));
-        let before = out.ids.len();
-        let mut plain = !out.pending;
+        let mut plain = true;
         let mut start = 0;
         for &token in &worker.tokens {
             let len = self.vocabulary.lengths[token as usize] as usize;
@@ -283,9 +301,7 @@ impl Symbols {
             out.token(self, token, &chunk[start..start + len]);
             start += len;
         }
-        if let Some(key) = key.filter(|_| plain) {
-            worker.cache.put(key, &out.ids[before..]);
-        }
+        plain
     }
 
     /// The characters of a text as symbols; where pieces are `frozen` out of it, those never merge.

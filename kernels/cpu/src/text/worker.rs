@@ -1,7 +1,7 @@
 //! What one thread needs to encode.
 
 use super::backtrack::DeadEnds;
-use super::cache::{Cache, Key, LONGEST};
+use super::cache::Cache;
 use super::merge::{Agenda, Symbol};
 use super::normalize::Step;
 use super::vocabulary::Vocabulary;
@@ -50,11 +50,5 @@ impl Worker {
         self.agenda.run(vocabulary, piece, symbols());
         self.tokens.extend(self.agenda.symbols().map(|s| s.token));
         true
-    }
-
-    /// The cache's key of a piece that it may hold.
-    #[inline(always)]
-    pub fn key(text: &[u8], at: usize, len: usize) -> Option<Key> {
-        (len <= LONGEST).then(|| unsafe { Key::new(text, at, len) })
     }
 }
