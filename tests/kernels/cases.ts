@@ -48,6 +48,7 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
   text_encode: "tests/tokenizer",
   text_stream: "tests/tokenizer",
   text_close: "tests/tokenizer",
+  quantize_weighted: "tests/quant/golden_hashes_test.ts",
 };
 
 const each = (...sizes: Sizes[]): KernelCase[] => sizes.map((one) => ({ sizes: one }));

@@ -66,7 +66,7 @@ pub unsafe fn convert_blocks(
     if other != dtype::F32 {
         return Some(Err("converts blocks to and from f32 alone"));
     }
-    if dim % format.elements != 0 {
+    if !dim.is_multiple_of(format.elements) {
         return Some(Err("a row is a whole number of blocks long"));
     }
     let shared = Shared::new((out, x));
@@ -102,7 +102,7 @@ pub unsafe fn quantize_weighted(
         .or_else(eight)
         .ok_or("quantizes to the block types alone")?;
     let (rows, dim) = (rows as usize, dim as usize);
-    if dim % format.elements != 0 {
+    if !dim.is_multiple_of(format.elements) {
         return Err("a row is a whole number of blocks long");
     }
     let blocks = dim / format.elements;

@@ -25,6 +25,56 @@ pub struct Search {
     pub absolute: bool,
 }
 
+/// A sub-block with weights, as the search for a scale and a minimum sees it.
+struct Weighted<'a> {
+    x: &'a [f32],
+    weights: &'a [f32],
+    highest: i32,
+    absolute: bool,
+    sum_w: f32,
+    sum_x: f32,
+}
+
+impl Weighted<'_> {
+    /// The weighted error of scale * level + minimum.
+    fn error(&self, levels: &[u8], scale: f32, minimum: f32) -> f32 {
+        let mut error = 0f32;
+        for ((&x, &w), &level) in self.x.iter().zip(self.weights).zip(levels) {
+            let difference = scale * f32::from(level) + minimum - x;
+            error += w * if self.absolute {
+                difference.abs()
+            } else {
+                difference * difference
+            };
+        }
+        error
+    }
+
+    /// Levels for an inverse scale, and the scale and the minimum that fit these levels best.
+    fn refit(&self, inverse: f32, minimum: f32, levels: &mut [u8]) -> Option<(f32, f32)> {
+        let (mut sum_l, mut sum_l2, mut sum_xl) = (0f32, 0f32, 0f32);
+        for ((&x, &w), level) in self.x.iter().zip(self.weights).zip(levels) {
+            let l = nearest(inverse * (x - minimum)).clamp(0, self.highest);
+            *level = l as u8;
+            let l = l as f32;
+            sum_l += w * l;
+            sum_l2 += w * l * l;
+            sum_xl += w * l * x;
+        }
+        let determinant = self.sum_w * sum_l2 - sum_l * sum_l;
+        if determinant.partial_cmp(&0.0) != Some(core::cmp::Ordering::Greater) {
+            return None;
+        }
+        let scale = (self.sum_w * sum_xl - self.sum_x * sum_l) / determinant;
+        let minimum = (sum_l2 * self.sum_x - sum_l * sum_xl) / determinant;
+        Some(if minimum > 0.0 {
+            (sum_xl / sum_l2, 0.0)
+        } else {
+            (scale, minimum)
+        })
+    }
+}
+
 /// Finds x ~ scale * level + minimum with levels 0 ..= `highest` and minimum <= 0, least weighted
 /// error. Gives (scale, -minimum) and writes the levels.
 pub fn fit_with_minimum(
@@ -49,53 +99,34 @@ pub fn fit_with_minimum(
         levels.fill(0);
         return (0.0, -min);
     }
-    let error_of = |levels: &[u8], scale: f32, min: f32| {
-        let mut error = 0f32;
-        for ((&x, &w), &level) in x.iter().zip(weights).zip(levels) {
-            let difference = scale * f32::from(level) + min - x;
-            error += w * if search.absolute {
-                difference.abs()
-            } else {
-                difference * difference
-            };
-        }
-        error
+    let part = Weighted {
+        x,
+        weights,
+        highest,
+        absolute: search.absolute,
+        sum_w,
+        sum_x,
     };
     let inverse = highest as f32 / (max - min);
     let mut scale = 1.0 / inverse;
     for (level, &x) in levels.iter_mut().zip(x) {
         *level = nearest(inverse * (x - min)).clamp(0, highest) as u8;
     }
-    let mut best = error_of(levels, scale, min);
+    let mut best = part.error(levels, scale, min);
     let mut trial = [0u8; 32];
     let trial = &mut trial[..x.len()];
     for i in 0..=search.steps {
         // The reference takes the trial's span from the minimum found so far.
         let inverse = (search.first + search.step * i as f32 + highest as f32) / (max - min);
-        let (mut sum_l, mut sum_l2, mut sum_xl) = (0f32, 0f32, 0f32);
-        for ((&x, &w), level) in x.iter().zip(weights).zip(trial.iter_mut()) {
-            let l = nearest(inverse * (x - min)).clamp(0, highest);
-            *level = l as u8;
-            let l = l as f32;
-            sum_l += w * l;
-            sum_l2 += w * l * l;
-            sum_xl += w * l * x;
-        }
-        let determinant = sum_w * sum_l2 - sum_l * sum_l;
-        if determinant > 0.0 {
-            let mut this_scale = (sum_w * sum_xl - sum_x * sum_l) / determinant;
-            let mut this_min = (sum_l2 * sum_x - sum_l * sum_xl) / determinant;
-            if this_min > 0.0 {
-                this_min = 0.0;
-                this_scale = sum_xl / sum_l2;
-            }
-            let error = error_of(trial, this_scale, this_min);
-            if error < best {
-                levels.copy_from_slice(trial);
-                best = error;
-                scale = this_scale;
-                min = this_min;
-            }
+        let Some((this_scale, this_min)) = part.refit(inverse, min, trial) else {
+            continue;
+        };
+        let error = part.error(trial, this_scale, this_min);
+        if error < best {
+            levels.copy_from_slice(trial);
+            best = error;
+            scale = this_scale;
+            min = this_min;
         }
     }
     (scale, -min)

@@ -285,8 +285,8 @@ unsafe fn write_q2(x: &[f32], block: *mut u8, header: &Header<16>, mut levels: [
     let bytes = unsafe { core::slice::from_raw_parts_mut(block, 80) };
     let d = unsafe { write_half(block.add(80), header.d) };
     let dmin = unsafe { write_half(block.add(82), header.dmin) };
-    for j in 0..16 {
-        bytes[j] = header.scales[j] | header.minima[j] << 4;
+    for (j, byte) in bytes[..16].iter_mut().enumerate() {
+        *byte = header.scales[j] | header.minima[j] << 4;
         let scale = d * f32::from(header.scales[j]);
         let minimum = dmin * f32::from(header.minima[j]);
         let range = 16 * j..16 * (j + 1);
