@@ -6,6 +6,9 @@ use crate::simd::float16::f32_to_f16;
 /// An element or block type of the cache. A vector never spans two blocks: `MAX_LANES` divides every
 /// block length.
 pub trait CacheElement {
+    /// Whether rows are floats as they are, so that widening them first gains nothing.
+    const WIDE: bool;
+
     /// Bytes of a row of `head_dim` elements, or `None` where the type cannot hold such a row.
     fn row_bytes(head_dim: usize) -> Option<usize>;
 
@@ -15,6 +18,21 @@ pub trait CacheElement {
     /// The first `count` of the elements i .. i + LANES; the other lanes are 0.
     unsafe fn load_first<S: Simd>(row: *const u8, i: usize, count: usize) -> S::F32;
 
+    /// Writes a row of `dim` elements as floats, exactly.
+    #[inline(always)]
+    unsafe fn widen_row<S: Simd>(out: *mut f32, row: *const u8, dim: usize) {
+        unsafe {
+            let mut i = 0;
+            while i + S::LANES <= dim {
+                S::store(out.add(i), Self::load::<S>(row, i));
+                i += S::LANES;
+            }
+            if i < dim {
+                S::store_first(out.add(i), Self::load_first::<S>(row, i, dim - i), dim - i);
+            }
+        }
+    }
+
     /// Writes `dim` floats as a row.
     unsafe fn store_row<S: Simd>(row: *mut u8, x: *const f32, dim: usize);
 }
@@ -23,6 +41,8 @@ pub trait CacheElement {
 pub struct CacheF32;
 
 impl CacheElement for CacheF32 {
+    const WIDE: bool = true;
+
     fn row_bytes(head_dim: usize) -> Option<usize> {
         Some(head_dim * 4)
     }
@@ -44,6 +64,8 @@ impl CacheElement for CacheF32 {
 pub struct CacheF16;
 
 impl CacheElement for CacheF16 {
+    const WIDE: bool = false;
+
     fn row_bytes(head_dim: usize) -> Option<usize> {
         Some(head_dim * 2)
     }

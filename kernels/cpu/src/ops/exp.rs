@@ -6,46 +6,77 @@ use crate::simd::Simd;
 const LOWEST: f32 = -86.98;
 /// The first argument whose exponential is infinite in single precision.
 const INFINITE: f32 = 88.722_84;
+/// The polynomial's coefficients, that of r^6 first.
+const POLYNOMIAL: [f32; 7] = [
+    0.001_382_066_2,
+    0.008_368_675,
+    0.041_668_266,
+    0.166_665_21,
+    0.499_999_94,
+    1.0,
+    1.0,
+];
 
 /// exp(x), within 1.3 units in the last place; 0 below -86.98 and for -inf, infinite where the
 /// result is, NaN for NaN.
+#[inline(always)]
+pub unsafe fn exp<S: Simd>(x: S::F32) -> S::F32 {
+    let [result] = unsafe { exp_of::<S, 1>([x]) };
+    result
+}
+
+/// `exp` of several vectors, step by step side by side: each constant is read once for all of them,
+/// and none waits for its own last step.
 ///
 /// x = n ln 2 + r with integral n and |r| <= ln 2 / 2; exp(r) is a minimax polynomial of degree 6
 /// with relative error 3.2e-9, and 2^n an exponent.
 #[inline(always)]
-pub unsafe fn exp<S: Simd>(x: S::F32) -> S::F32 {
+pub unsafe fn exp_of<S: Simd, const N: usize>(x: [S::F32; N]) -> [S::F32; N] {
     unsafe {
-        let n = S::round(S::mul(
-            S::min(S::max(x, S::splat(LOWEST)), S::splat(INFINITE)),
-            S::splat(core::f32::consts::LOG2_E),
-        ));
-        // ln 2 in two parts; n times the first, of nine bits, is exact.
-        let r = S::fma(n, S::splat(-0.693_359_4), x);
-        let r = S::fma(n, S::splat(2.121_944_4e-4), r);
+        let mut n = x;
+        for n in &mut n {
+            *n = S::min(S::max(*n, S::splat(LOWEST)), S::splat(INFINITE));
+            *n = S::round(S::mul(*n, S::splat(core::f32::consts::LOG2_E)));
+        }
+        let mut r = x;
+        for i in 0..N {
+            // ln 2 in two parts; n times the first, of nine bits, is exact.
+            r[i] = S::fma(n[i], S::splat(-0.693_359_4), r[i]);
+            r[i] = S::fma(n[i], S::splat(2.121_944_4e-4), r[i]);
+        }
         // Twice the polynomial times 2^(n-1), because 2^128 alone is no number.
-        let p = S::splat(2.0 * 0.001_382_066_2);
-        let p = S::fma(p, r, S::splat(2.0 * 0.008_368_675));
-        let p = S::fma(p, r, S::splat(2.0 * 0.041_668_266));
-        let p = S::fma(p, r, S::splat(2.0 * 0.166_665_21));
-        let p = S::fma(p, r, S::splat(2.0 * 0.499_999_94));
-        let p = S::fma(p, r, S::splat(2.0));
-        let p = S::fma(p, r, S::splat(2.0));
-        let power = S::exp2_integral(S::sub(n, S::splat(1.0)));
-        let number = S::select(S::lt(x, S::splat(LOWEST)), S::zero(), S::mul(p, power));
-        // What is not below the limit is infinite or NaN; the product makes either of itself.
-        let beyond = S::mul(x, S::splat(f32::INFINITY));
-        S::select(S::lt(x, S::splat(INFINITE)), number, beyond)
+        let mut p = [S::splat(2.0 * POLYNOMIAL[0]); N];
+        for coefficient in &POLYNOMIAL[1..] {
+            for i in 0..N {
+                p[i] = S::fma(p[i], r[i], S::splat(2.0 * coefficient));
+            }
+        }
+        for i in 0..N {
+            p[i] = S::mul(p[i], S::exp2_integral(S::sub(n[i], S::splat(1.0))));
+            p[i] = S::select(S::lt(x[i], S::splat(LOWEST)), S::zero(), p[i]);
+            // What is not below the limit is infinite or NaN; the product makes either of itself.
+            let beyond = S::mul(x[i], S::splat(f32::INFINITY));
+            p[i] = S::select(S::lt(x[i], S::splat(INFINITE)), p[i], beyond);
+        }
+        p
     }
 }
 
-/// x / (1 + exp(-x)), by way of exp(-|x|), which cannot overflow.
+/// x / (1 + exp(-x)) of several vectors, by way of exp(-|x|), which cannot overflow.
 #[inline(always)]
-pub unsafe fn silu<S: Simd>(x: S::F32) -> S::F32 {
+pub unsafe fn silu_of<S: Simd, const N: usize>(x: [S::F32; N]) -> [S::F32; N] {
     unsafe {
-        let e = exp::<S>(S::sub(S::zero(), S::abs(x)));
+        let mut e = x;
+        for e in &mut e {
+            *e = S::sub(S::zero(), S::abs(*e));
+        }
+        let mut e = exp_of::<S, N>(e);
         let one = S::splat(1.0);
-        let above = S::select(S::lt(x, S::zero()), e, one);
-        S::div(S::mul(x, above), S::add(one, e))
+        for i in 0..N {
+            let above = S::select(S::lt(x[i], S::zero()), e[i], one);
+            e[i] = S::div(S::mul(x[i], above), S::add(one, e[i]));
+        }
+        e
     }
 }
 
@@ -71,7 +102,7 @@ mod tests {
         for i in (0..x.len()).step_by(S::LANES) {
             let count = x.len() - i;
             unsafe {
-                let v = silu::<S>(S::load_first(x.as_ptr().add(i), count));
+                let [v] = silu_of::<S, 1>([S::load_first(x.as_ptr().add(i), count)]);
                 S::store_first(out.as_mut_ptr().add(i), v, count);
             }
         }

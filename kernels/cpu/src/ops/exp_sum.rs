@@ -1,12 +1,14 @@
 //! The sum of the exponentials of a row, on which softmax and the log-sum-exp rest.
 
-use super::exp::exp;
+use super::exp::{exp, exp_of};
 use super::maximum::maximum;
 use crate::simd::Simd;
 
 /// Vectors whose single-precision sums are added up before double precision takes over: few enough
 /// that their rounding stays below 1e-6 of the sum.
 const BLOCK: usize = 64;
+/// Vectors whose exponentials are taken side by side.
+const TOGETHER: usize = 4;
 
 /// What to subtract from a row before the exponentials are taken: its maximum, or 0 where that is
 /// infinite (whose difference with itself is no number).
@@ -26,20 +28,24 @@ pub unsafe fn exp_sum<S: Simd>(out: *mut f32, x: *const f32, dim: usize, shift: 
         let mut first = 0;
         while first < dim {
             let last = (first + BLOCK * S::LANES).min(dim);
-            let mut sums = [S::zero(); 2];
+            let mut sums = [S::zero(); TOGETHER];
             let mut i = first;
-            while i + 2 * S::LANES <= last {
-                for (j, sum) in sums.iter_mut().enumerate() {
-                    let at = i + j * S::LANES;
-                    let e = exp::<S>(S::sub(S::load(x.add(at)), shift));
-                    if !out.is_null() {
-                        S::store(out.add(at), e);
-                    }
-                    *sum = S::add(*sum, e);
+            while i + TOGETHER * S::LANES <= last {
+                let mut e = [S::zero(); TOGETHER];
+                for (j, e) in e.iter_mut().enumerate() {
+                    *e = S::sub(S::load(x.add(i + j * S::LANES)), shift);
                 }
-                i += 2 * S::LANES;
+                let e = exp_of::<S, TOGETHER>(e);
+                for j in 0..TOGETHER {
+                    if !out.is_null() {
+                        S::store(out.add(i + j * S::LANES), e[j]);
+                    }
+                    sums[j] = S::add(sums[j], e[j]);
+                }
+                i += TOGETHER * S::LANES;
             }
-            total += f64::from(S::reduce_add(S::add(sums[0], sums[1])));
+            let [a, b, c, d] = sums;
+            total += f64::from(S::reduce_add(S::add(S::add(a, b), S::add(c, d))));
             while i < last {
                 total += f64::from(partial::<S>(out, x, i, (last - i).min(S::LANES), shift));
                 i += S::LANES;

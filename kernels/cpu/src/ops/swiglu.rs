@@ -1,7 +1,7 @@
 //! SwiGLU's gate (Shazeer 2020, eq. 6).
 
 use super::chunks::{Shared, in_rows};
-use super::exp::silu;
+use super::exp::silu_of;
 use crate::context::{Context, Status};
 use crate::simd::{Isa, Simd, isa, per_isa};
 
@@ -57,14 +57,30 @@ unsafe fn swiglu_with(
     });
 }
 
+/// Vectors whose exponentials are taken side by side.
+const TOGETHER: usize = 4;
+
 #[inline(always)]
 unsafe fn swiglu_row<S: Simd>(out: *mut f32, gate: *const f32, up: *const f32, dim: usize) {
     unsafe {
-        for i in (0..dim).step_by(S::LANES) {
+        let mut i = 0;
+        while i + TOGETHER * S::LANES <= dim {
+            let mut x = [S::zero(); TOGETHER];
+            for (j, x) in x.iter_mut().enumerate() {
+                *x = S::load(gate.add(i + j * S::LANES));
+            }
+            for (j, active) in silu_of::<S, TOGETHER>(x).into_iter().enumerate() {
+                let at = i + j * S::LANES;
+                S::store(out.add(at), S::mul(active, S::load(up.add(at))));
+            }
+            i += TOGETHER * S::LANES;
+        }
+        while i < dim {
             let count = dim - i;
-            let active = silu::<S>(S::load_first(gate.add(i), count));
+            let [active] = silu_of::<S, 1>([S::load_first(gate.add(i), count)]);
             let product = S::mul(active, S::load_first(up.add(i), count));
             S::store_first(out.add(i), product, count);
+            i += S::LANES;
         }
     }
 }

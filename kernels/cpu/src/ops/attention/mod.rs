@@ -8,8 +8,11 @@
 //! spans of a group go to different threads first.
 
 mod group;
+mod mix;
 mod plan;
 mod problem;
+mod scores;
+mod state;
 #[cfg(test)]
 mod tests;
 mod tile;

@@ -1,7 +1,8 @@
 //! How a call of attention is laid out: groups, their order, and the memory of its threads.
 
-use super::group::{GROUP, Group, SPAN, State, Workspace};
+use super::group::{GROUP, Group, SPAN, Workspace};
 use super::problem::{Block, Problem};
+use super::state::State;
 use super::tile::TILE;
 use crate::context::Context;
 
@@ -52,7 +53,7 @@ impl Plan {
 
     /// Floats of one thread's workspace and of its two states.
     fn worker_floats(head_dim: usize) -> usize {
-        GROUP * (head_dim + TILE) + 2 * State::floats(GROUP, head_dim)
+        GROUP * (head_dim + TILE) + 2 * TILE * head_dim + 2 * State::floats(GROUP, head_dim)
     }
 
     /// The workspace of a thread and two states beside it.
@@ -60,10 +61,11 @@ impl Plan {
         unsafe {
             let q = self.work.add(worker * Plan::worker_floats(head_dim));
             let scores = q.add(GROUP * head_dim);
-            let total = scores.add(GROUP * TILE);
+            let wide = scores.add(GROUP * TILE);
+            let total = wide.add(2 * TILE * head_dim);
             let next = total.add(State::floats(GROUP, head_dim));
             (
-                Workspace { q, scores },
+                Workspace { q, scores, wide },
                 State::at(total, GROUP),
                 State::at(next, GROUP),
             )

@@ -1,9 +1,10 @@
 //! What one chunk of attention does, for every cache type and instruction set.
 
 use super::super::cache_element::{CacheElement, CacheF16, CacheF32};
-use super::group::{SPAN, attend, finish, merge};
+use super::group::{SPAN, attend};
 use super::plan::Plan;
 use super::problem::Problem;
+use super::state::{finish, merge};
 use crate::abi_generated::dtype;
 use crate::simd::{Isa, Simd, per_isa};
 
