@@ -5,7 +5,7 @@
  */
 
 import { statSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import type { Backend } from "../backend/backend.ts";
 import { FormatError } from "../base/errors.ts";
@@ -61,6 +61,10 @@ export async function openTokenizer(
 ): Promise<CompiledTokenizer> {
   const definition = await readDefinition(path);
   checkSize(definition, options.vocabSize);
+  if (definition.model !== undefined && !isOwnKind(definition.model)) {
+    const { openForeignSentencePiece } = await import("./sentencepiece_js.ts");
+    return await openForeignSentencePiece(definition);
+  }
   return compileTokenizer(definition, options.backend ?? await sharedTextBackend());
 }
 
@@ -92,7 +96,7 @@ export async function readDefinition(path: string): Promise<TokenizerDefinition>
     case "bin":
       return defineLlama2c(parseLlama2cTokenizer(bytes, file), file);
     case "model":
-      return sentencePiece(bytes, file);
+      return defineSentencePiece(parseSentencePieceModel(bytes, file), file);
   }
 }
 
@@ -174,13 +178,4 @@ function tiktoken(
   const beside = named.added.filter(({ id }) => id >= count && id < count + 65536)
     .map(({ id, name }) => ({ id, name, flags: 0 }));
   return defineTiktoken(ranks, beside.length > 0 ? beside : usualSpecials(count), { file });
-}
-
-function sentencePiece(bytes: Uint8Array, file: string): TokenizerDefinition {
-  const model = parseSentencePieceModel(bytes, file);
-  if (isOwnKind(model)) return defineSentencePiece(model, file);
-  throw new FormatError(
-    `Cannot use the tokenizer ${quoted(basename(file))}: it is no BPE model`,
-    { file },
-  );
 }
