@@ -31,6 +31,7 @@ export const COMMANDS: Readonly<Record<string, SpecLoader>> = {
   "tokenize decode": () => import("./commands/tokenize_decode.spec.ts"),
   "tokenize info": () => import("./commands/tokenize_info.spec.ts"),
   generate: () => import("./commands/generate.spec.ts"),
+  convert: () => import("./commands/convert.spec.ts"),
   inspect: () => import("./commands/inspect.spec.ts"),
   presets: () => import("./commands/presets.spec.ts"),
   probe: () => import("./commands/probe.spec.ts"),

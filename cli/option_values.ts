@@ -68,3 +68,27 @@ export function wordOr<W extends string, T>(
     }
   };
 }
+
+const BYTE_UNITS: Readonly<Record<string, number>> = {
+  "": 1,
+  B: 1,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  KIB: 2 ** 10,
+  MIB: 2 ** 20,
+  GIB: 2 ** 30,
+  TIB: 2 ** 40,
+};
+
+/** Parses a size such as `5GB`, `500 MiB` or a plain number of bytes; at least one byte. */
+export function byteSize(): (text: string) => number {
+  return (text) => {
+    const match = /^(\d+(?:\.\d+)?) ?([a-z]*)$/i.exec(text);
+    const unit = BYTE_UNITS[match?.[2]?.toUpperCase() ?? ""];
+    const value = match === null || unit === undefined ? NaN : Math.floor(Number(match[1]) * unit);
+    if (Number.isSafeInteger(value) && value >= 1) return value;
+    throw new InvalidValue("a size such as 5GB or 500MiB");
+  };
+}

@@ -81,6 +81,42 @@ function grouped(fifthBit: boolean): BlockDecoder {
   };
 }
 
+/** Two bits for each of 256 values in groups of 16: `(d * scale) * q - dmin * minimum`. */
+function decodeQ2_K(bytes: Uint8Array, out: Float32Array): void {
+  for (let at = 0, to = 0; at < bytes.length; at += 84, to += 256) {
+    const d = half(bytes, at + 80);
+    const dmin = half(bytes, at + 82);
+    for (let group = 0; group < 16; group++) {
+      const step = fround(d * (bytes[at + group]! & 15));
+      const offset = fround(dmin * (bytes[at + group]! >> 4));
+      const from = at + 16 + 32 * (group >> 3) + 16 * (group & 1);
+      const shift = group & 6;
+      for (let i = 0; i < 16; i++) {
+        out[to + 16 * group + i] = fround(step * ((bytes[from + i]! >> shift) & 3)) - offset;
+      }
+    }
+  }
+}
+
+/** Three bits for each of 256 values in groups of 16: `d * (scale - 32) * (q - 4)`. */
+function decodeQ3_K(bytes: Uint8Array, out: Float32Array): void {
+  for (let at = 0, to = 0; at < bytes.length; at += 110, to += 256) {
+    const d = half(bytes, at + 108);
+    for (let group = 0; group < 16; group++) {
+      const low = bytes[at + 96 + (group & 7)]! >> (group < 8 ? 0 : 4);
+      const high = bytes[at + 104 + (group & 3)]! >> (2 * (group >> 2));
+      const step = fround(d * (((low & 15) | ((high & 3) << 4)) - 32));
+      const within = 16 * (group & 1);
+      const from = at + 32 + 32 * (group >> 3) + within;
+      for (let i = 0; i < 16; i++) {
+        const third = (bytes[at + within + i]! >> (group >> 1)) & 1;
+        const q = ((bytes[from + i]! >> (group & 6)) & 3) | (third << 2);
+        out[to + 16 * group + i] = step * (q - 4);
+      }
+    }
+  }
+}
+
 /** Six bits for each of 256 values in groups of 16: `d * scale * (q - 32)`. */
 function decodeQ6_K(bytes: Uint8Array, out: Float32Array): void {
   for (let at = 0, to = 0; at < bytes.length; at += 210, to += 256) {
@@ -102,6 +138,8 @@ export const BLOCK_DECODERS: Readonly<Record<string, BlockDecoder>> = {
   q4_1: legacy({ fifthBit: false, minimum: true }),
   q5_0: legacy({ fifthBit: true, minimum: false }),
   q5_1: legacy({ fifthBit: true, minimum: true }),
+  q2_k: decodeQ2_K,
+  q3_k: decodeQ3_K,
   q4_k: grouped(false),
   q5_k: grouped(true),
   q6_k: decodeQ6_K,

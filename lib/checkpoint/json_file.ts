@@ -36,3 +36,8 @@ function plain(value: JsonValue): unknown {
   }
   return Array.isArray(value) ? value.map(plain) : value;
 }
+
+/** A value as the text of a JSON file for people: indented, with a line break at its end. */
+export function formatJson(value: unknown): string {
+  return `${JSON.stringify(value, undefined, 2)}\n`;
+}

@@ -64,7 +64,7 @@ export function matchTensors(
       throw new ShapeError(
         `Cannot open ${quotedPath(record.file)}: tensor ${quoted(record.name)} has shape ` +
           `[${record.shape.join(", ")}], ${options.configName} wants [${spec.shape.join(", ")}]`,
-        { hint: hint() },
+        { hint: partsOf(record) ?? hint() },
       );
     }
     tensors.set(spec.name, record);
@@ -100,6 +100,12 @@ function missing(
       `${options.configName} wants [${spec.shape.join(", ")}]`,
     { file: path, hint: untied ?? options.hint },
   );
+}
+
+/** What may be wrong with a tensor that is put together. */
+function partsOf({ stored }: TensorRecord): string | undefined {
+  if (stored?.kind !== "parts") return undefined;
+  return `it was put together of ${stored.parts.length} parts; perhaps one more is missing`;
 }
 
 /** Floats in every format, and for GGUF's matrices the block formats too. */

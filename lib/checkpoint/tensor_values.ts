@@ -93,7 +93,7 @@ const CHUNK_BYTES = 1 << 20;
 
 /**
  * Yields a tensor's numbers in order, or `undefined` where its element type is not decoded (blocks
- * other than q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k and q6_k; integers). A chunk is overwritten by
+ * other than q8_0, q4_0, q4_1, q5_0, q5_1 and q2_k to q6_k; integers). A chunk is overwritten by
  * the next.
  */
 export function tensorValues(record: TensorRecord): Iterable<Values> | undefined {

@@ -255,13 +255,3 @@ meta("the head has other rows than the embedding", {
   kind: "ShapeError",
   message: /"output\.weight" has shape \[15, 8\], params\.json wants \[16, 8\]/,
 }, { tensors: reshaped("output.weight", 15, 8) });
-
-Deno.test("a Meta model in parts is refused, by the folder and by a part", async () => {
-  await withFolder(async (folder) => {
-    await writeMeta(folder, { file: "consolidated.00.safetensors" });
-    await writeMeta(folder, { file: "consolidated.01.safetensors" });
-    const wanted = { kind: "FormatError", message: /its weights are sliced into 2 parts/ };
-    await refused(folder, wanted);
-    await refused(join(folder, "consolidated.01.safetensors"), wanted);
-  });
-});
