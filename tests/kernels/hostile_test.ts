@@ -45,7 +45,7 @@ onBackends("hostile: ids outside the table and unknown types are refused", async
   using opened = await open();
   const { backend } = opened;
   const { tensor, integers } = memory(backend);
-  const { f32, q8_0, q6_k } = DTYPE_CODES;
+  const { f32, q8_0, i8 } = DTYPE_CODES;
   const ids = integers(0, 3);
   const shape = { rows: 2, vocab: 4, dim: 8, table_dtype: f32 };
   refuses(backend, "embedding", {
@@ -57,7 +57,7 @@ onBackends("hostile: ids outside the table and unknown types are refused", async
       { change: { ids: integers(-1, 0) }, says: /id is not below vocab/ },
       { change: { vocab: 3 }, says: /id is not below vocab/ },
       { change: { table_dtype: 1000 }, says: /table_dtype must be/ },
-      { change: { table_dtype: q6_k }, says: /table_dtype must be/ },
+      { change: { table_dtype: i8 }, says: /table_dtype must be/ },
       { change: { table_dtype: q8_0 }, says: /multiple of the block length/ },
     ],
   });

@@ -4,6 +4,9 @@ use super::chunks::{Shared, in_rows};
 use crate::abi_generated::dtype;
 use crate::context::{Context, Status};
 use crate::quant::BlockFormat;
+use crate::quant::k_symmetric::{Q3K, Q6K};
+use crate::quant::k_with_minimum::{Q2K, Q4K, Q5K};
+use crate::quant::legacy::{Q4_0, Q4_1, Q5_0, Q5_1};
 use crate::quant::q8_0::Q8_0;
 use crate::simd::{Isa, Simd, isa, per_isa};
 
@@ -60,8 +63,17 @@ fn widening(code: u32, dim: usize) -> Result<(Widen, usize), &'static str> {
         dtype::F32 => Ok((copy, dim * 4)),
         dtype::F16 => Ok((widen_f16_on, dim * 2)),
         dtype::BF16 => Ok((widen_bf16_on, dim * 2)),
+        dtype::Q4_0 => blocks::<Q4_0>(dim),
+        dtype::Q4_1 => blocks::<Q4_1>(dim),
+        dtype::Q5_0 => blocks::<Q5_0>(dim),
+        dtype::Q5_1 => blocks::<Q5_1>(dim),
         dtype::Q8_0 => blocks::<Q8_0>(dim),
-        _ => Err("table_dtype must be f32, f16, bf16 or q8_0"),
+        dtype::Q2_K => blocks::<Q2K>(dim),
+        dtype::Q3_K => blocks::<Q3K>(dim),
+        dtype::Q4_K => blocks::<Q4K>(dim),
+        dtype::Q5_K => blocks::<Q5K>(dim),
+        dtype::Q6_K => blocks::<Q6K>(dim),
+        _ => Err("table_dtype must be f32, f16, bf16 or a block type"),
     }
 }
 
@@ -149,19 +161,37 @@ mod tests {
         }
     }
 
-    #[test]
-    fn rows_of_block_tables_come_out_as_their_format_says() {
-        let dim = 96;
-        let (mut bytes, mut want) = (Vec::new(), Vec::new());
-        for i in 0..VOCAB * dim / 32 {
-            bytes.extend(f32_to_f16(0.25 + i as f32).to_le_bytes());
-            let quants: Vec<i8> = (0..32).map(|j| (i * 7 + j * 5) as u8 as i8).collect();
-            bytes.extend(quants.iter().map(|&q| q as u8));
-            want.extend(quants.iter().map(|&q| f32::from(q) * (0.25 + i as f32)));
+    /// Tables of every block format against the format's own reference.
+    fn check_blocks<F: BlockFormat>(code: u32) {
+        let dim = 2 * F::ELEMENTS;
+        let table = numbers(VOCAB * dim, 3);
+        let mut bytes = vec![0u8; VOCAB * 2 * F::BYTES];
+        let mut want = vec![0f32; VOCAB * dim];
+        for block in 0..VOCAB * 2 {
+            unsafe {
+                let packed = bytes.as_mut_ptr().add(block * F::BYTES);
+                F::quantize(table.as_ptr().add(block * F::ELEMENTS), packed);
+                F::dequantize(packed, want.as_mut_ptr().add(block * F::ELEMENTS));
+            }
         }
         for isa in Isa::available() {
-            assert_eq!(gather(isa, &bytes, dtype::Q8_0, dim), rows(&want, dim));
+            let got = gather(isa, &bytes, code, dim);
+            assert_eq!(got, rows(&want, dim), "{isa:?}: type {code}");
         }
+    }
+
+    #[test]
+    fn rows_of_block_tables_come_out_as_their_format_says() {
+        check_blocks::<Q4_0>(dtype::Q4_0);
+        check_blocks::<Q4_1>(dtype::Q4_1);
+        check_blocks::<Q5_0>(dtype::Q5_0);
+        check_blocks::<Q5_1>(dtype::Q5_1);
+        check_blocks::<Q8_0>(dtype::Q8_0);
+        check_blocks::<Q2K>(dtype::Q2_K);
+        check_blocks::<Q3K>(dtype::Q3_K);
+        check_blocks::<Q4K>(dtype::Q4_K);
+        check_blocks::<Q5K>(dtype::Q5_K);
+        check_blocks::<Q6K>(dtype::Q6_K);
     }
 
     #[test]
@@ -174,10 +204,8 @@ mod tests {
         };
         assert_eq!(run(4, dtype::F32, 8), Err("an id is not below vocab"));
         assert_eq!(run(-1, dtype::F32, 8), Err("an id is not below vocab"));
-        assert_eq!(
-            run(3, 99, 8),
-            Err("table_dtype must be f32, f16, bf16 or q8_0")
-        );
+        let unknown = Err("table_dtype must be f32, f16, bf16 or a block type");
+        assert_eq!(run(3, 99, 8), unknown);
         let odd = Err("dim is not a multiple of the block length of table_dtype");
         assert_eq!(run(3, dtype::Q8_0, 8), odd);
         assert_eq!(run(3, dtype::Q8_0, 32), Ok(()));
