@@ -189,7 +189,7 @@ mod tests {
         let context = context();
         let run = |slot: i32, code, stride| unsafe {
             kv_store(
-                &context,
+                context,
                 p,
                 x.as_ptr(),
                 [0, slot].as_ptr(),

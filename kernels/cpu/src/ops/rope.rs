@@ -69,6 +69,7 @@ unsafe fn rope_with(
 // Plain loops, which the compiler turns into the vectors of the instruction set together with the
 // shuffles that they need. Products are rounded before they are added, so that all of them agree.
 #[inline(always)]
+#[allow(clippy::extra_unused_type_parameters)]
 unsafe fn rotate<S: Simd>(
     x: *mut f32,
     table: *const f32,

@@ -25,7 +25,7 @@ impl Charsmap {
             return Err("the normalization rules are shorter than their header");
         };
         let size = u32::from_le_bytes(*head) as usize;
-        if size == 0 || size % 4 != 0 || size > rest.len() {
+        if size == 0 || !size.is_multiple_of(4) || size > rest.len() {
             return Err("the normalization rules have a trie of a wrong size");
         }
         let (trie, texts) = rest.split_at(size);

@@ -76,11 +76,11 @@ pub unsafe fn text_encode(
         return Err("the ends of the texts do not go up to the end of the bytes");
     }
     let inside = |&end: &u32| text.get(end as usize).is_some_and(|b| b & 0xc0 == 0x80);
-    if replace == 0 {
-        if let Some(&end) = ends.iter().find(|end| inside(end)) {
-            unsafe { write(out, &[0.0, 0.0, 0.0, 1.0, end as f64, 0.0]) };
-            return Ok(());
-        }
+    if replace == 0
+        && let Some(&end) = ends.iter().find(|end| inside(end))
+    {
+        unsafe { write(out, &[0.0, 0.0, 0.0, 1.0, end as f64, 0.0]) };
+        return Ok(());
     }
     let request = Request {
         special: special_mode(special)?,

@@ -127,10 +127,10 @@ impl Normalizer {
 
     /// What the character or rule at `at` becomes, and how long it is.
     fn next<'a>(&'a self, text: &'a [u8], at: usize, open: &mut bool) -> (&'a [u8], usize) {
-        if !self.protected.is_empty() {
-            if let Some((_, len)) = self.protected.longest_open(text, at, open) {
-                return (&text[at..at + len], len);
-            }
+        if !self.protected.is_empty()
+            && let Some((_, len)) = self.protected.longest_open(text, at, open)
+        {
+            return (&text[at..at + len], len);
         }
         if let Some(found) = self
             .charsmap

@@ -10,16 +10,9 @@ use super::class::{ASCII, CharClasses, LETTER, NEWLINE, NUMBER, OTHER, SPACE};
 use super::utf8::decode;
 
 /// Cuts text into the pieces that are encoded each for itself.
+#[derive(Default)]
 pub struct Splitter {
     classes: CharClasses,
-}
-
-impl Default for Splitter {
-    fn default() -> Self {
-        Splitter {
-            classes: CharClasses::new(),
-        }
-    }
 }
 
 impl Splitter {
@@ -56,10 +49,10 @@ impl Splitter {
                 *open = true;
                 return second;
             }
-            if text[at] == b'\'' {
-                if let Some(end) = contraction(text, second, open) {
-                    return end;
-                }
+            if text[at] == b'\''
+                && let Some(end) = contraction(text, second, open)
+            {
+                return end;
             }
             let (next, next_len) = self.class(text, second);
             if next == LETTER {

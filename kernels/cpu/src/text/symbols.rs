@@ -174,8 +174,7 @@ fn tokens(blob: &Blob, marks: bool) -> Tokens {
         rewrite(piece, marks, &mut text);
         tokens.texts.push(&text);
         // Where U+2581 stands for spaces, the normal form has no space that such a piece could match.
-        let matches = !piece.is_empty()
-            && !(marks && piece.contains(&b' '))
+        let matches = !(piece.is_empty() || marks && piece.contains(&b' '))
             && core::str::from_utf8(piece).is_ok();
         match blob.types[id as usize] {
             piece_type::NORMAL | piece_type::UNUSED => tokens.mergeable[id as usize] = matches,

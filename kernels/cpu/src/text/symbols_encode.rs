@@ -309,12 +309,10 @@ impl Symbols {
         let mut symbols = Vec::new();
         let mut at = 0;
         while at < text.len() {
-            if frozen {
-                if let Some((_, len)) = self.frozen_at(text, at, &mut false) {
-                    symbols.push(Symbol::new(at, at + len, NONE));
-                    at += len;
-                    continue;
-                }
+            if frozen && let Some((_, len)) = self.frozen_at(text, at, &mut false) {
+                symbols.push(Symbol::new(at, at + len, NONE));
+                at += len;
+                continue;
             }
             let (code, len) = unsafe { decode(text, at) };
             symbols.push(Symbol::new(at, at + len, self.chars.get(code)));

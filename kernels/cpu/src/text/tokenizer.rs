@@ -9,15 +9,19 @@ use super::special::{Found, Specials};
 use super::symbols::Symbols;
 use super::utf8::first_invalid;
 use super::worker::Worker;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// Text of one task: enough that handing it out costs nothing.
 const TASK_BYTES: usize = 1 << 17;
 
 enum Family {
-    Symbols(Symbols),
-    Bytes(ByteLevel),
+    Symbols(Box<Symbols>),
+    Bytes(Box<ByteLevel>),
 }
+
+/// Runs a function for every task and thread.
+pub type Parallel<'a> = &'a dyn Fn(usize, &(dyn Fn(usize, usize) + Sync));
 
 /// A tokenizer in memory.
 pub struct Tokenizer {
@@ -83,8 +87,8 @@ impl Tokenizer {
         let flags = core::mem::take(&mut blob.special_flags);
         let specials = Specials::new(&blob.special_names, ids, flags);
         let family = match blob.head(Head::Family) {
-            0 => Family::Symbols(Symbols::new(blob)?),
-            1 => Family::Bytes(ByteLevel::new(blob)?),
+            0 => Family::Symbols(Box::new(Symbols::new(blob)?)),
+            1 => Family::Bytes(Box::new(ByteLevel::new(blob)?)),
             _ => return Err(Refusal::Text("the description has an unknown family")),
         };
         Ok(Tokenizer {
@@ -126,7 +130,7 @@ impl Tokenizer {
         text: &[u8],
         ends: &[u32],
         request: Request,
-        parallel: &dyn Fn(usize, &(dyn Fn(usize, usize) + Sync)),
+        parallel: Parallel,
     ) -> Outcome {
         self.ids.clear();
         self.counts.clear();
@@ -144,10 +148,10 @@ impl Tokenizer {
 
     /// Texts that are not well-formed, and special tokens where none may be.
     fn refuse(&self, text: &[u8], request: Request) -> Option<Outcome> {
-        if !request.replace {
-            if let Some(at) = first_invalid(text) {
-                return Some(Outcome::Invalid(at));
-            }
+        if !request.replace
+            && let Some(at) = first_invalid(text)
+        {
+            return Some(Outcome::Invalid(at));
         }
         if request.special != SpecialMode::Refuse || !self.specials.any(true) {
             return None;
@@ -179,13 +183,7 @@ impl Tokenizer {
         self.ids = ids;
     }
 
-    fn encode_tasks(
-        &mut self,
-        text: &[u8],
-        ends: &[u32],
-        request: Request,
-        parallel: &dyn Fn(usize, &(dyn Fn(usize, usize) + Sync)),
-    ) {
+    fn encode_tasks(&mut self, text: &[u8], ends: &[u32], request: Request, parallel: Parallel) {
         let units = self.units(text, ends, request);
         let tasks = tasks(&units);
         let mut results: Vec<(Vec<u32>, Vec<u32>)> =

@@ -124,10 +124,10 @@ fn check(product: &Product) -> Status {
     if product.x_stride < product.in_dim || product.out_stride < product.out_dim {
         return Err("a stride is smaller than its row");
     }
-    if product.weight_dtype == dtype::Q8_0 && product.in_dim % 32 != 0 {
+    if product.weight_dtype == dtype::Q8_0 && !product.in_dim.is_multiple_of(32) {
         return Err("a q8_0 row is a multiple of 32 long");
     }
-    if product.x_dtype == dtype::Q8_0 && product.x_stride % 32 != 0 {
+    if product.x_dtype == dtype::Q8_0 && !product.x_stride.is_multiple_of(32) {
         return Err("the stride of q8_0 rows is a multiple of 32");
     }
     match (product.x_dtype, product.weight_dtype) {

@@ -1,6 +1,6 @@
 //! Products of levels against plain integers, on everything that this machine has.
 
-use super::{Int8, Int8Isa, per_int8_isa};
+use super::{Int8, Int8Isa};
 use crate::simd::Simd;
 
 /// Levels that reach both ends of their range.
