@@ -148,22 +148,30 @@ impl Normalizer {
         }
     }
 
+    /// Bytes of the text's beginning whose normal form is spaces alone.
+    fn leading_spaces(&self, text: &[u8], last: bool) -> usize {
+        let mut at = 0;
+        while at < text.len() {
+            let mut open = false;
+            let (normal, len) = self.next(text, at, &mut open);
+            if normal != b" " || (open && !last) {
+                break;
+            }
+            at += len;
+        }
+        at
+    }
+
     /// The general way, as normalizer.cc goes.
     fn general(&self, stretch: Stretch, out: &mut Vec<u8>, mut steps: Option<&mut Vec<Step>>) {
         let Stretch {
             text, place, last, ..
         } = stretch;
-        let mut at = 0;
-        if self.remove_extra && !place.begun {
-            while at < text.len() {
-                let mut open = false;
-                let (normal, len) = self.next(text, at, &mut open);
-                if normal != b" " || (open && !last) {
-                    break;
-                }
-                at += len;
-            }
-        }
+        let mut at = if self.remove_extra && !place.begun {
+            self.leading_spaces(text, last)
+        } else {
+            0
+        };
         if at >= text.len() && !(place.begun && last && self.suffix) {
             return;
         }

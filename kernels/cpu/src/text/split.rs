@@ -1,7 +1,9 @@
 //! Llama 3's split pattern as a scanner:
 //!
-//!     (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}
-//!     | ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+//! ```text
+//! (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}
+//! | ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+//! ```
 //!
 //! Alternatives are tried in order at each place, as in every backtracking engine (Llama 3,
 //! tokenizer.py). It needs no backtracking: the class of two characters tells which one matches.

@@ -48,6 +48,29 @@ struct Tokens {
     frozen: Vec<u32>,
 }
 
+impl Tokens {
+    /// Which bytes frozen pieces begin with.
+    fn frozen_first(&self) -> [bool; 256] {
+        let mut first = [false; 256];
+        for &token in &self.frozen {
+            first[self.texts.get(token)[0] as usize] = true;
+        }
+        first
+    }
+
+    /// The rank of every token that can come of a merge.
+    fn ranks(&self, blob: &Blob) -> Vec<u32> {
+        let mut ranks = blob.ranks.clone();
+        ranks.resize(self.texts.len(), NONE);
+        for (token, rank) in ranks.iter_mut().enumerate() {
+            if !self.mergeable[token] || token >= blob.pieces.len() {
+                *rank = NONE;
+            }
+        }
+        ranks
+    }
+}
+
 impl Symbols {
     /// Builds the tables.
     pub fn new(blob: Blob) -> Result<Symbols, Refusal> {
@@ -65,21 +88,12 @@ impl Symbols {
         if !blob.flag(Flags::HUGGING_FACE) {
             reserve(&mut tokens, &blob, &by_text);
         }
-        let mut ranks = blob.ranks.clone();
-        ranks.resize(count as usize, NONE);
-        for (token, rank) in ranks.iter_mut().enumerate() {
-            if !tokens.mergeable[token] || token >= blob.pieces.len() {
-                *rank = NONE;
-            }
-        }
+        let ranks = tokens.ranks(&blob);
         let merges = merges(&blob, &tokens.texts, &by_text, ranks, |piece, out| {
             rewrite(piece, marks, out)
         })?;
         let frozen = Trie::new(|t| tokens.texts.get(t), &tokens.frozen);
-        let mut frozen_first = [false; 256];
-        for &token in &tokens.frozen {
-            frozen_first[tokens.texts.get(token)[0] as usize] = true;
-        }
+        let frozen_first = tokens.frozen_first();
         let vocabulary = Vocabulary::new(Draft {
             texts: tokens.texts,
             by_text,
