@@ -14,7 +14,8 @@ import { openBackendFor } from "../open_backend.ts";
 import { Log } from "../ui/log.ts";
 import type { TokenizeDecodeArguments, TokenizeDecodeOptions } from "./tokenize_decode.spec.ts";
 
-type Values = TokenizeDecodeOptions & TokenizeDecodeArguments;
+/** What the command line gives. */
+export type Values = TokenizeDecodeOptions & TokenizeDecodeArguments;
 
 /** Runs `llamero tokenize decode`. */
 export async function run(values: Values, io: Io): Promise<void> {

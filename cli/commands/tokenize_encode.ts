@@ -15,7 +15,8 @@ import { openBackendFor } from "../open_backend.ts";
 import { Log } from "../ui/log.ts";
 import type { TokenizeEncodeArguments, TokenizeEncodeOptions } from "./tokenize_encode.spec.ts";
 
-type Values = TokenizeEncodeOptions & TokenizeEncodeArguments;
+/** What the command line gives. */
+export type Values = TokenizeEncodeOptions & TokenizeEncodeArguments;
 
 const SPACE = 0x20;
 const LINE_END = 0x0a;

@@ -18,7 +18,8 @@ export interface HeldOptions {
   readonly target: string;
 }
 
-type Field = keyof ModelConfig;
+/** Name of a field of a config. */
+export type Field = keyof ModelConfig;
 
 /** Names of fields in Hugging Face's configs, where they are not the field's in snake case. */
 const NAMES: Readonly<Partial<Record<Field, string>>> = {

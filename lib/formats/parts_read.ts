@@ -7,7 +7,7 @@
 import type { TensorRecord } from "./tensor_file.ts";
 
 /** Yields the bytes of one part in chunks of a length, as `tensorChunks` does. */
-type ChunksOf = (
+export type ChunksOf = (
   part: TensorRecord,
   options: { readonly chunkBytes: number },
 ) => Generator<Uint8Array, void, void>;
