@@ -7,46 +7,25 @@
  * @module
  */
 
-/** A run of elements that is stored together. */
-export interface FileBlock {
-  /** Elements of one block; 1 for plain types. */
-  readonly elements: number;
-  /** Bytes of one block. */
-  readonly bytes: number;
-}
+import { DTYPE_BLOCKS, type DTypeBlock } from "../tensor/dtype.ts";
 
+/** Bytes of the plain types that no kernel knows. */
 const PLAIN: Readonly<Record<string, number>> = {
   bool: 1,
   u8: 1,
-  i8: 1,
   f8_e5m2: 1,
   f8_e4m3: 1,
   f8_e8m0: 1,
   i16: 2,
   u16: 2,
-  f16: 2,
-  bf16: 2,
-  i32: 4,
   u32: 4,
-  f32: 4,
   c64: 8,
   f64: 8,
-  i64: 8,
   u64: 8,
 };
 
-/** Elements and bytes per block, from ggml's block structures. */
+/** Elements and bytes per block of the types that no kernel knows, from ggml's block structures. */
 const BLOCKED: Readonly<Record<string, readonly [elements: number, bytes: number]>> = {
-  q4_0: [32, 18],
-  q4_1: [32, 20],
-  q5_0: [32, 22],
-  q5_1: [32, 24],
-  q8_0: [32, 34],
-  q2_k: [256, 84],
-  q3_k: [256, 110],
-  q4_k: [256, 144],
-  q5_k: [256, 176],
-  q6_k: [256, 210],
   iq2_xxs: [256, 66],
   iq2_xs: [256, 74],
   iq3_xxs: [256, 98],
@@ -64,7 +43,8 @@ const BLOCKED: Readonly<Record<string, readonly [elements: number, bytes: number
   q2_0: [64, 18],
 };
 
-const TABLE: ReadonlyMap<string, FileBlock> = new Map([
+const TABLE: ReadonlyMap<string, DTypeBlock> = new Map([
+  ...Object.entries(DTYPE_BLOCKS),
   ...Object.entries(PLAIN).map(([name, bytes]) => [name, { elements: 1, bytes }] as const),
   ...Object.entries(BLOCKED).map(([name, [elements, bytes]]) =>
     [name, { elements, bytes }] as const
@@ -72,7 +52,7 @@ const TABLE: ReadonlyMap<string, FileBlock> = new Map([
 ]);
 
 /** The block of a file's element type (lower case: `"f32"`, `"q8_0"`), or `undefined` for an unknown type. */
-export function blockOf(dtype: string): FileBlock | undefined {
+export function blockOf(dtype: string): DTypeBlock | undefined {
   return TABLE.get(dtype);
 }
 
