@@ -59,9 +59,19 @@ export function matmul({ accumulate = false, ...tensors }: MatmulArguments): voi
   call("matmul", { tensors, scalars: { accumulate: Number(accumulate) } });
 }
 
-/** Converts rows [rows, dim] between element types: f32 to f16, bf16 or q8_0, any type to f32. */
+/** Converts rows [rows, dim] between element types: f32 to f16, bf16 or blocks, any type to f32. */
 export function convert(tensors: { readonly out: Tensor; readonly x: Tensor }): void {
   call("convert", { tensors });
+}
+
+/**
+ * Quantizes rows [rows, dim] of f32 to a block type, so that errors count for more in columns of
+ * larger importance [dim].
+ */
+export function quantizeWeighted(
+  tensors: { readonly out: Tensor; readonly x: Tensor; readonly importance: Tensor },
+): void {
+  call("quantize_weighted", { tensors });
 }
 
 /** Which two coordinates of a head turn together: i and i + head_dim/2, or 2i and 2i + 1. */
