@@ -32,6 +32,7 @@ export const COMMANDS: Readonly<Record<string, SpecLoader>> = {
   "tokenize info": () => import("./commands/tokenize_info.spec.ts"),
   generate: () => import("./commands/generate.spec.ts"),
   convert: () => import("./commands/convert.spec.ts"),
+  quantize: () => import("./commands/quantize.spec.ts"),
   inspect: () => import("./commands/inspect.spec.ts"),
   presets: () => import("./commands/presets.spec.ts"),
   probe: () => import("./commands/probe.spec.ts"),
