@@ -4,14 +4,17 @@
  * @module
  */
 
-import { MIXTURE_ALIASES, type MixtureName, MIXTURES } from "../../lib/quant/mixture.ts";
+import type { MixtureName } from "../../lib/quant/mixture.ts";
 import type { CommandSpec } from "../command.ts";
 import { COMPUTE_OPTIONS, type ComputeOptions } from "../options.ts";
 
+/** A mixture, or the short name of one. */
+export type MixtureType = MixtureName | "q3_k" | "q4_k" | "q5_k";
+
 /** What `llamero quantize` is told by options. */
 export interface QuantizeCommandOptions extends Omit<ComputeOptions, "seed"> {
-  /** A mixture or a short name of one. */
-  readonly type: string;
+  /** What the matrices become. */
+  readonly type: MixtureType;
   /** A file that says how much each column matters. */
   readonly importance: string | undefined;
   /** Whether the error of every tensor is measured. */
@@ -30,12 +33,26 @@ export interface QuantizeArguments {
   readonly target: string;
 }
 
-/** The mixture that a name of `--type` stands for. */
-export function mixtureOf(type: string): MixtureName {
-  return MIXTURE_ALIASES[type] ?? type as MixtureName;
-}
-
-const TYPES: readonly string[] = [...Object.keys(MIXTURES), ...Object.keys(MIXTURE_ALIASES)].sort();
+/** What `--type` takes, those of fewest bits first; the names without an ending are short ones. */
+const TYPES: readonly MixtureType[] = [
+  "q2_k",
+  "q3_k",
+  "q3_k_s",
+  "q3_k_m",
+  "q3_k_l",
+  "q4_0",
+  "q4_1",
+  "q4_k",
+  "q4_k_s",
+  "q4_k_m",
+  "q5_0",
+  "q5_1",
+  "q5_k",
+  "q5_k_s",
+  "q5_k_m",
+  "q6_k",
+  "q8_0",
+];
 
 const { backend, threads, json, quiet, verbose } = COMPUTE_OPTIONS;
 

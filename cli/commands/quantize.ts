@@ -9,6 +9,7 @@ import { formatBytes, formatCount } from "../../lib/base/format.ts";
 import { quotedPath } from "../../lib/base/quoted.ts";
 import type { Checkpoint } from "../../lib/checkpoint/checkpoint.ts";
 import { openCheckpoint } from "../../lib/checkpoint/open.ts";
+import { MIXTURE_ALIASES, type MixtureName } from "../../lib/quant/mixture.ts";
 import { readImportance } from "../../lib/quant/importance_file.ts";
 import {
   type Quantization,
@@ -19,9 +20,13 @@ import { type Io, writeJson } from "../io.ts";
 import { openBackendFor } from "../open_backend.ts";
 import { Log, type Ticker } from "../ui/log.ts";
 import { writeTable } from "../ui/table.ts";
-import { mixtureOf, type QuantizeArguments, type QuantizeCommandOptions } from "./quantize.spec.ts";
+import type { MixtureType, QuantizeArguments, QuantizeCommandOptions } from "./quantize.spec.ts";
 
 type Values = QuantizeCommandOptions & QuantizeArguments;
+
+function mixtureOf(type: MixtureType): MixtureName {
+  return MIXTURE_ALIASES[type] ?? type as MixtureName;
+}
 
 /** Runs `llamero quantize`. */
 export async function run(values: Values, io: Io): Promise<void> {
