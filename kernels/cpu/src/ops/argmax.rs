@@ -63,14 +63,18 @@ per_isa! { unsafe fn argmax_row_on = argmax_row(x: *const f32, dim: usize) -> us
 #[inline(always)]
 unsafe fn largest_number<S: Simd>(x: *const f32, dim: usize) -> f32 {
     unsafe {
-        let mut largest = S::splat(f32::NEG_INFINITY);
+        // Four at a time, because a comparison and a choice take longer than the next load.
+        let mut largest = [S::splat(f32::NEG_INFINITY); 4];
         let mut i = 0;
-        while i + S::LANES <= dim {
-            let v = S::load(x.add(i));
-            largest = S::select(S::lt(largest, v), v, largest);
-            i += S::LANES;
+        while i + 4 * S::LANES <= dim {
+            for (j, largest) in largest.iter_mut().enumerate() {
+                let v = S::load(x.add(i + j * S::LANES));
+                *largest = S::select(S::lt(*largest, v), v, *largest);
+            }
+            i += 4 * S::LANES;
         }
-        let mut best = S::reduce_max(largest);
+        let [a, b, c, d] = largest;
+        let mut best = S::reduce_max(S::max(S::max(a, b), S::max(c, d)));
         while i < dim {
             let v = *x.add(i);
             best = if v > best { v } else { best };
