@@ -97,7 +97,7 @@ export async function convertCheckpoint(
     bytes: total,
     types: typesOf(plan),
     ...(tokenizer.path === undefined ? {} : { tokenizer: tokenizer.path }),
-    notes: plan.notes,
+    notes: [...plan.notes, ...widened(source, types, options)],
     warnings,
   };
 }
@@ -117,6 +117,22 @@ function planFor(
     case "llama2c":
       return planLlama2c(source, options);
   }
+}
+
+/** What a user did not ask for: types that the target lacks became wider ones. */
+function widened(
+  source: Checkpoint,
+  types: ReadonlyMap<string, string>,
+  { dtype }: ConvertOptions,
+): string[] {
+  const changed = [...source.tensors].filter(([name, record]) =>
+    record.shape.length > 1 && record.dtype !== types.get(name)
+  );
+  if (dtype !== undefined || changed.length === 0) return [];
+  const before = [...new Set(changed.map(([, record]) => record.dtype))];
+  return [
+    `${before.join(", ")} weights became f32, which the format holds and which loses nothing`,
+  ];
 }
 
 function describeOverflow(name: string, count: number): string {

@@ -65,11 +65,16 @@ export async function planHuggingFace(
   };
 }
 
+/** The first version with all that a config says; without any, later ones suspect the tokenizer. */
+const TRANSFORMERS_VERSION = "4.43.0";
+
 /** The text of the source's own `config.json`, with another type where that changes, or of a new one. */
 function configText(source: Checkpoint, dtype: FloatName): string {
   const fresh = toHuggingFaceConfig(source.config, { dtype });
   const path = sidePath(source, "config.json");
-  if (path === undefined) return formatConfigJson(fresh);
+  if (path === undefined) {
+    return formatConfigJson({ ...fresh, transformers_version: TRANSFORMERS_VERSION });
+  }
   const own = readJsonFile(path) as Json;
   const key = "dtype" in own ? "dtype" : "torch_dtype";
   const name = fresh.torch_dtype;

@@ -46,6 +46,7 @@ export interface TravellingTokenizer {
 /** Files of a Hugging Face folder that say how text becomes ids, and how ids are sampled. */
 export const HF_SIDE_FILES: readonly string[] = [
   "tokenizer.json",
+  "tokenizer.json.gz",
   "tokenizer.model",
   "tokenizer_config.json",
   "special_tokens_map.json",
@@ -58,6 +59,9 @@ export const HF_SIDE_FILES: readonly string[] = [
 
 /** Models pad their vocabulary to a multiple of at most this. */
 const MOST_PADDING = 1024;
+
+/** Files of tokenizers have some megabytes; what is far larger is something else. */
+const LARGEST_SIDE_FILE = 1 << 28;
 
 const HINT = "--weights-only converts the model without its tokenizer";
 
@@ -120,10 +124,18 @@ function checkVocabulary({ file, vocabSize }: TokenizerDefinition, source: Check
 
 function sideFiles(source: Checkpoint): TokenizerFile[] {
   const folder = dirname(source.files[0] ?? source.path);
-  return HF_SIDE_FILES.filter((name) => existsSync(join(folder, name))).map((name) => {
-    using file = InputFile.open(join(folder, name));
-    return { name, bytes: file.read(0, file.size) };
-  });
+  const there = HF_SIDE_FILES.filter((name) => existsSync(join(folder, name)));
+  return there.map((name) => ({ name, bytes: readSideFile(join(folder, name)) }));
+}
+
+function readSideFile(path: string): Uint8Array {
+  using file = InputFile.open(path);
+  if (file.size <= LARGEST_SIDE_FILE) return file.read(0, file.size);
+  throw new FormatError(
+    `Cannot copy ${quotedPath(path)}: it has ${file.size} bytes, at most ${LARGEST_SIDE_FILE} ` +
+      "was wanted of a tokenizer's file",
+    { file: path },
+  );
 }
 
 /** The files of the tokenizer in a Hugging Face folder. @throws {FormatError} Where it cannot be written so. */

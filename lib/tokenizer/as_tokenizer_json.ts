@@ -224,7 +224,8 @@ export function asTokenizerConfig(definition: TokenizerDefinition): string {
     eos_token: name(eosId),
     ...(symbols ? { legacy: true, sp_model_kwargs: {} } : {}),
     pad_token: name(padId),
-    tokenizer_class: symbols ? "LlamaTokenizer" : "PreTrainedTokenizerFast",
+    // Not LlamaTokenizer: transformers 5 makes it without the pipeline of tokenizer.json, and it drops leading spaces.
+    tokenizer_class: "PreTrainedTokenizerFast",
     ...(symbols ? { unk_token: name(unkId) } : {}),
   };
   return `${JSON.stringify(config, undefined, 2)}\n`;
