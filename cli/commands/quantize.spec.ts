@@ -12,7 +12,7 @@ import { COMPUTE_OPTIONS, type ComputeOptions } from "../options.ts";
 export type MixtureType = MixtureName | "q3_k" | "q4_k" | "q5_k";
 
 /** What `llamero quantize` is told by options. */
-export interface QuantizeCommandOptions extends Omit<ComputeOptions, "seed"> {
+export interface QuantizeCommandOptions extends ComputeOptions {
   /** What the matrices become. */
   readonly type: MixtureType;
   /** A file that says how much each column matters. */
@@ -54,8 +54,6 @@ const TYPES: readonly MixtureType[] = [
   "q8_0",
 ];
 
-const { backend, threads, json, quiet, verbose } = COMPUTE_OPTIONS;
-
 /** The record of `llamero quantize`. */
 export const spec: CommandSpec<QuantizeCommandOptions, QuantizeArguments> = {
   name: "quantize",
@@ -84,11 +82,7 @@ export const spec: CommandSpec<QuantizeCommandOptions, QuantizeArguments> = {
       doc: "a tokenizer to take instead of the model's own; llama2.c files have none",
     },
     force: { doc: "replace an output that exists" },
-    backend,
-    threads,
-    json,
-    quiet,
-    verbose,
+    ...COMPUTE_OPTIONS,
   },
   examples: [
     {

@@ -7,7 +7,7 @@
 import * as fs from "node:fs";
 
 /** What tells one file or folder from another, whatever the path to it; `undefined` where there is none. */
-export function fileIdentity(path: string): string | undefined {
+function fileIdentity(path: string): string | undefined {
   try {
     const { dev, ino } = fs.statSync(path, { bigint: true });
     return `${dev}:${ino}`;

@@ -7,11 +7,11 @@
  * @module
  */
 
-import * as fs from "node:fs";
 import { dirname } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { EventLoop } from "../base/event_loop.ts";
 import { quotedPath } from "../base/quoted.ts";
+import { isOneOf } from "../base/same_file.ts";
 import type { FloatName } from "../model/config_huggingface.ts";
 import type { Checkpoint, CheckpointFormat } from "./checkpoint.ts";
 import type { Flow } from "./map.ts";
@@ -151,25 +151,12 @@ function typesOf(plan: SavePlan): string[] {
 
 /** Refuses to write over what is read: no force makes that right. */
 function checkPaths(source: Checkpoint, { path, to, tokenizer }: ConvertOptions): void {
-  const target = identityOf(path);
-  if (target === undefined) return;
   const isFolder = to === "hf" || to === "meta";
   const read = [...source.files, ...(tokenizer === undefined ? [] : [tokenizer])];
   const inputs = [source.path, ...(isFolder ? read.map((file) => dirname(file)) : read)];
-  if (!inputs.some((input) => identityOf(input) === target)) return;
+  if (!isOneOf(path, inputs)) return;
   throw new UsageError(
     `Cannot convert ${quotedPath(source.path)} to ${quotedPath(path)}: the output is the input`,
     { hint: "choose another name for the output" },
   );
-}
-
-/** What tells one file or folder from another, whatever the path to it; `undefined` where there is none. */
-function identityOf(path: string): string | undefined {
-  try {
-    const { dev, ino } = fs.statSync(path, { bigint: true });
-    return `${dev}:${ino}`;
-  } catch {
-    // Whether it can be written is asked later, with a better answer.
-    return undefined;
-  }
 }
