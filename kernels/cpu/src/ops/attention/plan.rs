@@ -87,7 +87,9 @@ pub unsafe fn plan(context: &Context, problem: &Problem) -> Plan {
     let visible = |row| unsafe { problem.visible(row) };
     let longest = (0..problem.rows).map(visible).max().unwrap_or(0);
     let spans = longest.div_ceil(SPAN);
-    let state_floats = problem.rows * problem.heads * spans * State::floats(1, problem.head_dim);
+    let state_floats = [problem.heads, spans, State::floats(1, problem.head_dim)]
+        .iter()
+        .fold(problem.rows, |floats, &count| floats.saturating_mul(count));
     let block_bytes = (problem.rows * size_of::<Block>()).next_multiple_of(64);
     let work_floats = context.threads() * Plan::worker_floats(problem.head_dim);
     let most = GROUP / heads;

@@ -2,6 +2,9 @@
 
 use crate::context::Status;
 
+/// The widest head whose working memory is reserved without asking.
+const MAX_HEAD_DIM: usize = 8192;
+
 /// The arguments of one call. Strides are in elements.
 #[derive(Clone, Copy)]
 pub struct Problem {
@@ -60,8 +63,11 @@ impl Problem {
         if self.kv_heads == 0 || !self.heads.is_multiple_of(self.kv_heads) {
             return Err("heads must be a multiple of kv_heads");
         }
-        if self.head_dim == 0 || self.page_size == 0 {
-            return Err("head_dim and page_size must be at least 1");
+        if self.head_dim == 0 || self.head_dim > MAX_HEAD_DIM {
+            return Err("head_dim must be from 1 to 8192");
+        }
+        if self.page_size == 0 {
+            return Err("page_size must be at least 1");
         }
         let width = self.heads as u64 * self.head_dim as u64;
         if self.rows > 1 && (self.q_stride.min(self.out_stride) as u64) < width {

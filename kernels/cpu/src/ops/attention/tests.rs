@@ -316,9 +316,11 @@ fn what_would_read_outside_the_cache_is_refused() {
     let heads = "heads must be a multiple of kv_heads";
     assert_eq!(refused(|p, _, _, _| p.kv_heads = 3), heads);
     assert_eq!(refused(|p, _, _, _| p.kv_heads = 0), heads);
-    let empty = "head_dim and page_size must be at least 1";
+    let empty = "page_size must be at least 1";
     assert_eq!(refused(|p, _, _, _| p.page_size = 0), empty);
-    assert_eq!(refused(|p, _, _, _| p.head_dim = 0), empty);
+    let wide = "head_dim must be from 1 to 8192";
+    assert_eq!(refused(|p, _, _, _| p.head_dim = 0), wide);
+    assert_eq!(refused(|p, _, _, _| p.head_dim = 8193), wide);
     let stride = "q_stride and out_stride must be at least heads * head_dim";
     assert_eq!(refused(|p, _, _, _| p.q_stride = 31), stride);
     assert_eq!(
