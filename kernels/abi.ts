@@ -18,6 +18,7 @@ import { type Kernel } from "./table/kernel.ts";
 import { MACHINE_KERNELS } from "./table/machine.ts";
 import { QUANTIZE_KERNELS } from "./table/quantize.ts";
 import { TEXT_KERNELS } from "./table/text.ts";
+import { TEXT_TRAIN_KERNELS } from "./table/text_train.ts";
 
 export type { Kernel, Parameter, ScalarType } from "./table/kernel.ts";
 export { RUNTIME, type RuntimeFunction, type RuntimeType } from "./table/runtime.ts";
@@ -51,4 +52,5 @@ export const KERNELS: Readonly<Record<string, Kernel>> = {
   ...QUANTIZE_KERNELS,
   ...MACHINE_KERNELS,
   ...TEXT_KERNELS,
+  ...TEXT_TRAIN_KERNELS,
 };

@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-#define LLAMERO_ABI_HASH 4072645599644004.0
+#define LLAMERO_ABI_HASH 500046339397782.0
 
 #define DTYPE_F32 0u
 #define DTYPE_F16 1u
@@ -67,6 +67,18 @@ int32_t k_text_encode(address_t context, address_t out, address_t handle, addres
 int32_t k_text_stream(address_t context, address_t out, address_t handle, address_t text, double bytes, uint32_t special, uint32_t replace, uint32_t place, uint32_t last);
 // Frees a tokenizer.
 int32_t k_text_close(address_t context, address_t handle);
+// Begins a training run from its description (kernels/cpu/src/text/train/options.rs). out = [handle].
+int32_t k_text_train_open(address_t context, address_t out, address_t description, double bytes);
+// Reads a block of UTF-8 text, cut anywhere. Documents end at `ends`, which ascend; what follows the last one goes on in the next block. out = [what, a, lines so far, whether the sample is full]; what is 0, or 1: byte a of the block is not UTF-8 (negative: its character began in a block before).
+int32_t k_text_train_feed(address_t context, address_t out, address_t handle, address_t text, address_t ends, double bytes, uint32_t documents);
+// Ends reading, chooses the alphabet and counts the first pairs. out = [lines, lines left out as too long, lines left out as they have U+2585, distinct words, alphabet, occurrences of all characters, a required character that the text does not have or -1].
+int32_t k_text_train_prepare(address_t context, address_t out, address_t handle);
+// Learns until there are `target` pieces, at most `budget` of them now. out = [pieces learned, occurrences of the last one, whether no pair is left, the first piece that the reference itself does not determine or -1].
+int32_t k_text_train_step(address_t context, address_t out, address_t handle, uint32_t target, uint32_t budget);
+// Gives the pieces: those learned in order, then the alphabet by frequency (none of bytes). out = [address of their bytes, number of bytes, address of the end of each (u32), their number].
+int32_t k_text_train_pieces(address_t context, address_t out, address_t handle);
+// Frees a training run.
+int32_t k_text_train_close(address_t context, address_t handle);
 // Hash of the table that the library was built from.
 double rt_abi_hash(void);
 // Opens a context whose pool has `threads` threads, the caller's included; 0 on failure.

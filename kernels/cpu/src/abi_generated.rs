@@ -4,7 +4,7 @@ use crate::context::{Address, enter, guard, pointer};
 use crate::{ops, runtime};
 
 /// Hash of the kernel table that this library was built from.
-pub const ABI_HASH: f64 = 4072645599644004.0;
+pub const ABI_HASH: f64 = 500046339397782.0;
 
 /// Codes of element and block types as they cross the ABI.
 #[allow(dead_code)]
@@ -172,6 +172,48 @@ pub unsafe extern "C" fn k_text_stream(context: Address, out: Address, handle: A
 #[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
 pub unsafe extern "C" fn k_text_close(context: Address, handle: Address) -> i32 {
     unsafe { enter(context, &[handle], |context| ops::text_close(context, pointer::<u8>(handle))) }
+}
+
+/// Begins a training run from its description (kernels/cpu/src/text/train/options.rs). out = [handle].
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_text_train_open(context: Address, out: Address, description: Address, bytes: f64) -> i32 {
+    unsafe { enter(context, &[out, description], |context| ops::text_train_open(context, pointer::<f64>(out), pointer::<u8>(description) as *const u8, bytes as usize)) }
+}
+
+/// Reads a block of UTF-8 text, cut anywhere. Documents end at `ends`, which ascend; what follows the last one goes on in the next block. out = [what, a, lines so far, whether the sample is full]; what is 0, or 1: byte a of the block is not UTF-8 (negative: its character began in a block before).
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_text_train_feed(context: Address, out: Address, handle: Address, text: Address, ends: Address, bytes: f64, documents: u32) -> i32 {
+    unsafe { enter(context, &[out, handle, text, ends], |context| ops::text_train_feed(context, pointer::<f64>(out), pointer::<u8>(handle), pointer::<u8>(text) as *const u8, pointer::<u32>(ends) as *const u32, bytes as usize, documents)) }
+}
+
+/// Ends reading, chooses the alphabet and counts the first pairs. out = [lines, lines left out as too long, lines left out as they have U+2585, distinct words, alphabet, occurrences of all characters, a required character that the text does not have or -1].
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_text_train_prepare(context: Address, out: Address, handle: Address) -> i32 {
+    unsafe { enter(context, &[out, handle], |context| ops::text_train_prepare(context, pointer::<f64>(out), pointer::<u8>(handle))) }
+}
+
+/// Learns until there are `target` pieces, at most `budget` of them now. out = [pieces learned, occurrences of the last one, whether no pair is left, the first piece that the reference itself does not determine or -1].
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_text_train_step(context: Address, out: Address, handle: Address, target: u32, budget: u32) -> i32 {
+    unsafe { enter(context, &[out, handle], |context| ops::text_train_step(context, pointer::<f64>(out), pointer::<u8>(handle), target, budget)) }
+}
+
+/// Gives the pieces: those learned in order, then the alphabet by frequency (none of bytes). out = [address of their bytes, number of bytes, address of the end of each (u32), their number].
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_text_train_pieces(context: Address, out: Address, handle: Address) -> i32 {
+    unsafe { enter(context, &[out, handle], |context| ops::text_train_pieces(context, pointer::<f64>(out), pointer::<u8>(handle))) }
+}
+
+/// Frees a training run.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_text_train_close(context: Address, handle: Address) -> i32 {
+    unsafe { enter(context, &[handle], |context| ops::text_train_close(context, pointer::<u8>(handle))) }
 }
 
 /// Hash of the table that the library was built from.

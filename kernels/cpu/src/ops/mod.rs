@@ -44,3 +44,7 @@ pub use softmax::softmax;
 pub use swiglu::swiglu;
 
 pub use crate::text::kernels::{text_close, text_encode, text_open, text_stream};
+pub use crate::text::train::kernels::{
+    text_train_close, text_train_feed, text_train_open, text_train_pieces, text_train_prepare,
+    text_train_step,
+};

@@ -94,14 +94,21 @@ pub struct Blob<'a> {
     pub charsmap: &'a [u8],
 }
 
-struct Reader<'a> {
+/// Reads arrays one after another.
+pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
-const SHORT: &str = "the description of the tokenizer is too short";
+const SHORT: &str = "the description is too short";
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, bytes: usize) -> Result<&'a [u8], &'static str> {
+    /// Begins at the first byte.
+    pub fn new(rest: &'a [u8]) -> Reader<'a> {
+        Reader { rest }
+    }
+
+    /// So many bytes, and the padding behind them.
+    pub fn take(&mut self, bytes: usize) -> Result<&'a [u8], &'static str> {
         let padded = bytes.checked_add(3).ok_or(SHORT)? & !3;
         if padded > self.rest.len() {
             return Err(SHORT);
@@ -111,7 +118,8 @@ impl<'a> Reader<'a> {
         Ok(&found[..bytes])
     }
 
-    fn words(&mut self, count: usize) -> Result<Vec<u32>, &'static str> {
+    /// So many numbers.
+    pub fn words(&mut self, count: usize) -> Result<Vec<u32>, &'static str> {
         let bytes = self.take(count.checked_mul(4).ok_or(SHORT)?)?;
         Ok(bytes
             .chunks_exact(4)
@@ -120,7 +128,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Texts: their ends, then their bytes.
-    fn texts(&mut self, count: usize) -> Result<Texts, &'static str> {
+    pub fn texts(&mut self, count: usize) -> Result<Texts, &'static str> {
         let ends = self.words(count)?;
         let total = ends.last().copied().unwrap_or(0) as usize;
         let bytes = self.take(total)?;
@@ -134,7 +142,7 @@ impl<'a> Reader<'a> {
 impl<'a> Blob<'a> {
     /// Reads a description.
     pub fn new(blob: &'a [u8]) -> Result<Blob<'a>, &'static str> {
-        let mut reader = Reader { rest: blob };
+        let mut reader = Reader::new(blob);
         let head = reader.words(HEAD_WORDS)?;
         let mut words = [0; HEAD_WORDS];
         words.copy_from_slice(&head);

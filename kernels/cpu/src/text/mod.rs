@@ -26,6 +26,7 @@ pub mod splits;
 pub mod symbols;
 pub mod symbols_encode;
 pub mod tokenizer;
+pub mod train;
 pub mod trie;
 #[rustfmt::skip]
 pub mod unicode_generated;

@@ -32,11 +32,6 @@ impl ByteTable {
         self.entries.len()
     }
 
-    /// Whether it holds none.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// The string with this index.
     pub fn key(&self, index: usize) -> &[u8] {
         let entry = &self.entries[index];

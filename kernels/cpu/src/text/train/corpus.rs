@@ -1,62 +1,60 @@
 //! From raw text to distinct words with counts, in blocks and on all threads.
 
 use super::byte_table::ByteTable;
+use super::pretokens::{Pretokens, chunks};
 use super::reservoir::Reservoir;
-use super::words::split_words;
+use super::sentences::{Fate, LineBuffers, Sentences};
+use super::utf8_stream::Utf8Stream;
 use crate::context::Context;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
+use core::ops::Range;
 
-/// U+2585: sentences that contain it are left out, since it stands for unknown characters.
-const RESERVED: &[u8] = "\u{2585}".as_bytes();
 /// Lines that one chunk of work takes together, in bytes.
 const CHUNK: usize = 1 << 16;
-
-/// Appends the normalized form of a line to `out`.
-pub type Normalize = Box<dyn Fn(&[u8], &mut Vec<u8>) + Send + Sync>;
-/// Calls the function for every piece that merges may not cross.
-pub type Cut = Box<dyn Fn(&[u8], &mut dyn FnMut(&[u8])) + Send + Sync>;
+/// Text without any certain end of a piece is not kept longer than this.
+const LONGEST_UNCUT: usize = 1 << 20;
 
 /// How text becomes words.
 pub enum Cutting {
     /// Line by line, as SentencePiece does.
-    Sentences(Sentences),
-    /// Block by block, by a pre-tokenizer.
-    Pretokens(Cut),
+    Sentences(Box<Sentences>),
+    /// Document by document, by a split pattern.
+    Pretokens(Pretokens),
 }
 
-/// How SentencePiece's trainer reads lines.
-pub struct Sentences {
-    /// Normalization without the protection of user-defined symbols.
-    pub normalize: Normalize,
-    /// Strings that become a cut, longest match first.
-    pub meta_pieces: MetaPieces,
-    /// Longer lines (in bytes) are left out.
-    pub max_length: usize,
-    /// `None`: a sentence is one word.
-    pub split: Option<WordSplit>,
-    /// A sample of this many lines instead of all; 0 for all.
-    pub sample: usize,
-    /// Draw the sample, or take the first lines.
+/// A sample of the lines instead of all of them.
+#[derive(Clone, Copy)]
+pub struct Sample {
+    /// How many lines; 0 for all.
+    pub lines: usize,
+    /// Draw them, or take the first ones.
     pub shuffle: bool,
 }
 
-/// Where words are cut.
-#[derive(Clone, Copy)]
-pub struct WordSplit {
-    /// A space closes a word instead of opening it.
-    pub suffix: bool,
-    /// Runs of spaces stay together.
-    pub runs: bool,
+/// How many lines came, and what became of them.
+#[derive(Clone, Copy, Default)]
+pub struct Lines {
+    /// Lines that could be trained on.
+    pub seen: usize,
+    /// Lines left out because they are too long.
+    pub too_long: usize,
+    /// Lines left out because they have U+2585.
+    pub reserved: usize,
 }
 
 /// What was read so far.
 pub struct Corpus {
     cutting: Cutting,
+    sample: Sample,
     reservoir: Option<Reservoir>,
-    lines: usize,
-    too_long: usize,
+    lines: Lines,
+    /// The line or document that goes on in the next block, as far as it is not counted.
+    pending: Vec<u8>,
+    /// The line that goes on is too long already, and dropped.
+    skipping: bool,
+    utf8: Utf8Stream,
     tables: Vec<UnsafeCell<ByteTable>>,
 }
 
@@ -65,122 +63,202 @@ unsafe impl Sync for Corpus {}
 
 impl Corpus {
     /// Nothing read yet.
-    pub fn new(cutting: Cutting, threads: usize) -> Corpus {
-        let reservoir = match &cutting {
-            Cutting::Sentences(s) if s.sample > 0 && s.shuffle => Some(Reservoir::new(s.sample)),
-            _ => None,
-        };
+    pub fn new(cutting: Cutting, sample: Sample, threads: usize) -> Corpus {
+        let drawn = sample.lines > 0 && sample.shuffle;
         let tables = (0..threads.max(1))
             .map(|_| UnsafeCell::new(ByteTable::new()))
             .collect();
         Corpus {
             cutting,
-            reservoir,
-            lines: 0,
-            too_long: 0,
+            sample,
+            reservoir: drawn.then(|| Reservoir::new(sample.lines)),
+            lines: Lines::default(),
+            pending: Vec::new(),
+            skipping: false,
+            utf8: Utf8Stream::default(),
             tables,
         }
     }
 
-    /// Lines left out because they are too long.
-    pub fn too_long(&self) -> usize {
-        self.too_long
-    }
-
-    /// Lines taken, or pre-tokenized blocks.
-    pub fn lines(&self) -> usize {
+    /// The lines so far.
+    pub fn lines(&self) -> Lines {
         self.lines
     }
 
-    /// Reads a block of UTF-8 text: whole lines, or whole documents for a pre-tokenizer.
-    pub fn feed(&mut self, context: &Context, text: &[u8]) -> Result<(), &'static str> {
-        if core::str::from_utf8(text).is_err() {
-            return Err("training text is not UTF-8");
+    /// Whether no more text is wanted: the sample is full.
+    pub fn is_full(&self) -> bool {
+        self.sample.lines > 0 && !self.sample.shuffle && self.lines.seen >= self.sample.lines
+    }
+
+    /// Reads a block. Documents end at `ends`, which ascend; what follows the last one goes on in the
+    /// next block. Gives the offset of a byte that is not UTF-8, which is negative where its
+    /// character began in a block before.
+    pub fn feed(&mut self, context: &Context, block: &[u8], ends: &[u32]) -> Result<(), isize> {
+        let mut start = 0;
+        for &end in ends {
+            let end = end as usize;
+            let checked = self.utf8.check(&block[start..end], true);
+            checked.map_err(|at| at + start as isize)?;
+            start = end;
         }
-        match &self.cutting {
-            Cutting::Sentences(_) => self.feed_lines(context, text),
-            Cutting::Pretokens(cut) => {
-                let table = self.tables[0].get_mut();
-                cut(text, &mut |piece| {
-                    table.add(piece, 1);
-                });
-                self.lines += 1;
-            }
-        }
+        let checked = self.utf8.check(&block[start..], false);
+        checked.map_err(|at| at + start as isize)?;
+        let before = self.pending.len();
+        let mut text = core::mem::take(&mut self.pending);
+        text.extend_from_slice(block);
+        let ends = ends.iter().map(|&end| before + end as usize);
+        let left = match &self.cutting {
+            Cutting::Sentences(_) => self.feed_sentences(context, &text, ends),
+            Cutting::Pretokens(_) if self.sample.lines > 0 => self.feed_lines(context, &text, ends),
+            Cutting::Pretokens(_) => self.feed_documents(context, &text, ends),
+        };
+        text.drain(..left);
+        self.pending = text;
         Ok(())
     }
 
     /// The distinct words of everything read.
-    pub fn finish(mut self, context: &Context) -> ByteTable {
+    pub fn finish(mut self, context: &Context) -> (Lines, ByteTable) {
         if let Some(mut reservoir) = self.reservoir.take() {
             let lines = reservoir.take();
             let lines: Vec<&[u8]> = lines.iter().map(Vec::as_slice).collect();
-            self.count_lines(context, &lines);
+            self.count(context, &grouped(&lines));
         }
         let mut tables = self.tables.into_iter().map(UnsafeCell::into_inner);
         let mut words = tables.next().unwrap_or_default();
         for table in tables {
             words.add_all(&table);
         }
-        words
+        (self.lines, words)
     }
 
-    fn feed_lines(&mut self, context: &Context, text: &[u8]) {
-        let Cutting::Sentences(sentences) = &self.cutting else {
-            return;
-        };
+    /// Reads SentencePiece's lines; gives where the unfinished one begins.
+    fn feed_sentences(
+        &mut self,
+        context: &Context,
+        text: &[u8],
+        ends: impl Iterator<Item = usize>,
+    ) -> usize {
         let mut taken = Vec::new();
-        for line in text.split(|&byte| byte == b'\n') {
-            if line.is_empty() {
-                continue;
+        let mut start = 0;
+        for end in ends {
+            for line in text[start..end].split(|&byte| byte == b'\n') {
+                self.line(line, &mut taken);
             }
-            if line.len() > sentences.max_length {
-                self.too_long += 1;
-                continue;
-            }
-            if contains_reserved(line) {
-                continue;
-            }
-            if let Some(reservoir) = &mut self.reservoir {
-                reservoir.add(line);
-            } else if sentences.sample == 0 || self.lines < sentences.sample {
-                taken.push(line);
-            } else {
-                break;
-            }
-            self.lines += 1;
+            start = end;
         }
-        self.count_lines(context, &taken);
+        while let Some(length) = text[start..].iter().position(|&byte| byte == b'\n') {
+            self.line(&text[start..start + length], &mut taken);
+            start += length + 1;
+        }
+        if let Cutting::Sentences(sentences) = &self.cutting
+            && text.len() - start > sentences.max_length
+        {
+            self.skipping = true;
+        }
+        self.count(context, &grouped(&taken));
+        if self.skipping { text.len() } else { start }
     }
 
-    fn count_lines(&self, context: &Context, lines: &[&[u8]]) {
+    /// Takes or leaves a whole line.
+    fn line<'a>(&mut self, line: &'a [u8], taken: &mut Vec<&'a [u8]>) {
         let Cutting::Sentences(sentences) = &self.cutting else {
             return;
         };
-        let mut chunks = Vec::new();
-        let (mut start, mut bytes) = (0, 0);
-        for (i, line) in lines.iter().enumerate() {
-            bytes += line.len();
-            if bytes >= CHUNK || i + 1 == lines.len() {
-                chunks.push(start..i + 1);
-                (start, bytes) = (i + 1, 0);
+        if self.is_full() {
+            self.skipping = false;
+            return;
+        }
+        let skipped = core::mem::take(&mut self.skipping);
+        let fate = if skipped {
+            Fate::TooLong
+        } else {
+            sentences.judge(line)
+        };
+        match fate {
+            Fate::Empty => {}
+            Fate::TooLong => self.lines.too_long += 1,
+            Fate::Reserved => self.lines.reserved += 1,
+            Fate::Taken => self.take(line, taken),
+        }
+    }
+
+    fn take<'a>(&mut self, line: &'a [u8], taken: &mut Vec<&'a [u8]>) {
+        self.lines.seen += 1;
+        match &mut self.reservoir {
+            Some(reservoir) => reservoir.add(line),
+            None => taken.push(line),
+        }
+    }
+
+    /// Reads lines, each with its line break as a document of its own; gives where the unfinished one
+    /// begins.
+    fn feed_lines(
+        &mut self,
+        context: &Context,
+        text: &[u8],
+        ends: impl Iterator<Item = usize>,
+    ) -> usize {
+        let mut taken = Vec::new();
+        let mut start = 0;
+        for (end, open) in ends.map(|end| (end, false)).chain([(text.len(), true)]) {
+            for line in text[start..end].split_inclusive(|&byte| byte == b'\n') {
+                if (open && line.last() != Some(&b'\n')) || self.is_full() {
+                    break;
+                }
+                self.take(line, &mut taken);
+                start += line.len();
+            }
+            if !open || self.is_full() {
+                start = end;
             }
         }
-        context.parallel(chunks.len(), &|chunk, worker| {
+        self.count(context, &grouped(&taken));
+        start
+    }
+
+    /// Reads whole documents; gives where the unfinished one goes on.
+    fn feed_documents(
+        &mut self,
+        context: &Context,
+        text: &[u8],
+        ends: impl Iterator<Item = usize>,
+    ) -> usize {
+        let mut parts = Vec::new();
+        let mut start = 0;
+        for end in ends {
+            self.lines.seen += 1;
+            chunks(text, start..end, true, |part| parts.push(part));
+            start = end;
+        }
+        let mut left = chunks(text, start..text.len(), false, |part| parts.push(part));
+        let parts: Vec<&[u8]> = parts
+            .into_iter()
+            .map(|part: Range<usize>| &text[part])
+            .collect();
+        self.count(context, &grouped(&parts));
+        if let Cutting::Pretokens(pretokens) = &self.cutting
+            && text.len() - left > LONGEST_UNCUT
+        {
+            left += pretokens.count(&text[left..], false, self.tables[0].get_mut());
+        }
+        left
+    }
+
+    /// Counts the words of groups of lines or of parts of documents, a group at a time.
+    fn count(&self, context: &Context, groups: &[&[&[u8]]]) {
+        context.parallel(groups.len(), &|group, worker| {
             let table = unsafe { &mut *self.tables[worker].get() };
-            let mut normalized = Vec::new();
-            for line in &lines[chunks[chunk].clone()] {
-                normalized.clear();
-                (sentences.normalize)(line, &mut normalized);
-                let marked = sentences.meta_pieces.mark(&normalized);
-                let sentence = marked.as_deref().unwrap_or(&normalized);
-                match sentences.split {
-                    Some(split) => split_words(sentence, split.suffix, split.runs, |word| {
-                        table.add(word, 1);
-                    }),
-                    None if sentence.is_empty() => {}
-                    None => {
-                        table.add(sentence, 1);
+            match &self.cutting {
+                Cutting::Sentences(sentences) => {
+                    let mut buffers = LineBuffers::default();
+                    for line in groups[group] {
+                        sentences.count(line, &mut buffers, table);
+                    }
+                }
+                Cutting::Pretokens(pretokens) => {
+                    for part in groups[group] {
+                        pretokens.count(part, true, table);
                     }
                 }
             }
@@ -188,59 +266,16 @@ impl Corpus {
     }
 }
 
-/// Strings that training text is cut at: names of control symbols, bytes and user-defined symbols.
-pub struct MetaPieces {
-    pieces: Vec<Vec<u8>>,
-    /// Whether a piece starts with this byte.
-    first: [bool; 256],
-}
-
-impl MetaPieces {
-    /// Takes the strings in any order.
-    pub fn new(pieces: Vec<Vec<u8>>) -> MetaPieces {
-        let mut first = [false; 256];
-        for piece in &pieces {
-            if let Some(&byte) = piece.first() {
-                first[usize::from(byte)] = true;
-            }
+/// Groups texts so that each group is worth handing out.
+fn grouped<'a>(texts: &'a [&'a [u8]]) -> Vec<&'a [&'a [u8]]> {
+    let mut groups = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (i, text) in texts.iter().enumerate() {
+        bytes += text.len();
+        if bytes >= CHUNK || i + 1 == texts.len() {
+            groups.push(&texts[start..=i]);
+            (start, bytes) = (i + 1, 0);
         }
-        MetaPieces { pieces, first }
     }
-
-    /// Puts a TAB in place of every meta piece, the longest where several start, or gives nothing
-    /// where there is none.
-    fn mark(&self, sentence: &[u8]) -> Option<Vec<u8>> {
-        let mut marked = Vec::new();
-        let (mut at, mut copied) = (0, 0);
-        while at < sentence.len() {
-            let length = if self.first[usize::from(sentence[at])] {
-                let starting = self.pieces.iter().filter(|p| sentence[at..].starts_with(p));
-                starting.map(Vec::len).max()
-            } else {
-                None
-            };
-            if let Some(length) = length {
-                marked.extend_from_slice(&sentence[copied..at]);
-                marked.push(b'\t');
-                copied = at + length;
-            }
-            at += length.unwrap_or(1);
-        }
-        if copied == 0 {
-            return None;
-        }
-        marked.extend_from_slice(&sentence[copied..]);
-        Some(marked)
-    }
-}
-
-fn contains_reserved(line: &[u8]) -> bool {
-    let mut rest = line;
-    while let Some(at) = rest.iter().position(|&byte| byte == RESERVED[0]) {
-        if rest[at..].starts_with(RESERVED) {
-            return true;
-        }
-        rest = &rest[at + 1..];
-    }
-    false
+    groups
 }

@@ -22,11 +22,6 @@ impl PairIndex {
         }
     }
 
-    /// How many pairs it holds.
-    pub fn len(&self) -> usize {
-        self.used
-    }
-
     /// The number of a pair, entered as `new` if it was absent.
     pub fn get_or_insert(&mut self, left: u32, right: u32, new: u32) -> u32 {
         let key = key(left, right);

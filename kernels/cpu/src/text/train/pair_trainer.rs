@@ -15,6 +15,7 @@ use super::candidates::{Candidate, Candidates};
 use super::pair_index::PairIndex;
 use super::plateau::Plateau;
 use super::symbols::Symbols;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// A symbol that merges with nothing: the barrier between words, and characters outside the alphabet.
@@ -24,10 +25,13 @@ const GONE: u32 = u32::MAX - 1;
 /// Number of a pair that may not become a piece.
 const FORBIDDEN: u32 = u32::MAX;
 
+/// Whether the concatenation of two symbols, given as their bytes, may become a piece.
+pub type Allows = Box<dyn Fn(&[u8], &[u8]) -> bool + Send>;
+
 /// Which reference the trainer follows.
 pub enum Rule {
-    /// SentencePiece: a pair may become a piece where the function says so of its symbols' bytes.
-    Pieces(alloc::boxed::Box<dyn Fn(&[u8], &[u8]) -> bool + Send>),
+    /// SentencePiece: a pair may become a piece where the function says so.
+    Pieces(Allows),
     /// Byte-level: every pair may.
     Bytes,
 }
@@ -56,8 +60,9 @@ pub struct PairTrainer {
     touched: Vec<u32>,
     pieces: ByteTable,
     learned: Vec<u32>,
-    merges: Vec<(u32, u32)>,
     plateau: Plateau,
+    /// Pairs learned, or dropped because their string was there.
+    spent: usize,
 }
 
 impl PairTrainer {
@@ -82,8 +87,8 @@ impl PairTrainer {
             touched: Vec::new(),
             pieces,
             learned: Vec::new(),
-            merges: Vec::new(),
             plateau: Plateau::new(),
+            spent: 0,
         }
     }
 
@@ -106,6 +111,7 @@ impl PairTrainer {
     /// Enters the first pairs in the heap; after the last word, before the first merge.
     pub fn start(&mut self) {
         self.settle();
+        self.refresh_plateau();
     }
 
     /// Learns the next piece and gives its count, or `None` when no pair is left.
@@ -120,6 +126,7 @@ impl PairTrainer {
             bytes.extend_from_slice(self.symbols.bytes(right));
             let known = self.pieces.find(&bytes);
             self.plateau.leave(count);
+            self.spent += 1;
             if known.is_some() && matches!(self.rule, Rule::Pieces(_)) {
                 // The same string by another path: never offered again, never merged.
                 let pair = &mut self.pairs[best as usize];
@@ -136,12 +143,11 @@ impl PairTrainer {
                     symbol
                 }
             };
-            self.merges.push((left, right));
             self.merge(best, symbol);
             self.settle();
             if known.is_none() {
-                self.plateau
-                    .observe(count, self.learned.len(), self.index.len());
+                self.plateau.observe(count, self.learned.len());
+                self.refresh_plateau();
                 return Some(count);
             }
         }
@@ -157,9 +163,17 @@ impl PairTrainer {
         &self.symbols
     }
 
-    /// From which learned piece on SentencePiece's own choice depends on the order of a hash table.
+    /// From which learned piece on SentencePiece's own choice depends on the order of a hash table;
+    /// never in byte-level training.
     pub fn ambiguous_from(&self) -> Option<usize> {
-        self.plateau.first()
+        let pieces = matches!(self.rule, Rule::Pieces(_));
+        self.plateau.first().filter(|_| pieces)
+    }
+
+    fn refresh_plateau(&mut self) {
+        let single = self.symbols.len() - self.learned.len();
+        let known = single + self.pairs.len() - self.spent;
+        self.plateau.refresh(self.learned.len(), known);
     }
 
     fn next_pair(&mut self) -> Option<u32> {
@@ -344,7 +358,10 @@ impl PairTrainer {
     }
 }
 
+/// Which of two pairs of equal count and length comes first: by their bytes; two that make the same
+/// string by the order in which they came up.
 fn tie(symbols: &Symbols, pairs: &[Pair], a: u32, b: u32) -> core::cmp::Ordering {
-    let (a, b) = (&pairs[a as usize], &pairs[b as usize]);
-    symbols.compare((a.left, a.right), (b.left, b.right))
+    let (left, right) = (&pairs[a as usize], &pairs[b as usize]);
+    let by_bytes = symbols.compare((left.left, left.right), (right.left, right.right));
+    by_bytes.then(a.cmp(&b))
 }

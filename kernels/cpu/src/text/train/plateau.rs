@@ -48,12 +48,17 @@ impl Plateau {
         }
     }
 
-    /// A piece with this count was learned, the `pieces`-th, out of `known` pairs and characters.
-    pub fn observe(&mut self, count: u64, pieces: usize, known: usize) {
+    /// A piece with this count was learned, the `pieces`-th.
+    pub fn observe(&mut self, count: u64, pieces: usize) {
         if self.first.is_none() && count <= self.edge {
             self.first = Some(pieces - 1);
         }
-        if pieces % INTERVAL == 0 {
+    }
+
+    /// The next piece will follow `pieces` others, out of `known` characters and pairs that are
+    /// neither learned nor dropped.
+    pub fn refresh(&mut self, pieces: usize, known: usize) {
+        if pieces.is_multiple_of(INTERVAL) {
             self.edge = self.find_edge(LEAST_ACTIVE.max(known / 20));
         }
     }

@@ -78,8 +78,11 @@ impl MersenneTwister {
     /// Uniform in 0 .. range, as libstdc++'s `uniform_int_distribution<uint64_t>` draws it from this
     /// engine: Lemire's multiplication for ranges up to 2^32.
     fn below(&mut self, range: u64) -> u64 {
-        if range > u64::from(u32::MAX) {
+        if range > 1 << 32 {
             return self.below_wide(range);
+        }
+        if range == 1 << 32 {
+            return u64::from(self.next());
         }
         let narrow = range as u32;
         let mut product = u64::from(self.next()) * range;
@@ -117,5 +120,27 @@ mod tests {
             last = engine.next();
         }
         assert_eq!(last, 4_123_659_995);
+    }
+
+    #[test]
+    fn the_sample_is_that_of_libstdcxx() {
+        // g++ 12, std::mt19937(12345678) and uniform_int_distribution<unsigned long>.
+        let mut reservoir = Reservoir::new(10);
+        for line in 0..200u8 {
+            reservoir.add(&[line]);
+        }
+        let kept: Vec<u8> = reservoir.take().concat();
+        assert_eq!(kept, [18, 171, 111, 146, 13, 187, 56, 49, 120, 41]);
+        let mut engine = MersenneTwister::new(12_345_678);
+        for (range, drawn) in [
+            (6, 1),
+            (7, 5),
+            (4_294_967_295, 2_561_641_374),
+            (4_294_967_296, 1_376_353_668),
+            (4_294_967_297, 825_546_192),
+            (10_000_000_000, 6_092_269_871),
+        ] {
+            assert_eq!(engine.below(range), drawn, "below {range}");
+        }
     }
 }

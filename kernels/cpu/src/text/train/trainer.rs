@@ -1,31 +1,16 @@
 //! One training run from options to pieces.
 
 use super::alphabet::Alphabet;
-use super::corpus::{Corpus, Cut, Cutting, MetaPieces, Normalize, Sentences, WordSplit};
+use super::byte_table::ByteTable;
+use super::corpus::{Corpus, Lines};
+use super::options::{Options, PieceOptions};
 use super::pair_index::PairIndex;
 use super::pair_trainer::{BARRIER, PairTrainer, Rule};
 use super::symbols::Symbols;
-use super::validity::{Validity, characters};
+use super::validity::characters;
 use crate::context::Context;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-
-/// What shapes the result.
-pub enum Options {
-    /// As `spm_train --model_type=bpe`.
-    Pieces {
-        validity: Validity,
-        coverage: f32,
-        required: Vec<u32>,
-        meta_pieces: Vec<Vec<u8>>,
-        max_sentence_length: usize,
-        sample: usize,
-        shuffle: bool,
-        normalize: Normalize,
-    },
-    /// Byte-level, words cut by a pre-tokenizer.
-    Bytes { cut: Cut },
-}
 
 /// How far training has come.
 pub struct Progress {
@@ -41,127 +26,81 @@ pub struct Progress {
 
 /// What was read, known once all text is in.
 pub struct Summary {
-    pub lines: usize,
-    pub too_long: usize,
+    /// What became of the lines.
+    pub lines: Lines,
+    /// Distinct words.
     pub words: usize,
+    /// Characters, or bytes, that pieces are built from.
     pub alphabet: usize,
+    /// Occurrences of all characters.
     pub characters: u64,
+    /// A required character that the text does not have.
+    pub absent: Option<u32>,
 }
 
 /// A run: fed, prepared, then stepped.
 pub struct Trainer {
-    rule: Option<(Option<Validity>, f32, Vec<u32>)>,
+    /// What pieces may be, until it is handed on to the engine; `None` for byte-level training.
+    pieces: Option<PieceOptions>,
     corpus: Option<Corpus>,
     engine: Option<PairTrainer>,
     alphabet: Vec<(u32, u64)>,
     frequency: u64,
     exhausted: bool,
+    /// Results of [`Trainer::serialize`].
+    pub bytes: Vec<u8>,
+    /// End of each piece in `bytes`.
+    pub ends: Vec<u32>,
 }
 
 impl Trainer {
     /// A run that has read nothing yet.
     pub fn new(options: Options, threads: usize) -> Trainer {
-        let (rule, cutting) = match options {
-            Options::Bytes { cut } => ((None, 0.0, Vec::new()), Cutting::Pretokens(cut)),
-            Options::Pieces {
-                validity,
-                coverage,
-                required,
-                meta_pieces,
-                max_sentence_length,
-                sample,
-                shuffle,
-                normalize,
-            } => {
-                let split = validity.split_by_whitespace.then_some(WordSplit {
-                    suffix: validity.whitespace_as_suffix,
-                    runs: validity.allow_whitespace_only,
-                });
-                let sentences = Sentences {
-                    normalize,
-                    meta_pieces: MetaPieces::new(meta_pieces),
-                    max_length: max_sentence_length,
-                    split,
-                    sample,
-                    shuffle,
-                };
-                (
-                    (Some(validity), coverage, required),
-                    Cutting::Sentences(sentences),
-                )
-            }
-        };
         Trainer {
-            rule: Some(rule),
-            corpus: Some(Corpus::new(cutting, threads)),
+            pieces: options.pieces,
+            corpus: Some(Corpus::new(options.cutting, options.sample, threads)),
             engine: None,
             alphabet: Vec::new(),
             frequency: 0,
             exhausted: false,
+            bytes: Vec::new(),
+            ends: Vec::new(),
         }
     }
 
-    /// Reads a block of text.
-    pub fn feed(&mut self, context: &Context, text: &[u8]) -> Result<(), &'static str> {
-        match &mut self.corpus {
-            Some(corpus) => corpus.feed(context, text),
-            None => Err("training has begun: no more text can be read"),
-        }
+    /// What reads the text, until training begins.
+    pub fn corpus(&mut self) -> Result<&mut Corpus, &'static str> {
+        let begun = "training has begun: no more text can be read";
+        self.corpus.as_mut().ok_or(begun)
     }
 
     /// Chooses the alphabet and counts the first pairs.
     pub fn prepare(&mut self, context: &Context) -> Result<Summary, &'static str> {
-        let (Some(corpus), Some(rule)) = (self.corpus.take(), self.rule.take()) else {
-            return Err("training has already begun");
+        let corpus = self.corpus.take().ok_or("training has already begun")?;
+        let (lines, words) = corpus.finish(context);
+        let mut summary = Summary {
+            lines,
+            words: words.len(),
+            alphabet: 256,
+            characters: 0,
+            absent: None,
         };
-        let (lines, too_long) = (corpus.lines(), corpus.too_long());
-        let words = corpus.finish(context);
-        let mut symbols = Symbols::new();
-        let mut index = PairIndex::new();
-        let mut total = 0;
-        let (validity, coverage, required) = rule;
-        if validity.is_some() {
-            let alphabet = Alphabet::choose(&words, &required, coverage);
-            for &(c, _) in &alphabet.characters {
-                let mut buffer = [0; 4];
-                let c = char::from_u32(c).ok_or("a required character is not one")?;
-                let symbol = symbols.add(c.encode_utf8(&mut buffer).as_bytes());
-                index.get_or_insert(0, u32::from(c), symbol);
+        let mut engine = match self.pieces.take() {
+            None => byte_engine(&words),
+            Some(options) => {
+                let alphabet = Alphabet::choose(&words, &options.required, options.coverage);
+                summary.alphabet = alphabet.characters.len();
+                summary.characters = alphabet.total;
+                let absent = alphabet.characters.iter().find(|&&(_, count)| count == 0);
+                summary.absent = absent.map(|&(character, _)| character);
+                self.alphabet = alphabet.characters;
+                piece_engine(&words, &self.alphabet, options)
             }
-            total = alphabet.total;
-            self.alphabet = alphabet.characters;
-        } else {
-            for byte in 0..=255u8 {
-                symbols.add(&[byte]);
-            }
-        }
-        let rule = match validity {
-            Some(v) => Rule::Pieces(Box::new(move |left, right| v.allows(left, right))),
-            None => Rule::Bytes,
         };
-        let pieces = validity.is_some();
-        let mut engine = PairTrainer::new(rule, symbols);
-        for word in 0..words.len() {
-            let (key, count) = (words.key(word), words.count(word));
-            if pieces {
-                let symbol = |c| index.get(0, c).unwrap_or(BARRIER);
-                engine.add_word(characters(key).map(symbol), count);
-            } else {
-                engine.add_word(key.iter().map(|&byte| u32::from(byte)), count);
-            }
-        }
-        let distinct = words.len();
         drop(words);
         engine.start();
         self.engine = Some(engine);
-        let alphabet = if pieces { self.alphabet.len() } else { 256 };
-        Ok(Summary {
-            lines,
-            too_long,
-            words: distinct,
-            alphabet,
-            characters: total,
-        })
+        Ok(summary)
     }
 
     /// Learns until there are `target` pieces, at most `budget` of them now.
@@ -184,20 +123,73 @@ impl Trainer {
         })
     }
 
-    /// Learned pieces in order, then the alphabet by frequency (none for byte-level training).
-    pub fn pieces(&self, mut piece: impl FnMut(&[u8])) {
-        let Some(engine) = &self.engine else { return };
+    /// Puts the pieces one after another: the learned ones in order, then the alphabet by frequency
+    /// (none for byte-level training).
+    pub fn serialize(&mut self) -> Result<(), &'static str> {
+        let engine = self.engine.as_ref().ok_or("training was not prepared")?;
+        self.bytes.clear();
+        self.ends.clear();
         for &symbol in engine.learned() {
-            piece(engine.symbols().bytes(symbol));
+            self.bytes.extend_from_slice(engine.symbols().bytes(symbol));
+            self.ends.push(self.bytes.len() as u32);
         }
         for &(c, _) in &self.alphabet {
-            let mut buffer = [0; 4];
-            piece(
-                char::from_u32(c)
-                    .unwrap_or('\u{fffd}')
-                    .encode_utf8(&mut buffer)
-                    .as_bytes(),
-            );
+            push_character(c, &mut self.bytes);
+            self.ends.push(self.bytes.len() as u32);
         }
+        Ok(())
     }
+}
+
+/// The words in the order of the reference, which decides between pairs that are otherwise equal: by
+/// (count descending, bytes ascending).
+fn in_order(words: &ByteTable) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..words.len() as u32).collect();
+    order.sort_unstable_by(|&a, &b| {
+        let (a, b) = (a as usize, b as usize);
+        let by_count = words.count(b).cmp(&words.count(a));
+        by_count.then_with(|| words.key(a).cmp(words.key(b)))
+    });
+    order
+}
+
+fn byte_engine(words: &ByteTable) -> PairTrainer {
+    let mut symbols = Symbols::new();
+    for byte in 0..=255u8 {
+        symbols.add(&[byte]);
+    }
+    let mut engine = PairTrainer::new(Rule::Bytes, symbols);
+    for word in in_order(words) {
+        let bytes = words.key(word as usize).iter();
+        engine.add_word(
+            bytes.map(|&byte| u32::from(byte)),
+            words.count(word as usize),
+        );
+    }
+    engine
+}
+
+fn piece_engine(words: &ByteTable, alphabet: &[(u32, u64)], options: PieceOptions) -> PairTrainer {
+    let mut symbols = Symbols::new();
+    let mut index = PairIndex::new();
+    for &(c, _) in alphabet {
+        let mut bytes = Vec::new();
+        push_character(c, &mut bytes);
+        let symbol = symbols.add(&bytes);
+        index.get_or_insert(0, c, symbol);
+    }
+    let validity = options.validity;
+    let allows = move |left: &[u8], right: &[u8]| validity.allows(left, right);
+    let mut engine = PairTrainer::new(Rule::Pieces(Box::new(allows)), symbols);
+    for word in in_order(words) {
+        let symbol = |c| index.get(0, c).unwrap_or(BARRIER);
+        let word = word as usize;
+        engine.add_word(characters(words.key(word)).map(symbol), words.count(word));
+    }
+    engine
+}
+
+fn push_character(c: u32, bytes: &mut Vec<u8>) {
+    let c = char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER);
+    bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
 }
