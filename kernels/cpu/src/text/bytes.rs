@@ -108,6 +108,10 @@ impl ByteLevel {
             out.push(id);
             return;
         }
+        let key = (end - at <= LONGEST).then(|| unsafe { Key::new(text, at, end - at) });
+        if key.is_some_and(|key| worker.merged.get(key, out)) {
+            return;
+        }
         let piece = &text[at..end];
         worker.merge(&self.vocabulary, piece, || {
             let symbol =
@@ -115,5 +119,8 @@ impl ByteLevel {
             piece.iter().enumerate().map(symbol).collect()
         });
         out.extend_from_slice(&worker.tokens);
+        if let Some(key) = key {
+            worker.merged.put(key, &worker.tokens);
+        }
     }
 }

@@ -1,6 +1,4 @@
-//! Encodings of short pieces that were met before, in a table that forgets. It is small enough to stay
-//! close to the processor, which the tables of a whole vocabulary are not; most of a text's pieces
-//! are among the few thousand that come again and again.
+//! Encodings of short pieces that were met before, in a table that forgets.
 
 use super::hash::hash_short;
 use alloc::vec;
@@ -12,8 +10,6 @@ pub const LONGEST: usize = 15;
 const MOST: usize = 3;
 /// When the list is this long, everything is forgotten.
 const LONGEST_LIST: usize = 1 << 15;
-
-const SLOT_BITS: u32 = 13;
 
 #[derive(Clone, Copy)]
 #[repr(C, align(32))]
@@ -77,32 +73,38 @@ impl Key {
     }
 
     #[inline(always)]
-    fn slot(self) -> usize {
-        (hash_short(self.low ^ self.high.rotate_left(21), self.high as u32) >> (64 - SLOT_BITS))
-            as usize
+    fn hash(self) -> u64 {
+        hash_short(self.low ^ self.high.rotate_left(21), self.high as u32)
     }
 }
 
 /// The table.
 pub struct Cache {
     slots: Vec<Slot>,
+    shift: u32,
     list: Vec<u32>,
 }
 
-impl Default for Cache {
-    fn default() -> Self {
+impl Cache {
+    /// A table of so many slots.
+    pub fn new(slots: usize) -> Cache {
+        let slots = slots.next_power_of_two().max(2);
         Cache {
-            slots: vec![EMPTY; 1 << SLOT_BITS],
+            slots: vec![EMPTY; slots],
+            shift: 64 - slots.trailing_zeros(),
             list: Vec::new(),
         }
     }
-}
 
-impl Cache {
+    #[inline(always)]
+    fn place(&self, key: Key) -> usize {
+        (key.hash() >> self.shift) as usize
+    }
+
     /// Appends the ids of a piece, if they are known.
     #[inline(always)]
     pub fn get(&self, key: Key, out: &mut Vec<u32>) -> bool {
-        let slot = unsafe { self.slots.get_unchecked(key.slot()) };
+        let slot = unsafe { self.slots.get_unchecked(self.place(key)) };
         if slot.low != key.low || slot.high != key.high {
             return false;
         }
@@ -137,7 +139,8 @@ impl Cache {
             self.list.extend_from_slice(ids);
         }
         let count = ids.len() as u32;
-        self.slots[key.slot()] = Slot {
+        let place = self.place(key);
+        self.slots[place] = Slot {
             low: key.low,
             high: key.high,
             ids: kept,

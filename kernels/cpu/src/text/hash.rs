@@ -151,9 +151,9 @@ impl PieceTable {
         }
         let (low, high) = unsafe { short_key(bytes, 0, bytes.len()) };
         let mask = self.short.len() - 1;
-        let mut slot = (hash_short(low, high) >> self.short_shift) as usize;
-        for _ in 0..LONGEST_PROBE {
-            let found = &mut self.short[slot & mask];
+        let first = (hash_short(low, high) >> self.short_shift) as usize;
+        for probe in 0..LONGEST_PROBE {
+            let found = &mut self.short[(first + probe) & mask];
             if found.entry == 0 {
                 *found = Slot {
                     low,
@@ -165,7 +165,6 @@ impl PieceTable {
             if found.low == low && found.high == high && found.entry >> 28 == bytes.len() as u32 {
                 return Ok(Some(found.entry & 0x0fff_ffff));
             }
-            slot += 1;
         }
         Err("the pieces are chosen to collide")
     }
@@ -173,17 +172,17 @@ impl PieceTable {
     fn insert_long(&mut self, texts: &Texts, token: u32) -> Result<Option<u32>, &'static str> {
         let bytes = texts.get(token);
         let mask = self.long.len() - 1;
-        let mut slot = (hash_bytes(bytes) >> self.long_shift) as usize;
-        for _ in 0..LONGEST_PROBE {
-            let found = self.long[slot & mask];
+        let first = (hash_bytes(bytes) >> self.long_shift) as usize;
+        for probe in 0..LONGEST_PROBE {
+            let slot = (first + probe) & mask;
+            let found = self.long[slot];
             if found == NONE {
-                self.long[slot & mask] = token;
+                self.long[slot] = token;
                 return Ok(None);
             }
             if texts.get(found) == bytes {
                 return Ok(Some(found));
             }
-            slot += 1;
         }
         Err("the pieces are chosen to collide")
     }
@@ -283,7 +282,7 @@ pub struct PairTable {
 impl PairTable {
     /// A table with room for so many pairs among `tokens` tokens.
     pub fn new(count: usize, tokens: usize) -> PairTable {
-        let size = (count * 3).max(8).next_power_of_two();
+        let size = (count * 2).max(8).next_power_of_two();
         let bits = (count * 6).max(64).next_power_of_two();
         PairTable {
             seen: vec![0; bits / 64],
@@ -313,13 +312,13 @@ impl PairTable {
         let (word, bit) = self.place(hash);
         self.seen[word] |= bit;
         let mask = self.slots.len() - 1;
-        let mut slot = (hash >> self.shift) as usize;
-        for _ in 0..LONGEST_PROBE {
-            if self.slots[slot & mask] == NONE {
-                self.slots[slot & mask] = self.tag(hash) | token;
+        let first = (hash >> self.shift) as usize;
+        for probe in 0..LONGEST_PROBE {
+            let slot = (first + probe) & mask;
+            if self.slots[slot] == NONE {
+                self.slots[slot] = self.tag(hash) | token;
                 return Ok(());
             }
-            slot += 1;
         }
         Err("the merges are chosen to collide")
     }

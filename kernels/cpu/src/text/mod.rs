@@ -25,6 +25,8 @@ pub mod split;
 pub mod splits;
 pub mod symbols;
 pub mod symbols_encode;
+#[cfg(test)]
+mod tests;
 pub mod tokenizer;
 pub mod train;
 pub mod trie;

@@ -30,6 +30,8 @@ struct Follower {
     taken: u32,
     /// Whether that half stands to the right.
     to_the_right: bool,
+    /// Whether both halves were set off by the same token.
+    twice: bool,
 }
 
 struct Search<'a> {
@@ -65,7 +67,8 @@ pub fn find_splits(vocabulary: &mut Vocabulary) -> Result<bool, &'static str> {
 }
 
 impl Search<'_> {
-    /// Goes through the tokens by rank; false if followers come between tokens of equal rank.
+    /// Goes through the tokens by rank; false if followers or their roots have the rank of other
+    /// tokens too: then their order depends on the text.
     fn by_rank(&mut self, ranks: &[u32]) -> Result<bool, &'static str> {
         let texts = &self.vocabulary.texts;
         let mut order: Vec<(u32, u32, u32)> = ranks
@@ -77,8 +80,7 @@ impl Search<'_> {
         // Among equals the shorter come first: they are parts of the longer.
         order.sort_unstable();
         let (mut last, mut turn) = (NONE, 0);
-        let mut in_turn = true;
-        for (rank, _, token) in order {
+        for &(rank, _, token) in &order {
             if rank != last {
                 turn = self.number + 1;
                 last = rank;
@@ -87,12 +89,19 @@ impl Search<'_> {
                 self.wait_for_halves(token, rank);
                 continue;
             };
-            in_turn &= self.number <= turn;
             self.number = self.number.max(turn);
             self.settle(token, split, turn)?;
             self.follow(token)?;
         }
-        Ok(in_turn)
+        let alone = |token: u32| {
+            let rank = ranks[token as usize];
+            let at = order.partition_point(|o| o.0 < rank);
+            order.get(at + 1).is_none_or(|next| next.0 != rank)
+        };
+        Ok(self
+            .followers
+            .iter()
+            .all(|f| alone(f.token) && alone(f.root)))
     }
 
     /// The two stable tokens that merge into `token`.
@@ -211,19 +220,26 @@ impl Search<'_> {
             } else {
                 (right, left)
             };
-            let root = self.roots.get(&later).copied().unwrap_or(later);
+            let root = self.root(later);
+            let twice = root == self.root(taken);
             self.roots.insert(token, root);
             self.followers.push(Follower {
                 token,
                 root,
                 taken,
                 to_the_right,
+                twice,
             });
             self.number += 1;
             self.settle(token, (left, right), self.number)?;
             ready.extend(self.take_waiting(token));
         }
         Ok(())
+    }
+
+    /// The token, made in its turn, that a token follows; itself if it follows none.
+    fn root(&self, token: u32) -> u32 {
+        self.roots.get(&token).copied().unwrap_or(token)
     }
 
     /// What waited for a token, the lowest rank last.
@@ -236,7 +252,8 @@ impl Search<'_> {
 
     /// Whether followers may be made after all other occurrences of their root. In truth each is made
     /// before the root's next occurrence, further right; that is the same unless both want the same
-    /// neighbour: the next occurrence itself, or one of its followers.
+    /// neighbour (the next occurrence itself, or one of its followers), or one follower takes in two
+    /// occurrences.
     fn is_undisturbed(&self) -> bool {
         let mut wanted: Vec<(u32, u32)> = self
             .followers
@@ -245,6 +262,9 @@ impl Search<'_> {
             .map(|f| (f.root, f.taken))
             .collect();
         wanted.sort_unstable();
+        if self.followers.iter().any(|f| f.twice) {
+            return false;
+        }
         self.followers.iter().filter(|f| f.to_the_right).all(|f| {
             let next_occurrence = self.vocabulary.tokens[f.root as usize].left == f.taken;
             !next_occurrence && wanted.binary_search(&(f.root, f.taken)).is_err()

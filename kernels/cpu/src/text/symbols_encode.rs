@@ -291,6 +291,11 @@ impl Symbols {
             out.ids.push(token);
             return true;
         }
+        let key = (end - at <= LONGEST).then(|| unsafe { Key::new(text, at, end - at) });
+        if key.is_some_and(|key| worker.merged.get(key, out.ids)) {
+            return true;
+        }
+        let before = out.ids.len();
         let chunk = &text[at..end];
         worker.merge(&self.vocabulary, chunk, || self.symbols(chunk, false));
         let mut plain = true;
@@ -300,6 +305,9 @@ impl Symbols {
             plain &= self.ids[token as usize] != NONE;
             out.token(self, token, &chunk[start..start + len]);
             start += len;
+        }
+        if let Some(key) = key.filter(|_| plain) {
+            worker.merged.put(key, &out.ids[before..]);
         }
         plain
     }

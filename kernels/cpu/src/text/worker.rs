@@ -8,10 +8,12 @@ use super::vocabulary::Vocabulary;
 use alloc::vec::Vec;
 
 /// Working memory of one thread.
-#[derive(Default)]
 pub struct Worker {
-    /// Encodings met before.
+    /// Encodings met lately: few enough to stay close to the processor, which the tables of a whole
+    /// vocabulary are not. Most of a text's pieces are among a few thousand.
     pub cache: Cache,
+    /// Encodings of pieces that are no tokens themselves, which are dear to find.
+    pub merged: Cache,
     /// For the fast encoder.
     pub dead: DeadEnds,
     /// For the general encoder.
@@ -33,6 +35,24 @@ pub struct Cut {
     pub normal: usize,
     /// Number of ids so far.
     pub ids: usize,
+}
+
+const RECENT: usize = 1 << 13;
+const MERGED: usize = 1 << 15;
+
+impl Default for Worker {
+    fn default() -> Self {
+        Worker {
+            cache: Cache::new(RECENT),
+            merged: Cache::new(MERGED),
+            dead: DeadEnds::default(),
+            agenda: Agenda::default(),
+            normal: Vec::new(),
+            steps: Vec::new(),
+            cuts: Vec::new(),
+            tokens: Vec::new(),
+        }
+    }
 }
 
 impl Worker {

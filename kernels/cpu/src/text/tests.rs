@@ -1,0 +1,192 @@
+//! The fast encoder against encoding by the book, on random vocabularies and texts.
+
+use super::backtrack::DeadEnds;
+use super::class::CharClasses;
+use super::hash::{NONE, Texts};
+use super::open::piece_table;
+use super::split::Splitter;
+use super::vocabulary::{Draft, Merges, Vocabulary};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound as u64) as usize
+    }
+
+    fn text(&mut self, letters: usize, longest: usize) -> Vec<u8> {
+        let len = 1 + self.below(longest);
+        (0..len).map(|_| b'a' + self.below(letters) as u8).collect()
+    }
+}
+
+/// A vocabulary of single letters and of random pieces, ranked at random or in the order of lengths.
+fn vocabulary(random: &mut Random, letters: usize, pieces: usize, ties: bool) -> Vocabulary {
+    let mut ranked: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
+    for _ in 0..pieces {
+        let piece = random.text(letters, 6);
+        if piece.len() > 1 {
+            let rank = random.below(if ties { 4 } else { 1 << 20 }) as u32;
+            ranked.entry(piece).or_insert(rank);
+        }
+    }
+    let mut texts = Texts::default();
+    let mut ranks = Vec::new();
+    for letter in 0..letters {
+        texts.push(&[b'a' + letter as u8]);
+        ranks.push(NONE);
+    }
+    for (piece, rank) in &ranked {
+        texts.push(piece);
+        ranks.push(*rank);
+    }
+    let by_text = piece_table(&texts, 0..texts.len() as u32).ok().unwrap();
+    let base = (0..letters as u32).collect();
+    let draft = Draft {
+        texts,
+        by_text,
+        base,
+        merges: Merges::Concatenation(ranks),
+    };
+    Vocabulary::new(draft).unwrap()
+}
+
+/// Merges the pair of the lowest rank, the leftmost among equals, until none is left.
+fn by_the_book(vocabulary: &Vocabulary, text: &[u8]) -> Vec<u32> {
+    let Merges::Concatenation(ranks) = &vocabulary.merges else {
+        return Vec::new();
+    };
+    let find = |piece: &[u8]| {
+        let token = vocabulary
+            .by_text
+            .find(&vocabulary.texts, piece, 0, piece.len());
+        (token != NONE).then_some(token)
+    };
+    let mut pieces: Vec<Vec<u8>> = text.iter().map(|&b| Vec::from([b])).collect();
+    loop {
+        let candidates = (1..pieces.len()).filter_map(|i| {
+            let token = find(&[&pieces[i - 1][..], &pieces[i][..]].concat())?;
+            Some((ranks[token as usize], i))
+        });
+        let Some((_, i)) = candidates.min() else {
+            break;
+        };
+        let right = pieces.remove(i);
+        pieces[i - 1].extend(right);
+    }
+    pieces.iter().map(|p| find(p).unwrap()).collect()
+}
+
+fn check(random: &mut Random, letters: usize, pieces: usize, ties: bool) -> bool {
+    let vocabulary = vocabulary(random, letters, pieces, ties);
+    let mut dead = DeadEnds::default();
+    for _ in 0..40 {
+        let text = random.text(letters, 40);
+        let mut ids = Vec::new();
+        if vocabulary.regular {
+            assert!(vocabulary.encode(&text, &mut dead, &mut ids));
+            assert_eq!(ids, by_the_book(&vocabulary, &text), "{text:?}");
+        }
+    }
+    vocabulary.regular
+}
+
+#[test]
+fn random_vocabularies_encode_by_the_book() {
+    let mut random = Random(0x1234_5678_9abc_def1);
+    let mut regular = 0;
+    for round in 0..3000 {
+        let (letters, pieces) = (1 + round % 4, 1 + random.below(14));
+        regular += check(&mut random, letters, pieces, round % 5 == 0) as u32;
+    }
+    // Tokens that rank before their halves are common here; most can be put in order all the same.
+    assert!(regular > 1000, "{regular}");
+}
+
+#[test]
+fn the_general_encoder_encodes_by_the_book() {
+    let mut random = Random(77);
+    for round in 0..1000 {
+        let letters = 1 + round % 4;
+        let pieces = 1 + random.below(20);
+        let vocabulary = vocabulary(&mut random, letters, pieces, round % 3 == 0);
+        let mut agenda = super::merge::Agenda::default();
+        let text = random.text(letters, 60);
+        let symbols = text
+            .iter()
+            .enumerate()
+            .map(|(i, b)| super::merge::Symbol::new(i, i + 1, (b - b'a') as u32))
+            .collect();
+        agenda.run(&vocabulary, &text, symbols);
+        let ids: Vec<u32> = agenda.symbols().map(|s| s.token).collect();
+        assert_eq!(ids, by_the_book(&vocabulary, &text));
+    }
+}
+
+/// The pieces that a text is split into.
+fn split(text: &str) -> Vec<&str> {
+    let splitter = Splitter::default();
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    while at < text.len() {
+        let end = unsafe { splitter.next(text.as_bytes(), at, &mut false) };
+        pieces.push(&text[at..end]);
+        at = end;
+    }
+    pieces
+}
+
+#[test]
+fn text_is_split_as_the_pattern_says() {
+    let cases: [(&str, &[&str]); 12] = [
+        ("Hello world", &["Hello", " world"]),
+        (
+            "don't DON'T we'll",
+            &["don", "'t", " DON", "'T", " we", "'ll"],
+        ),
+        ("a  b", &["a", " ", " b"]),
+        ("a \n  b", &["a", " \n", " ", " b"]),
+        ("x\r\n\r\ny  ", &["x", "\r\n\r\n", "y", "  "]),
+        ("12345", &["123", "45"]),
+        ("!?\n\nz", &["!?\n\n", "z"]),
+        ("('hi", &["('", "hi"]),
+        (" ...x", &[" ...", "x"]),
+        ("\u{a0}x \u{3000}7", &["\u{a0}x", " ", "\u{3000}", "7"]),
+        ("'\u{17f}x", &["'\u{17f}", "x"]),
+        (
+            "\u{feff}a\u{85}\u{85}b",
+            &["\u{feff}a", "\u{85}", "\u{85}b"],
+        ),
+    ];
+    for (text, wanted) in cases {
+        assert_eq!(split(text), wanted, "{text:?}");
+    }
+}
+
+#[test]
+fn classes_are_those_of_the_standard_library_where_it_knows_the_character() {
+    let classes = CharClasses::new();
+    for code in 128..0x11_0000 {
+        let Some(character) = char::from_u32(code) else {
+            continue;
+        };
+        let class = classes.of(code);
+        assert_eq!(
+            class == super::class::SPACE,
+            character.is_whitespace(),
+            "{code:x}"
+        );
+        if class == super::class::LETTER {
+            // Letters of newer versions of Unicode than the library's are unassigned to it.
+            assert!(
+                !character.is_whitespace() && !character.is_control(),
+                "{code:x}"
+            );
+        }
+    }
+}
