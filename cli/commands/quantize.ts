@@ -22,7 +22,8 @@ import { Log, type Ticker } from "../ui/log.ts";
 import { writeTable } from "../ui/table.ts";
 import type { MixtureType, QuantizeArguments, QuantizeCommandOptions } from "./quantize.spec.ts";
 
-type Values = QuantizeCommandOptions & QuantizeArguments;
+/** What the command line gives. */
+export type Values = QuantizeCommandOptions & QuantizeArguments;
 
 function mixtureOf(type: MixtureType): MixtureName {
   return MIXTURE_ALIASES[type] ?? type as MixtureName;

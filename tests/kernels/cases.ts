@@ -49,6 +49,12 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
   text_stream: "tests/tokenizer",
   text_close: "tests/tokenizer",
   quantize_weighted: "tests/quant/golden_hashes_test.ts",
+  text_train_open: "tests/tokenizer/train",
+  text_train_feed: "tests/tokenizer/train",
+  text_train_prepare: "tests/tokenizer/train",
+  text_train_step: "tests/tokenizer/train",
+  text_train_pieces: "tests/tokenizer/train",
+  text_train_close: "tests/tokenizer/train",
 };
 
 const each = (...sizes: Sizes[]): KernelCase[] => sizes.map((one) => ({ sizes: one }));
