@@ -37,6 +37,7 @@ export const COMMANDS: Readonly<Record<string, SpecLoader>> = {
   presets: () => import("./commands/presets.spec.ts"),
   probe: () => import("./commands/probe.spec.ts"),
   "bench generate": () => import("./commands/bench_generate.spec.ts"),
+  "bench kernels": () => import("./commands/bench_kernels.spec.ts"),
   doctor: () => import("./commands/doctor.spec.ts"),
   completions: () => import("./commands/completions.spec.ts"),
   man: () => import("./commands/man.spec.ts"),

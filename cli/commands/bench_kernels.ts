@@ -1,0 +1,210 @@
+/**
+ * `llamero bench kernels`: speed of single kernels, as a share of what the machine can do.
+ *
+ * @module
+ */
+
+import { DTYPE_CODES } from "../../kernels/abi.ts";
+import type { Backend } from "../../lib/backend/backend.ts";
+import { type MachineLimits, measureLimits } from "../../lib/backend/limits.ts";
+import { bytesOf, type DType } from "../../lib/tensor/dtype.ts";
+import { type Io, writeJson } from "../io.ts";
+import { openBackendFor } from "../open_backend.ts";
+import { Log } from "../ui/log.ts";
+import { writeTable } from "../ui/table.ts";
+import type { BenchKernelsArguments, BenchKernelsOptions } from "./bench_kernels.spec.ts";
+
+/** What the command line gives. */
+export type Values = BenchKernelsOptions & BenchKernelsArguments;
+
+/** One call to time: what bounds it, and how much of that it takes. */
+interface Case {
+  readonly kernel: string;
+  readonly shape: string;
+  /** Operations, where arithmetic is the limit. */
+  readonly flops?: number;
+  /** Bytes, where reading memory is the limit. */
+  readonly bytes?: number;
+  /** Bytes of each buffer that the call needs. */
+  readonly buffers: readonly number[];
+  call(backend: Backend, buffers: readonly number[]): void;
+}
+
+/** A case with its times in milliseconds. */
+interface Timed extends Case {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+/** Runs `llamero bench kernels`. */
+export async function run(values: Values, io: Io): Promise<void> {
+  const log = new Log(io, values);
+  const signal = io.interruption();
+  const backend = await openBackendFor(values, log);
+  try {
+    await backend.ready();
+    const limits = measureLimits(backend);
+    const wanted = new Set(values.names);
+    const cases = CASES.filter(({ kernel }) => wanted.size === 0 || wanted.has(kernel));
+    const timed: Timed[] = [];
+    for (const one of cases) {
+      signal.throwIfAborted();
+      timed.push(time(backend, one, values.repeat));
+    }
+    if (values.json) writeJson(io.stdout, jsonOf(timed, limits, backend));
+    else writeReport(timed, { limits, backend, io });
+  } finally {
+    backend.close();
+  }
+}
+
+const product = (
+  kernel: string,
+  [rows, outDim, inDim]: readonly [number, number, number],
+  [x, weight]: readonly [DType, DType],
+): Case => ({
+  kernel,
+  shape: `${rows}x${inDim} ${x} by ${outDim}x${inDim} ${weight}`,
+  ...(rows > 1 ? { flops: 2 * rows * outDim * inDim } : { bytes: bytesOf(weight, outDim * inDim) }),
+  buffers: [rows * outDim * 4, bytesOf(x, rows * inDim), bytesOf(weight, outDim * inDim)],
+  call: (backend, [out, input, matrix]) =>
+    backend.kernels.matmul({
+      out: out!,
+      x: input!,
+      weight: matrix!,
+      x_dtype: DTYPE_CODES[x],
+      weight_dtype: DTYPE_CODES[weight],
+      rows,
+      out_dim: outDim,
+      in_dim: inDim,
+      x_stride: inDim,
+      out_stride: outDim,
+      accumulate: 0,
+    }),
+});
+
+const elementwise = (
+  kernel: string,
+  inputs: number,
+  call: (
+    backend: Backend,
+    buffers: readonly number[],
+    shape: { rows: number; dim: number },
+  ) => void,
+): Case => {
+  const shape = { rows: 4096, dim: 4096 };
+  const bytes = shape.rows * shape.dim * 4;
+  return {
+    kernel,
+    shape: `${shape.rows}x${shape.dim} f32`,
+    bytes: bytes * (inputs + 1),
+    buffers: Array.from({ length: inputs + 1 }, () => bytes),
+    call: (backend, buffers) => call(backend, buffers, shape),
+  };
+};
+
+const CASES: readonly Case[] = [
+  ...[512, 1024, 2048].map((n) => product("matmul", [n, n, n], ["f32", "f32"])),
+  product("matmul", [512, 1024, 1024], ["f32", "bf16"]),
+  product("matmul", [512, 1024, 1024], ["q8_0", "q8_0"]),
+  product("matvec", [1, 16384, 4096], ["f32", "f32"]),
+  product("matvec", [1, 32768, 4096], ["f32", "bf16"]),
+  product("matvec", [1, 32768, 4096], ["f32", "q8_0"]),
+  product("matvec", [1, 32768, 4096], ["q8_0", "q8_0"]),
+  elementwise(
+    "rms_norm",
+    1,
+    (backend, [out, x], shape) =>
+      backend.kernels.rms_norm({ out: out!, x: x!, weight: x!, ...shape, eps: 1e-5 }),
+  ),
+  elementwise(
+    "softmax",
+    1,
+    (backend, [out, x], shape) => backend.kernels.softmax({ out: out!, x: x!, ...shape }),
+  ),
+  elementwise("swiglu", 2, (backend, [out, gate, up], shape) =>
+    backend.kernels.swiglu({
+      out: out!,
+      gate: gate!,
+      up: up!,
+      ...shape,
+      gate_stride: shape.dim,
+      up_stride: shape.dim,
+    })),
+];
+
+function time(backend: Backend, one: Case, repeat: number): Timed {
+  const buffers = one.buffers.map((bytes) => backend.alloc(bytes));
+  try {
+    // Ones in every byte are small numbers in every type, and pages that are really there.
+    one.buffers.forEach((bytes, i) => backend.fill(buffers[i]!, 1, bytes));
+    const times: number[] = [];
+    for (let i = 0; i <= repeat; i++) {
+      const start = performance.now();
+      one.call(backend, buffers);
+      backend.wait();
+      if (i > 0) times.push(performance.now() - start);
+    }
+    times.sort((a, b) => a - b);
+    return { ...one, median: times[times.length >> 1]!, min: times[0]!, max: times.at(-1)! };
+  } finally {
+    buffers.forEach((address) => backend.free(address));
+  }
+}
+
+/** Units per second at the median, what they are, and their share of the machine's limit. */
+function rateOf(one: Timed, limits: MachineLimits): { rate: number; unit: string; share: number } {
+  const perSecond = (amount: number) => amount / one.median * 1000;
+  if (one.flops !== undefined) {
+    const rate = perSecond(one.flops);
+    return { rate, unit: "FLOP/s", share: rate / limits.flopsPerSecond };
+  }
+  const rate = perSecond(one.bytes ?? 0);
+  return { rate, unit: "B/s", share: rate / limits.bytesPerSecond };
+}
+
+function jsonOf(timed: readonly Timed[], limits: MachineLimits, backend: Backend): unknown {
+  return {
+    kernels: timed.map((one) => {
+      const { rate, unit, share } = rateOf(one, limits);
+      const { kernel, shape, median, min, max } = one;
+      return { kernel, shape, median_ms: median, min_ms: min, max_ms: max, rate, unit, share };
+    }),
+    limits: { flops_per_second: limits.flopsPerSecond, bytes_per_second: limits.bytesPerSecond },
+    backend: { name: backend.name, isa: backend.info.isa, threads: backend.info.threads },
+  };
+}
+
+function writeReport(
+  timed: readonly Timed[],
+  { limits, backend, io }: { limits: MachineLimits; backend: Backend; io: Io },
+): void {
+  const { isa, threads } = backend.info;
+  const giga = (value: number) => (value / 1e9).toPrecision(4);
+  io.stdout.write(
+    `${backend.name} (${isa}, threads ${threads}): ${giga(limits.flopsPerSecond)} GFLOP/s in ` +
+      `registers, ${giga(limits.bytesPerSecond)} GB/s read\n\n`,
+  );
+  writeTable(io.stdout, {
+    columns: [
+      { title: "kernel" },
+      { title: "shape" },
+      { title: "ms", align: "right" },
+      { title: "spread", align: "right" },
+      { title: "rate", align: "right" },
+      { title: "share of the limit", align: "right" },
+    ],
+    rows: timed.map((one) => {
+      const { rate, unit, share } = rateOf(one, limits);
+      return [
+        one.kernel,
+        one.shape,
+        one.median.toPrecision(3),
+        `${one.min.toPrecision(3)} - ${one.max.toPrecision(3)}`,
+        `${giga(rate)} G${unit}`,
+        `${(100 * share).toFixed(0)}%`,
+      ];
+    }),
+  });
+}
