@@ -1,0 +1,144 @@
+/**
+ * What a model that trains gives to whoever trains it: its parameters, and the losses of a batch with
+ * their gradients.
+ *
+ * @module
+ */
+
+import type { Address } from "../../backend/backend.ts";
+import type { WeightSpec } from "../weights.ts";
+
+/** Element types that a model trains in: bf16 has f32 masters, gradients and sums. */
+export type TrainingDType = "f32" | "bf16";
+
+/**
+ * What the backward pass computes again instead of keeping it: nothing; all but the outputs of
+ * expensive layers (products and attention), as LLaMA (arXiv:2302.13971, section 2.4); or all but the
+ * input of every block. Gradients are the same to the bit.
+ */
+export type Recompute = "none" | "selective" | "full";
+
+/** One trained tensor, in the memory of its backend. */
+export interface Parameter {
+  /** Its row of the name table, filled in. */
+  readonly spec: WeightSpec;
+  /** Elements. */
+  readonly count: number;
+  /** Master copy (f32). */
+  readonly weight: Address;
+  /** Gradient (f32). */
+  readonly grad: Address;
+  /** Copy that products read (bf16), 0 where they read the master: an optimizer writes both. */
+  readonly compute: Address;
+}
+
+/** How a trained model's memory is planned. */
+export interface TrainingOptions {
+  /** Most rows (tokens) of one batch. */
+  readonly maxRows: number;
+  /** What products are computed in. @default {"f32"} */
+  readonly dtype?: TrainingDType | undefined;
+  /** What the backward pass computes again. @default {"none"} */
+  readonly recompute?: Recompute | undefined;
+  /** Share of activations that is dropped after the embedding and after each half of a block. @default {0} */
+  readonly dropout?: number | undefined;
+  /** Whether products keep weights packed until they change: pays where batches are accumulated. @default {false} */
+  readonly packWeights?: boolean | undefined;
+}
+
+/** Sequences packed or padded to one length; all arrays are [sequences * length], row by row. */
+export interface TrainBatch {
+  /** Sequences B. */
+  readonly sequences: number;
+  /** Tokens of each, T. */
+  readonly length: number;
+  /** Token ids. */
+  readonly tokens: Int32Array<ArrayBuffer>;
+  /** The token that should follow each one; a negative one is not counted. */
+  readonly targets: Int32Array<ArrayBuffer>;
+  /** Weight of each target in the loss; 1 without it. */
+  readonly weights?: Float32Array<ArrayBuffer> | undefined;
+  /** First row (of the whole batch) that each row sees: where its document or sequence begins. */
+  readonly starts: Int32Array<ArrayBuffer>;
+  /** Rotary positions. */
+  readonly positions: Int32Array<ArrayBuffer>;
+}
+
+/** Sums over the targets of a batch that count, in double precision and in the order of the rows. */
+export interface LossSums {
+  /** Sum of weight * -log p(target). */
+  readonly ce: number;
+  /** Sum of weight * zLoss * log^2 Z. */
+  readonly z: number;
+  /** Sum of the weights: what the mean loss divides by. */
+  readonly weight: number;
+  /** Targets that count. */
+  readonly count: number;
+}
+
+/** Where in the run a batch stands: decides what is dropped, so that it can be replayed. */
+export interface DropoutState {
+  /** Seed of the run. */
+  readonly seed: number;
+  /** Step of the run. */
+  readonly step: number;
+  /** Rows of the batches that were accumulated before this one in this step. @default {0} */
+  readonly firstRow?: number | undefined;
+}
+
+/** How gradients are computed. */
+export interface GradientOptions {
+  /** Factor of all weights of the loss: 1 / (sum of the weights of the step) for the mean loss. */
+  readonly weightScale: number;
+  /** Whether gradients are added to what is there, or replace it. @default {true} */
+  readonly accumulate?: boolean | undefined;
+  /** What is dropped; nothing without it. */
+  readonly dropout?: DropoutState | undefined;
+  /** Weight of log^2 Z; the config's without it. */
+  readonly zLoss?: number | undefined;
+}
+
+/** A model on a backend whose weights train. */
+export interface Trainable {
+  /** All parameters in the order of the name table. */
+  readonly parameters: readonly Parameter[];
+  /**
+   * Computes the losses of a batch and the gradients of
+   * sum_t weightScale weight_t (ce_t + zLoss log^2 Z_t).
+   *
+   * @throws {RangeError} When there are more rows than were planned, or a token id is none.
+   */
+  forwardBackward(batch: TrainBatch, options: GradientOptions): LossSums;
+  /** Computes the losses of a batch alone, without dropout. @throws {RangeError} As above. */
+  evaluate(batch: TrainBatch, options?: { readonly zLoss?: number | undefined }): LossSums;
+  /** Must be called when masters were written by anything but {@linkcode Trainable.setWeight}. */
+  weightsChanged(): void;
+  /** Reads a weight's master [count]. */
+  weight(parameter: Parameter): Float32Array<ArrayBuffer>;
+  /** Writes a weight's master, and its copies. */
+  setWeight(parameter: Parameter, values: Float32Array<ArrayBuffer>): void;
+  /** Gives the memory back; does nothing the second time. */
+  close(): void;
+}
+
+/** Bytes of training by kind, known before anything is allocated. */
+export interface TrainingBytes {
+  /** Masters, 4 per parameter. */
+  readonly weights: number;
+  /** Gradients, 4 per parameter. */
+  readonly gradients: number;
+  /** First and second moments of the optimizer, 8 per parameter. */
+  readonly moments: number;
+  /** bf16 copies of matrices, 2 per element. */
+  readonly compute: number;
+  /** Packed copies of matrices. */
+  readonly packed: number;
+  /** What the forward pass keeps for the backward. */
+  readonly kept: number;
+  /** What one block at a time works in. */
+  readonly working: number;
+  /** Chunks of logits and what goes with them. */
+  readonly head: number;
+  /** All of them. */
+  readonly total: number;
+}
