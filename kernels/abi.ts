@@ -19,6 +19,7 @@ import { MACHINE_KERNELS } from "./table/machine.ts";
 import { QUANTIZE_KERNELS } from "./table/quantize.ts";
 import { TEXT_KERNELS } from "./table/text.ts";
 import { TEXT_TRAIN_KERNELS } from "./table/text_train.ts";
+import { TRAINING_KERNELS } from "./table/training.ts";
 
 export type { Kernel, Parameter, ScalarType } from "./table/kernel.ts";
 export { RUNTIME, type RuntimeFunction, type RuntimeType } from "./table/runtime.ts";
@@ -53,4 +54,5 @@ export const KERNELS: Readonly<Record<string, Kernel>> = {
   ...MACHINE_KERNELS,
   ...TEXT_KERNELS,
   ...TEXT_TRAIN_KERNELS,
+  ...TRAINING_KERNELS,
 };

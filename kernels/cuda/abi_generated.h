@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-#define LLAMERO_ABI_HASH 500046339397782.0
+#define LLAMERO_ABI_HASH 3116137339292648.0
 
 #define DTYPE_F32 0u
 #define DTYPE_F16 1u
@@ -79,6 +79,22 @@ int32_t k_text_train_step(address_t context, address_t out, address_t handle, ui
 int32_t k_text_train_pieces(address_t context, address_t out, address_t handle);
 // Frees a training run.
 int32_t k_text_train_close(address_t context, address_t handle);
+// Backward of rms_norm with r = 1/sqrt(mean(x^2) + eps), n = x r: dx += r (weight dy - n mean(weight dy n)), dweight += sum over rows of dy n.
+int32_t k_rms_norm_backward(address_t context, address_t dx, address_t dweight, address_t dy, address_t x, address_t weight, uint32_t rows, uint32_t dim, float eps);
+// Backward of layer_norm (biased variance) with n = (x - mean) r: dx += r (weight dy - mean(weight dy) - n mean(weight dy n)), dweight += sum over rows of dy n, dbias += sum over rows of dy.
+int32_t k_layer_norm_backward(address_t context, address_t dx, address_t dweight, address_t dbias, address_t dy, address_t x, address_t weight, uint32_t rows, uint32_t dim, float eps);
+// Backward of swiglu with s = sigmoid(gate): dgate = dy up s (1 + gate (1 - s)), dup = dy gate s; `out`, where given, gets swiglu's own result again, to the bit. dgate may be gate, dup may be up.
+int32_t k_swiglu_backward(address_t context, address_t dgate, address_t dup, address_t out, address_t dy, address_t gate, address_t up, uint32_t rows, uint32_t dim, uint32_t dgate_stride, uint32_t dup_stride, uint32_t gate_stride, uint32_t up_stride);
+// Causal attention of whole documents for training. Row r sees rows starts[r] .. r, where starts[r] is the first row of its document: r itself, or what the row before has. log_z[r,h] keeps the log of the softmax's sum for the backward. Online softmax over tiles, never rows x rows memory; query head h uses kv head h / (heads / kv_heads).
+int32_t k_attention_forward(address_t context, address_t out, address_t log_z, address_t q, address_t k, address_t v, address_t starts, uint32_t rows, uint32_t heads, uint32_t kv_heads, uint32_t head_dim, uint32_t out_stride, uint32_t q_stride, uint32_t k_stride, uint32_t v_stride, float scale);
+// Backward of attention_forward, scores recomputed tile by tile: P = exp(scale q k - log_z), dv = sum P dout, dS = P (dout v - rowsum(dout out)), dq = scale sum dS k, dk = scale sum dS q; a kv head sums over its query heads in order.
+int32_t k_attention_backward(address_t context, address_t dq, address_t dk, address_t dv, address_t dout, address_t out, address_t log_z, address_t q, address_t k, address_t v, address_t starts, uint32_t rows, uint32_t heads, uint32_t kv_heads, uint32_t head_dim, uint32_t dq_stride, uint32_t dk_stride, uint32_t dv_stride, uint32_t dout_stride, uint32_t out_stride, uint32_t q_stride, uint32_t k_stride, uint32_t v_stride, float scale);
+// Loss and its gradient in place of the logits. log_z = log sum exp logits; log_prob = logits[target] - log_z (0 where the target is negative); then logits = weight (softmax - onehot(target)) + weight 2 z_loss log_z softmax, and 0 where the target is negative or the weight is 0.
+int32_t k_cross_entropy(address_t context, address_t logits, address_t log_prob, address_t log_z, address_t targets, address_t weights, uint32_t rows, uint32_t vocab, float z_loss);
+// Backward of embedding: dtable[ids[r],:] += dy[r,:], rows in order, so that equal ids add up the same way whatever the threads.
+int32_t k_embedding_backward(address_t context, address_t dtable, address_t dy, address_t ids, uint32_t rows, uint32_t vocab, uint32_t dim);
+// Zeroes elements and scales the others, replayably. With j = offset + i, element i is kept where word j % 4 of philox4x32(counter j / 4, stream; key seed) >= probability 2^32, and multiplied by 1 / (1 - probability): the words of `RandomStream(seed, stream).bits(j / 4)`. seed, stream and offset are integers below 2^53. The same call on the gradient is its backward.
+int32_t k_dropout(address_t context, address_t x, double seed, double stream, double offset, double count, float probability);
 // Hash of the table that the library was built from.
 double rt_abi_hash(void);
 // Opens a context whose pool has `threads` threads, the caller's included; 0 on failure.

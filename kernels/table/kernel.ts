@@ -65,5 +65,7 @@ export const u32: Parameter = { kind: "scalar", type: "u32" };
 export const i32: Parameter = { kind: "scalar", type: "i32" };
 /** A real constant. */
 export const f32: Parameter = { kind: "scalar", type: "f32" };
+/** A number in double precision: a constant, or an integer up to 2^53. */
+export const f64: Parameter = { kind: "scalar", type: "f64" };
 /** A byte or element count up to 2^53. */
 export const size: Parameter = { kind: "scalar", type: "size" };

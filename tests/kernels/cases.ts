@@ -12,6 +12,7 @@ import type { KernelName } from "../../lib/backend/kernels.generated.ts";
 import type { DType } from "../../lib/tensor/dtype.ts";
 import * as truth from "./reference.ts";
 import type { Sizes, Values } from "./reference.ts";
+import { TRAINING_CASES } from "./cases_training.ts";
 
 /** One call of a kernel. */
 export interface KernelCase {
@@ -28,6 +29,19 @@ export interface KernelCase {
 /** Number of an argument at an index, from a uniform draw in [0, 1). */
 export type Initial = (u: number, index: number, sizes: Sizes) => number;
 
+/** The truth of an argument, from the numbers of all of them. */
+export type Truth = (values: Values, sizes: Sizes) => Float64Array;
+
+/** What a backward kernel is the gradient of, for its check by finite differences. */
+export interface GradientOf {
+  /** The forward formula in double precision. */
+  readonly of: Truth;
+  /** The argument that holds the gradient of the formula's result. */
+  readonly upstream: string;
+  /** The formula's argument that each gradient belongs to. */
+  readonly along: Readonly<Record<string, string>>;
+}
+
 /** All that is to be tested of one kernel. */
 export interface KernelEntry {
   /** The calls. */
@@ -35,7 +49,13 @@ export interface KernelEntry {
   /** Initial numbers of arguments; where not named they are uniform in [-1, 1). */
   readonly initial?: Readonly<Record<string, Initial>>;
   /** The truth of every argument that the kernel writes. */
-  readonly results: Readonly<Record<string, (values: Values, sizes: Sizes) => Float64Array>>;
+  readonly results: Readonly<Record<string, Truth>>;
+  /** Inputs that follow from the others, as a forward kernel left them. */
+  readonly derived?: Readonly<Record<string, Truth>>;
+  /** What the kernel differentiates, if it is a backward one. */
+  readonly gradient?: GradientOf;
+  /** Whether a row's result depends on other rows, so that a row alone is another question. */
+  readonly coupled?: boolean;
   /** The largest difference, as a share of the largest true number; 0 for exact kernels. */
   readonly tolerance: number;
 }
@@ -253,4 +273,5 @@ export const CASES: Readonly<Partial<Record<KernelName, KernelEntry>>> = {
     results: { log_z: truth.logZ, log_prob: truth.logProb },
     tolerance: 1e-6,
   },
+  ...TRAINING_CASES,
 };

@@ -103,6 +103,11 @@ export function argumentsOf(
       : encode(dtype, fill(count, (i) => (initial ?? between)(stream.uniform(i), i, one.sizes)));
     made[name] = { dtype, shape, rowStride, bytes };
   });
+  for (const [name, truth] of Object.entries(entry.derived ?? {})) {
+    const argument = made[name]!;
+    const bytes = encode(argument.dtype, truth(valuesOf(made), one.sizes));
+    made[name] = { ...argument, bytes };
+  }
   return made;
 }
 

@@ -4,7 +4,7 @@ use crate::context::{Address, enter, guard, pointer};
 use crate::{ops, runtime};
 
 /// Hash of the kernel table that this library was built from.
-pub const ABI_HASH: f64 = 500046339397782.0;
+pub const ABI_HASH: f64 = 3116137339292648.0;
 
 /// Codes of element and block types as they cross the ABI.
 #[allow(dead_code)]
@@ -214,6 +214,62 @@ pub unsafe extern "C" fn k_text_train_pieces(context: Address, out: Address, han
 #[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
 pub unsafe extern "C" fn k_text_train_close(context: Address, handle: Address) -> i32 {
     unsafe { enter(context, &[handle], |context| ops::text_train_close(context, pointer::<u8>(handle))) }
+}
+
+/// Backward of rms_norm with r = 1/sqrt(mean(x^2) + eps), n = x r: dx += r (weight dy - n mean(weight dy n)), dweight += sum over rows of dy n.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_rms_norm_backward(context: Address, dx: Address, dweight: Address, dy: Address, x: Address, weight: Address, rows: u32, dim: u32, eps: f32) -> i32 {
+    unsafe { enter(context, &[dx, dweight, dy, x, weight], |context| ops::rms_norm_backward(context, pointer::<f32>(dx), pointer::<f32>(dweight), pointer::<f32>(dy) as *const f32, pointer::<f32>(x) as *const f32, pointer::<f32>(weight) as *const f32, rows, dim, eps)) }
+}
+
+/// Backward of layer_norm (biased variance) with n = (x - mean) r: dx += r (weight dy - mean(weight dy) - n mean(weight dy n)), dweight += sum over rows of dy n, dbias += sum over rows of dy.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_layer_norm_backward(context: Address, dx: Address, dweight: Address, dbias: Address, dy: Address, x: Address, weight: Address, rows: u32, dim: u32, eps: f32) -> i32 {
+    unsafe { enter(context, &[dx, dweight, dy, x, weight], |context| ops::layer_norm_backward(context, pointer::<f32>(dx), pointer::<f32>(dweight), pointer::<f32>(dbias), pointer::<f32>(dy) as *const f32, pointer::<f32>(x) as *const f32, pointer::<f32>(weight) as *const f32, rows, dim, eps)) }
+}
+
+/// Backward of swiglu with s = sigmoid(gate): dgate = dy up s (1 + gate (1 - s)), dup = dy gate s; `out`, where given, gets swiglu's own result again, to the bit. dgate may be gate, dup may be up.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_swiglu_backward(context: Address, dgate: Address, dup: Address, out: Address, dy: Address, gate: Address, up: Address, rows: u32, dim: u32, dgate_stride: u32, dup_stride: u32, gate_stride: u32, up_stride: u32) -> i32 {
+    unsafe { enter(context, &[dgate, dup, dy, gate, up], |context| ops::swiglu_backward(context, pointer::<f32>(dgate), pointer::<f32>(dup), pointer::<f32>(out), pointer::<f32>(dy) as *const f32, pointer::<f32>(gate) as *const f32, pointer::<f32>(up) as *const f32, rows, dim, dgate_stride, dup_stride, gate_stride, up_stride)) }
+}
+
+/// Causal attention of whole documents for training. Row r sees rows starts[r] .. r, where starts[r] is the first row of its document: r itself, or what the row before has. log_z[r,h] keeps the log of the softmax's sum for the backward. Online softmax over tiles, never rows x rows memory; query head h uses kv head h / (heads / kv_heads).
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_attention_forward(context: Address, out: Address, log_z: Address, q: Address, k: Address, v: Address, starts: Address, rows: u32, heads: u32, kv_heads: u32, head_dim: u32, out_stride: u32, q_stride: u32, k_stride: u32, v_stride: u32, scale: f32) -> i32 {
+    unsafe { enter(context, &[out, log_z, q, k, v, starts], |context| ops::attention_forward(context, pointer::<f32>(out), pointer::<f32>(log_z), pointer::<f32>(q) as *const f32, pointer::<f32>(k) as *const f32, pointer::<f32>(v) as *const f32, pointer::<i32>(starts) as *const i32, rows, heads, kv_heads, head_dim, out_stride, q_stride, k_stride, v_stride, scale)) }
+}
+
+/// Backward of attention_forward, scores recomputed tile by tile: P = exp(scale q k - log_z), dv = sum P dout, dS = P (dout v - rowsum(dout out)), dq = scale sum dS k, dk = scale sum dS q; a kv head sums over its query heads in order.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_attention_backward(context: Address, dq: Address, dk: Address, dv: Address, dout: Address, out: Address, log_z: Address, q: Address, k: Address, v: Address, starts: Address, rows: u32, heads: u32, kv_heads: u32, head_dim: u32, dq_stride: u32, dk_stride: u32, dv_stride: u32, dout_stride: u32, out_stride: u32, q_stride: u32, k_stride: u32, v_stride: u32, scale: f32) -> i32 {
+    unsafe { enter(context, &[dq, dk, dv, dout, out, log_z, q, k, v, starts], |context| ops::attention_backward(context, pointer::<f32>(dq), pointer::<f32>(dk), pointer::<f32>(dv), pointer::<f32>(dout) as *const f32, pointer::<f32>(out) as *const f32, pointer::<f32>(log_z) as *const f32, pointer::<f32>(q) as *const f32, pointer::<f32>(k) as *const f32, pointer::<f32>(v) as *const f32, pointer::<i32>(starts) as *const i32, rows, heads, kv_heads, head_dim, dq_stride, dk_stride, dv_stride, dout_stride, out_stride, q_stride, k_stride, v_stride, scale)) }
+}
+
+/// Loss and its gradient in place of the logits. log_z = log sum exp logits; log_prob = logits[target] - log_z (0 where the target is negative); then logits = weight (softmax - onehot(target)) + weight 2 z_loss log_z softmax, and 0 where the target is negative or the weight is 0.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_cross_entropy(context: Address, logits: Address, log_prob: Address, log_z: Address, targets: Address, weights: Address, rows: u32, vocab: u32, z_loss: f32) -> i32 {
+    unsafe { enter(context, &[logits, log_prob, log_z, targets, weights], |context| ops::cross_entropy(context, pointer::<f32>(logits), pointer::<f32>(log_prob), pointer::<f32>(log_z), pointer::<i32>(targets) as *const i32, pointer::<f32>(weights) as *const f32, rows, vocab, z_loss)) }
+}
+
+/// Backward of embedding: dtable[ids[r],:] += dy[r,:], rows in order, so that equal ids add up the same way whatever the threads.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_embedding_backward(context: Address, dtable: Address, dy: Address, ids: Address, rows: u32, vocab: u32, dim: u32) -> i32 {
+    unsafe { enter(context, &[dtable, dy, ids], |context| ops::embedding_backward(context, pointer::<f32>(dtable), pointer::<f32>(dy) as *const f32, pointer::<i32>(ids) as *const i32, rows, vocab, dim)) }
+}
+
+/// Zeroes elements and scales the others, replayably. With j = offset + i, element i is kept where word j % 4 of philox4x32(counter j / 4, stream; key seed) >= probability 2^32, and multiplied by 1 / (1 - probability): the words of `RandomStream(seed, stream).bits(j / 4)`. seed, stream and offset are integers below 2^53. The same call on the gradient is its backward.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_dropout(context: Address, x: Address, seed: f64, stream: f64, offset: f64, count: f64, probability: f32) -> i32 {
+    unsafe { enter(context, &[x], |context| ops::dropout(context, pointer::<f32>(x), seed, stream, offset, count as usize, probability)) }
 }
 
 /// Hash of the table that the library was built from.

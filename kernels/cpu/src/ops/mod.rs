@@ -31,6 +31,7 @@ mod softmax;
 mod swiglu;
 #[cfg(test)]
 mod testing;
+mod training;
 
 pub use argmax::argmax;
 pub use attention::attention;
@@ -42,6 +43,10 @@ pub use rope::rope;
 pub use score::score;
 pub use softmax::softmax;
 pub use swiglu::swiglu;
+pub use training::{
+    attention_backward, attention_forward, cross_entropy, dropout, embedding_backward,
+    layer_norm_backward, rms_norm_backward, swiglu_backward,
+};
 
 pub use crate::text::kernels::{text_close, text_encode, text_open, text_stream};
 pub use crate::text::train::kernels::{

@@ -1,0 +1,128 @@
+//! Dropout (Srivastava et al. 2014) by counters: Philox 4x32-10 (Salmon et al. 2011, section 4.3), the
+//! words of `lib/base/random.ts`.
+
+use crate::context::{Context, Status};
+use crate::ops::chunks::{Shared, in_rows};
+use crate::simd::{Isa, isa, per_isa};
+
+/// Counters whose words are made side by side, as many as the widest vectors have lanes.
+const LANES: usize = 16;
+/// Elements that one call of the vector loop handles.
+const BLOCK: usize = 4096;
+/// Integers below this cross the ABI exactly.
+const LIMIT: f64 = 9_007_199_254_740_992.0;
+
+/// What decides which elements are kept.
+#[derive(Clone, Copy)]
+struct Draw {
+    seed: u64,
+    stream: u64,
+    /// Words below this drop their element.
+    threshold: f64,
+    factor: f32,
+}
+
+/// The kernel `dropout` of the table.
+pub unsafe fn dropout(
+    context: &Context,
+    x: *mut f32,
+    seed: f64,
+    stream: f64,
+    offset: f64,
+    count: usize,
+    probability: f32,
+) -> Status {
+    // A NaN is refused along with what lies outside.
+    if !(0.0..1.0).contains(&probability) {
+        return Err("probability must be at least 0 and below 1");
+    }
+    let whole = |v: f64| (0.0..LIMIT).contains(&v) && v as u64 as f64 == v;
+    if !whole(seed) || !whole(stream) || !whole(offset) {
+        return Err("seed, stream and offset must be integers from 0 to 2^53 - 1");
+    }
+    let draw = Draw {
+        seed: seed as u64,
+        stream: stream as u64,
+        threshold: f64::from(probability) * 4_294_967_296.0,
+        factor: 1.0 / (1.0 - probability),
+    };
+    unsafe { dropout_with(isa(), context, x, draw, (offset as u64, count)) };
+    Ok(())
+}
+
+unsafe fn dropout_with(
+    isa: Isa,
+    context: &Context,
+    x: *mut f32,
+    draw: Draw,
+    (offset, count): (u64, usize),
+) {
+    // Blocks start where a counter does, so that none is shared between threads.
+    let ahead = (offset % 4) as usize;
+    let shared = Shared::new((x, draw));
+    in_rows(
+        context,
+        (count + ahead).div_ceil(BLOCK),
+        BLOCK,
+        &|first, last| {
+            let (x, draw) = shared.get();
+            for block in first..last {
+                let from = (block * BLOCK).max(ahead) - ahead;
+                let to = ((block + 1) * BLOCK - ahead).min(count);
+                let at = offset - ahead as u64 + (block * BLOCK) as u64;
+                let skip = if block == 0 { ahead } else { 0 };
+                unsafe { run_on(isa, x.add(from), &draw, at / 4, (skip, to - from)) };
+            }
+        },
+    );
+}
+
+/// Drops or scales `count` elements; the first is word `skip` of `counter`.
+#[inline(always)]
+#[allow(clippy::extra_unused_type_parameters)]
+unsafe fn run<S>(x: *mut f32, draw: &Draw, counter: u64, (skip, count): (usize, usize)) {
+    let mut counter = counter;
+    // Position of the next word relative to x, before it where words are skipped.
+    let mut next = -(skip as isize);
+    while next < count as isize {
+        let words = philox(counter, draw);
+        for lane in 0..LANES {
+            for (word, words) in words.iter().enumerate() {
+                let at = next + (lane * 4 + word) as isize;
+                if at >= 0 && at < count as isize {
+                    let kept = f64::from(words[lane]) >= draw.threshold;
+                    let x = unsafe { &mut *x.offset(at) };
+                    *x = if kept { *x * draw.factor } else { 0.0 };
+                }
+            }
+        }
+        next += (LANES * 4) as isize;
+        counter += LANES as u64;
+    }
+}
+per_isa! { unsafe fn run_on = run(x: *mut f32, draw: &Draw, counter: u64, range: (usize, usize)); }
+
+/// The four words of each of the counters from `counter` on.
+#[inline(always)]
+fn philox(counter: u64, draw: &Draw) -> [[u32; LANES]; 4] {
+    let mut x = [[0u32; LANES]; 4];
+    for lane in 0..LANES {
+        let at = counter + lane as u64;
+        (x[0][lane], x[1][lane]) = (at as u32, (at >> 32) as u32);
+        (x[2][lane], x[3][lane]) = (draw.stream as u32, (draw.stream >> 32) as u32);
+    }
+    let (mut k0, mut k1) = (draw.seed as u32, (draw.seed >> 32) as u32);
+    for _ in 0..10 {
+        for lane in 0..LANES {
+            let a = 0xd251_1f53 * u64::from(x[0][lane]);
+            let b = 0xcd9e_8d57 * u64::from(x[2][lane]);
+            x[0][lane] = (b >> 32) as u32 ^ x[1][lane] ^ k0;
+            x[1][lane] = b as u32;
+            x[2][lane] = (a >> 32) as u32 ^ x[3][lane] ^ k1;
+            x[3][lane] = a as u32;
+        }
+        k0 = k0.wrapping_add(0x9e37_79b9);
+        k1 = k1.wrapping_add(0xbb67_ae85);
+    }
+    x
+}

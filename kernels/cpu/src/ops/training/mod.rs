@@ -1,0 +1,15 @@
+//! What a training step needs beyond the forward ops and the products.
+
+mod attention;
+mod cross_entropy;
+mod dropout;
+mod embedding_backward;
+mod norm_backward;
+mod swiglu_backward;
+
+pub use attention::{attention_backward, attention_forward};
+pub use cross_entropy::cross_entropy;
+pub use dropout::dropout;
+pub use embedding_backward::embedding_backward;
+pub use norm_backward::{layer_norm_backward, rms_norm_backward};
+pub use swiglu_backward::swiglu_backward;
