@@ -35,6 +35,10 @@ const STACK = 1 << 20;
 /** What the importing side reserves at first, `FIRST_PAGES` of lib/backend/wasm_module.ts. */
 const FIRST_MEMORY = 32 * 65536;
 
+/**
+ * Loop strength reduction is off: it gives every operand of a loop a pointer of its own, where the
+ * engine wants one with constant offsets (kernels/lab/LOG.md has the numbers).
+ */
 const RUST_FLAGS = [
   "-Ctarget-feature=+simd128,+relaxed-simd,+atomics,+bulk-memory,+mutable-globals",
   "-Clink-arg=--shared-memory",
@@ -45,6 +49,7 @@ const RUST_FLAGS = [
   `-Clink-arg=-zstack-size=${STACK}`,
   "-Clink-arg=--strip-all",
   "-Zlocation-detail=none",
+  "-Cllvm-args=-disable-lsr",
 ] as const;
 const CARGO_FLAGS = [
   "--release",

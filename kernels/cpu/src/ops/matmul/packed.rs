@@ -12,8 +12,9 @@ use super::weight::Single;
 use crate::context::Context;
 use crate::simd::{Isa, Simd, per_isa};
 
-/// Rows of x in a panel.
-const MR: usize = 4;
+/// Rows of x in a panel: in WebAssembly, whose engine gives 15 registers and checks every address, what
+/// leaves it nothing to spill (kernels/lab/LOG.md).
+const MR: usize = if cfg!(target_arch = "wasm32") { 2 } else { 4 };
 
 /// Bytes of a row of packed weights in one block over k.
 const K_BYTES: usize = 4096;
@@ -35,8 +36,12 @@ const fn chunk_rows(lanes: usize) -> usize {
 
 /// Weight rows in a panel: what fits into the registers beside `MR` rows.
 const fn panel_columns(lanes: usize) -> usize {
-    if lanes == 16 { 6 } else { 3 }
+    if lanes == 16 || MR == 2 { 6 } else { 3 }
 }
+
+/// Vectors of k between two looks at the loop's end. WebAssembly's engine keeps the order of what it
+/// reads, and reads an unrolled loop's operands first of all, which costs it the registers.
+const UNROLL: usize = if cfg!(target_arch = "wasm32") { 1 } else { 4 };
 
 /// What the threads share: the product, how it is cut, and where things lie in scratch.
 struct Plan<'a> {
@@ -223,14 +228,14 @@ unsafe fn tile<S: Simd, const NR: usize>(
 ) -> [[S::F32; NR]; MR] {
     unsafe {
         let mut left = count;
-        while left >= 4 {
-            for _ in 0..4 {
+        while UNROLL > 1 && left >= UNROLL {
+            for _ in 0..UNROLL {
                 acc = vector::<S, NR>(x, w, acc);
                 x = x.add(MR * S::LANES);
                 w = w.add(NR * S::LANES);
                 vector_done();
             }
-            left -= 4;
+            left -= UNROLL;
         }
         while left > 0 {
             acc = vector::<S, NR>(x, w, acc);
@@ -242,7 +247,7 @@ unsafe fn tile<S: Simd, const NR: usize>(
     }
 }
 
-/// One vector of k.
+/// One vector of k. The operand with fewer rows stays in registers.
 #[inline(always)]
 unsafe fn vector<S: Simd, const NR: usize>(
     x: *const f32,
@@ -251,13 +256,26 @@ unsafe fn vector<S: Simd, const NR: usize>(
 ) -> [[S::F32; NR]; MR] {
     unsafe {
         let mut weights = [S::zero(); NR];
+        let mut rows = [S::zero(); MR];
+        if MR < NR {
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = S::load(x.add(i * S::LANES));
+            }
+            for j in 0..NR {
+                let weight = S::load(w.add(j * S::LANES));
+                for i in 0..MR {
+                    acc[i][j] = S::fma(rows[i], weight, acc[i][j]);
+                }
+            }
+            return acc;
+        }
         for (j, weight) in weights.iter_mut().enumerate() {
             *weight = S::load(w.add(j * S::LANES));
         }
         for i in 0..MR {
-            let x = S::load(x.add(i * S::LANES));
+            let row = S::load(x.add(i * S::LANES));
             for j in 0..NR {
-                acc[i][j] = S::fma(x, weights[j], acc[i][j]);
+                acc[i][j] = S::fma(row, weights[j], acc[i][j]);
             }
         }
         acc
@@ -273,22 +291,29 @@ unsafe fn write_tile<S: Simd, const NR: usize>(
     (rows, columns): (usize, usize),
 ) {
     unsafe {
-        let mut sums = [[0f32; MR]; NR];
-        for j in 0..NR {
-            sums[j] = S::reduce_add4([acc[0][j], acc[1][j], acc[2][j], acc[3][j]]);
+        let mut sums = [[0f32; NR]; MR];
+        for at in (0..MR * NR).step_by(4) {
+            let mut four = [S::zero(); 4];
+            for (i, lanes) in four.iter_mut().enumerate() {
+                *lanes = acc[(at + i) / NR][(at + i) % NR];
+            }
+            let four = S::reduce_add4(four);
+            for (i, &sum) in four.iter().enumerate() {
+                sums[(at + i) / NR][(at + i) % NR] = sum;
+            }
         }
         if rows == MR && columns == NR && !product.accumulate {
             let out = product.out.add(row * product.out_stride + column);
-            for i in 0..MR {
-                for (j, sums) in sums.iter().enumerate() {
-                    *out.add(i * product.out_stride + j) = sums[i];
+            for (i, sums) in sums.iter().enumerate() {
+                for (j, &sum) in sums.iter().enumerate() {
+                    *out.add(i * product.out_stride + j) = sum;
                 }
             }
             return;
         }
-        for i in 0..rows {
-            for (j, sums) in sums.iter().enumerate().take(columns) {
-                write(product, row + i, column + j, sums[i]);
+        for (i, sums) in sums.iter().enumerate().take(rows) {
+            for (j, &sum) in sums.iter().enumerate().take(columns) {
+                write(product, row + i, column + j, sum);
             }
         }
     }
