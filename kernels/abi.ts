@@ -20,6 +20,7 @@ import { QUANTIZE_KERNELS } from "./table/quantize.ts";
 import { TEXT_KERNELS } from "./table/text.ts";
 import { TEXT_TRAIN_KERNELS } from "./table/text_train.ts";
 import { TRAINING_KERNELS } from "./table/training.ts";
+import { TRAINING_PRODUCT_KERNELS } from "./table/training_products.ts";
 
 export type { Kernel, Parameter, ScalarType } from "./table/kernel.ts";
 export { RUNTIME, type RuntimeFunction, type RuntimeType } from "./table/runtime.ts";
@@ -41,6 +42,7 @@ export const DTYPE_CODES = {
   i8: 24,
   i32: 26,
   i64: 27,
+  f64: 28,
   bf16: 30,
 } as const;
 
@@ -55,4 +57,5 @@ export const KERNELS: Readonly<Record<string, Kernel>> = {
   ...TEXT_KERNELS,
   ...TEXT_TRAIN_KERNELS,
   ...TRAINING_KERNELS,
+  ...TRAINING_PRODUCT_KERNELS,
 };

@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-#define LLAMERO_ABI_HASH 3116137339292648.0
+#define LLAMERO_ABI_HASH 1367764700945161.0
 
 #define DTYPE_F32 0u
 #define DTYPE_F16 1u
@@ -19,6 +19,7 @@
 #define DTYPE_I8 24u
 #define DTYPE_I32 26u
 #define DTYPE_I64 27u
+#define DTYPE_F64 28u
 #define DTYPE_BF16 30u
 
 // An address travels as a double: it fits in 53 bits, and JavaScript passes it without boxing.
@@ -95,6 +96,18 @@ int32_t k_cross_entropy(address_t context, address_t logits, address_t log_prob,
 int32_t k_embedding_backward(address_t context, address_t dtable, address_t dy, address_t ids, uint32_t rows, uint32_t vocab, uint32_t dim);
 // Zeroes elements and scales the others, replayably. With j = offset + i, element i is kept where word j % 4 of philox4x32(counter j / 4, stream; key seed) >= probability 2^32, and multiplied by 1 / (1 - probability): the words of `RandomStream(seed, stream).bits(j / 4)`. seed, stream and offset are integers below 2^53. The same call on the gradient is its backward.
 int32_t k_dropout(address_t context, address_t x, double seed, double stream, double offset, double count, float probability);
+// Product of matrices that lie in any order. out[r,c] = (accumulate ? out[r,c] : 0) + sum_k a[r,k] b[c,k]; element [r,k] of a lies at r a_row_stride + k a_depth_stride, [c,k] of b at c b_column_stride + k b_depth_stride, one stride of each pair being 1. a and b are f32 or bf16; with precision bf16 both are rounded to it, sums stay f32. b_packed: b is what `gemm_pack` made of it for this precision. The order of a sum depends on depth alone.
+int32_t k_gemm(address_t context, address_t out, address_t a, address_t b, uint32_t a_dtype, uint32_t b_dtype, uint32_t rows, uint32_t columns, uint32_t depth, uint32_t a_row_stride, uint32_t a_depth_stride, uint32_t b_column_stride, uint32_t b_depth_stride, uint32_t out_stride, uint32_t accumulate, uint32_t precision, uint32_t b_packed);
+// Brings b of `gemm` into the order in which its inner loop reads it, once for many products. packed takes (columns + 63) (depth + 1) elements of the precision; its layout is the backend's own. Precision bf16 only where the processor multiplies bf16.
+int32_t k_gemm_pack(address_t context, address_t packed, address_t b, uint32_t b_dtype, uint32_t columns, uint32_t depth, uint32_t b_column_stride, uint32_t b_depth_stride, uint32_t precision, double packed_elements);
+// Adds the squares of x to sum[0], in double precision in an order that count alone decides.
+int32_t k_square_sum(address_t context, address_t sum, address_t x, double count);
+// Turns the sum of the squares of all gradients into the factor that clips them: clip[0] = norm = sqrt(sum[0]); clip[1] = min(1, limit / norm), 1 where limit is 0; clip[2] = 1 where norm and the square of clip[1] norm are finite in f32, else 0: then no optimizer moves.
+int32_t k_clip_scale(address_t context, address_t clip, address_t sum, float limit);
+// One AdamW step. g = clip[1] grad; m = beta1 m + (1-beta1) g; v = beta2 v + (1-beta2) g^2; weight -= lr (m / bias1 / (sqrt(v / bias2) + eps) + decay weight); compute = weight. Nothing changes where clip[2] is 0. hyper = lr, beta1, beta2, eps, decay, bias1 = 1 - beta1^t, bias2 = 1 - beta2^t. Moments that are subnormal become 0.
+int32_t k_adamw(address_t context, address_t weight, address_t m, address_t v, address_t grad, address_t hyper, address_t clip, address_t compute, double count);
+// One step of PaLM's Adafactor on a whole tensor, unfactored, with parameter scaling. g = clip[1] grad; v = beta2 v + (1-beta2) (g^2 + 1e-30); y = g / sqrt(v); y /= max(1, rms(y) / limit) where limit > 0; m = beta1 m + (1-beta1) lr max(rms(weight), 1e-3) y; weight = (1 - decay) weight - m; compute = weight. Nothing changes where clip[2] is 0. hyper = lr, beta1, beta2, limit, decay. Moments that are subnormal become 0.
+int32_t k_adafactor(address_t context, address_t weight, address_t m, address_t v, address_t grad, address_t hyper, address_t clip, address_t compute, double count);
 // Hash of the table that the library was built from.
 double rt_abi_hash(void);
 // Opens a context whose pool has `threads` threads, the caller's included; 0 on failure.

@@ -27,6 +27,7 @@ export const DTYPE_BLOCKS: Readonly<Record<DType, DTypeBlock>> = {
   i8: { elements: 1, bytes: 1 },
   i32: { elements: 1, bytes: 4 },
   i64: { elements: 1, bytes: 8 },
+  f64: { elements: 1, bytes: 8 },
   q4_0: { elements: 32, bytes: 18 },
   q4_1: { elements: 32, bytes: 20 },
   q5_0: { elements: 32, bytes: 22 },
@@ -60,11 +61,12 @@ export function bytesOf(dtype: DType, elements: number): number {
 }
 
 /** Types whose elements stand alone and convert to and from a JavaScript array. */
-export type PlainDType = "f32" | "f16" | "bf16" | "i8" | "i32";
+export type PlainDType = "f32" | "f64" | "f16" | "bf16" | "i8" | "i32";
 
 /** An array of numbers as it is uploaded. */
 export type ElementArray =
   | Float32Array<ArrayBuffer>
+  | Float64Array<ArrayBuffer>
   | Uint16Array<ArrayBuffer>
   | Int8Array<ArrayBuffer>
   | Int32Array<ArrayBuffer>;
@@ -74,6 +76,8 @@ export function encodeElements(dtype: PlainDType, values: ArrayLike<number>): El
   switch (dtype) {
     case "f32":
       return Float32Array.from(values);
+    case "f64":
+      return Float64Array.from(values);
     case "f16":
       return encodeF16(Float32Array.from(values));
     case "bf16":
@@ -90,6 +94,8 @@ export function decodeElements(dtype: PlainDType, bytes: ArrayBuffer): Float64Ar
   switch (dtype) {
     case "f32":
       return Float64Array.from(new Float32Array(bytes));
+    case "f64":
+      return new Float64Array(bytes.slice());
     case "f16":
       return Float64Array.from(decodeF16(new Uint16Array(bytes)));
     case "bf16":

@@ -13,6 +13,7 @@ import type { DType } from "../../lib/tensor/dtype.ts";
 import * as truth from "./reference.ts";
 import type { Sizes, Values } from "./reference.ts";
 import { TRAINING_CASES } from "./cases_training.ts";
+import { TRAINING_PRODUCT_CASES } from "./cases_training_products.ts";
 
 /** One call of a kernel. */
 export interface KernelCase {
@@ -24,6 +25,8 @@ export interface KernelCase {
   readonly strides?: Readonly<Record<string, number>>;
   /** Optional arguments that are given. */
   readonly present?: readonly string[];
+  /** Whether its rows lie interleaved in an argument, so that none can be taken out by itself. */
+  readonly interleaved?: boolean;
 }
 
 /** Number of an argument at an index, from a uniform draw in [0, 1). */
@@ -68,6 +71,7 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
   text_encode: "tests/tokenizer",
   text_stream: "tests/tokenizer",
   text_close: "tests/tokenizer",
+  gemm_pack: "tests/kernels/gemm_pack_test.ts",
   quantize_weighted: "tests/quant/golden_hashes_test.ts",
   text_train_open: "tests/tokenizer/train",
   text_train_feed: "tests/tokenizer/train",
@@ -274,4 +278,5 @@ export const CASES: Readonly<Partial<Record<KernelName, KernelEntry>>> = {
     tolerance: 1e-6,
   },
   ...TRAINING_CASES,
+  ...TRAINING_PRODUCT_CASES,
 };

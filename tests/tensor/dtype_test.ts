@@ -46,12 +46,12 @@ Deno.test("dtype: bytes are whole blocks, and what is not is refused", () => {
 
 Deno.test("dtype: names are known by exact spelling only", () => {
   assert.ok(isDType("bf16") && isDType("q4_k"));
-  assert.ok(!isDType("BF16") && !isDType("f64") && !isDType("toString"));
+  assert.ok(!isDType("BF16") && !isDType("f8") && !isDType("toString"));
 });
 
 Deno.test("dtype: numbers survive the types that hold them, and are rounded by the others", () => {
   const values = [0, 1, -2.5, 3];
-  for (const dtype of ["f32", "f16", "bf16"] as const) {
+  for (const dtype of ["f32", "f64", "f16", "bf16"] as const) {
     const bytes = encodeElements(dtype, values);
     assert.equal(bytes.byteLength, bytesOf(dtype, 4));
     assert.deepEqual([...decodeElements(dtype, bytes.buffer)], values);

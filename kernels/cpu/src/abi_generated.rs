@@ -4,7 +4,7 @@ use crate::context::{Address, enter, guard, pointer};
 use crate::{ops, runtime};
 
 /// Hash of the kernel table that this library was built from.
-pub const ABI_HASH: f64 = 3116137339292648.0;
+pub const ABI_HASH: f64 = 1367764700945161.0;
 
 /// Codes of element and block types as they cross the ABI.
 #[allow(dead_code)]
@@ -24,6 +24,7 @@ pub const Q6_K: u32 = 14;
 pub const I8: u32 = 24;
 pub const I32: u32 = 26;
 pub const I64: u32 = 27;
+pub const F64: u32 = 28;
 pub const BF16: u32 = 30;
 }
 
@@ -270,6 +271,48 @@ pub unsafe extern "C" fn k_embedding_backward(context: Address, dtable: Address,
 #[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
 pub unsafe extern "C" fn k_dropout(context: Address, x: Address, seed: f64, stream: f64, offset: f64, count: f64, probability: f32) -> i32 {
     unsafe { enter(context, &[x], |context| ops::dropout(context, pointer::<f32>(x), seed, stream, offset, count as usize, probability)) }
+}
+
+/// Product of matrices that lie in any order. out[r,c] = (accumulate ? out[r,c] : 0) + sum_k a[r,k] b[c,k]; element [r,k] of a lies at r a_row_stride + k a_depth_stride, [c,k] of b at c b_column_stride + k b_depth_stride, one stride of each pair being 1. a and b are f32 or bf16; with precision bf16 both are rounded to it, sums stay f32. b_packed: b is what `gemm_pack` made of it for this precision. The order of a sum depends on depth alone.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_gemm(context: Address, out: Address, a: Address, b: Address, a_dtype: u32, b_dtype: u32, rows: u32, columns: u32, depth: u32, a_row_stride: u32, a_depth_stride: u32, b_column_stride: u32, b_depth_stride: u32, out_stride: u32, accumulate: u32, precision: u32, b_packed: u32) -> i32 {
+    unsafe { enter(context, &[out, a, b], |context| ops::gemm(context, pointer::<f32>(out), pointer::<u8>(a) as *const u8, pointer::<u8>(b) as *const u8, a_dtype, b_dtype, rows, columns, depth, a_row_stride, a_depth_stride, b_column_stride, b_depth_stride, out_stride, accumulate, precision, b_packed)) }
+}
+
+/// Brings b of `gemm` into the order in which its inner loop reads it, once for many products. packed takes (columns + 63) (depth + 1) elements of the precision; its layout is the backend's own. Precision bf16 only where the processor multiplies bf16.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_gemm_pack(context: Address, packed: Address, b: Address, b_dtype: u32, columns: u32, depth: u32, b_column_stride: u32, b_depth_stride: u32, precision: u32, packed_elements: f64) -> i32 {
+    unsafe { enter(context, &[packed, b], |context| ops::gemm_pack(context, pointer::<u8>(packed), pointer::<u8>(b) as *const u8, b_dtype, columns, depth, b_column_stride, b_depth_stride, precision, packed_elements as usize)) }
+}
+
+/// Adds the squares of x to sum[0], in double precision in an order that count alone decides.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_square_sum(context: Address, sum: Address, x: Address, count: f64) -> i32 {
+    unsafe { enter(context, &[sum, x], |context| ops::square_sum(context, pointer::<f64>(sum), pointer::<f32>(x) as *const f32, count as usize)) }
+}
+
+/// Turns the sum of the squares of all gradients into the factor that clips them: clip[0] = norm = sqrt(sum[0]); clip[1] = min(1, limit / norm), 1 where limit is 0; clip[2] = 1 where norm and the square of clip[1] norm are finite in f32, else 0: then no optimizer moves.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_clip_scale(context: Address, clip: Address, sum: Address, limit: f32) -> i32 {
+    unsafe { enter(context, &[clip, sum], |context| ops::clip_scale(context, pointer::<f32>(clip), pointer::<f64>(sum) as *const f64, limit)) }
+}
+
+/// One AdamW step. g = clip[1] grad; m = beta1 m + (1-beta1) g; v = beta2 v + (1-beta2) g^2; weight -= lr (m / bias1 / (sqrt(v / bias2) + eps) + decay weight); compute = weight. Nothing changes where clip[2] is 0. hyper = lr, beta1, beta2, eps, decay, bias1 = 1 - beta1^t, bias2 = 1 - beta2^t. Moments that are subnormal become 0.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_adamw(context: Address, weight: Address, m: Address, v: Address, grad: Address, hyper: Address, clip: Address, compute: Address, count: f64) -> i32 {
+    unsafe { enter(context, &[weight, m, v, grad, hyper, clip], |context| ops::adamw(context, pointer::<f32>(weight), pointer::<f32>(m), pointer::<f32>(v), pointer::<f32>(grad) as *const f32, pointer::<f64>(hyper) as *const f64, pointer::<f32>(clip) as *const f32, pointer::<u8>(compute), count as usize)) }
+}
+
+/// One step of PaLM's Adafactor on a whole tensor, unfactored, with parameter scaling. g = clip[1] grad; v = beta2 v + (1-beta2) (g^2 + 1e-30); y = g / sqrt(v); y /= max(1, rms(y) / limit) where limit > 0; m = beta1 m + (1-beta1) lr max(rms(weight), 1e-3) y; weight = (1 - decay) weight - m; compute = weight. Nothing changes where clip[2] is 0. hyper = lr, beta1, beta2, limit, decay. Moments that are subnormal become 0.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_adafactor(context: Address, weight: Address, m: Address, v: Address, grad: Address, hyper: Address, clip: Address, compute: Address, count: f64) -> i32 {
+    unsafe { enter(context, &[weight, m, v, grad, hyper, clip], |context| ops::adafactor(context, pointer::<f32>(weight), pointer::<f32>(m), pointer::<f32>(v), pointer::<f32>(grad) as *const f32, pointer::<f64>(hyper) as *const f64, pointer::<f32>(clip) as *const f32, pointer::<u8>(compute), count as usize)) }
 }
 
 /// Hash of the table that the library was built from.

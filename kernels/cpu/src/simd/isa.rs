@@ -113,6 +113,18 @@ impl Isa {
     }
 }
 
+/// Whether an instruction set comes with products of bf16 pairs on this machine.
+#[cfg(target_arch = "x86_64")]
+pub fn multiplies_bf16(isa: Isa) -> bool {
+    isa == Isa::Avx512 && is_x86_feature_detected!("avx512bf16")
+}
+
+/// Whether an instruction set comes with products of bf16 pairs on this machine.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn multiplies_bf16(_: Isa) -> bool {
+    false
+}
+
 /// The instruction set that kernels use here.
 #[cfg(target_arch = "wasm32")]
 pub fn isa() -> Isa {

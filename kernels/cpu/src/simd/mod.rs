@@ -45,10 +45,10 @@ pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
 pub use int8::{Int8, Int8Isa};
-pub use isa::{Isa, isa};
+pub use isa::{Isa, isa, multiplies_bf16};
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
-pub use scalar::{Scalar, square_root};
+pub use scalar::{Scalar, square_root, square_root_f64};
 #[cfg(target_arch = "wasm32")]
 pub use wasm::Wasm;
 

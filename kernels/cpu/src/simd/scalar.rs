@@ -146,3 +146,18 @@ pub fn square_root(x: f32) -> f32 {
     use core::arch::wasm32::{f32x4_extract_lane, f32x4_splat, f32x4_sqrt};
     f32x4_extract_lane::<0>(f32x4_sqrt(f32x4_splat(x)))
 }
+
+/// The square root in double precision, correctly rounded.
+#[cfg(not(target_arch = "wasm32"))]
+#[inline(always)]
+pub fn square_root_f64(x: f64) -> f64 {
+    x.sqrt()
+}
+
+/// The square root in double precision, correctly rounded.
+#[cfg(target_arch = "wasm32")]
+#[inline(always)]
+pub fn square_root_f64(x: f64) -> f64 {
+    use core::arch::wasm32::{f64x2_extract_lane, f64x2_splat, f64x2_sqrt};
+    f64x2_extract_lane::<0>(f64x2_sqrt(f64x2_splat(x)))
+}
