@@ -6,19 +6,22 @@
 
 import type { DecoderSession } from "../model/decoder.ts";
 import type { KvType } from "../model/kv_cache.ts";
-import type { StreamDecoder } from "../tokenizer/tokenizer.ts";
+import type { KvSequence } from "../model/kv_pages.ts";
+import type { TokenConstraint } from "./constraint.ts";
+import { DRAFT_TOKENS, type Drafter } from "./drafter.ts";
 import type { LanguageModel } from "./language_model.ts";
+import type { PositionLogProbs } from "./log_probs.ts";
+import type { PromptCache } from "./prompt_cache.ts";
+import type { FinishReason, TextRequest } from "./running_text.ts";
 import type { SamplingOptions } from "./sampler.ts";
-import { type FinishReason, type RunningText, Scheduler } from "./scheduler.ts";
-import { StopStrings } from "./stop_strings.ts";
+import { Scheduler } from "./scheduler.ts";
+import { TextPieces } from "./text_pieces.ts";
 
 /** Rows of one forward pass over a prompt: enough to be bound by arithmetic, not by memory. */
 export const PROMPT_ROWS = 512;
 
-/** What to continue, and how. */
-export interface GenerateOptions {
-  /** Token ids of the prompt, from {@linkcode LanguageModel.encodePrompt}. */
-  readonly prompt: ArrayLike<number>;
+/** How texts are continued. */
+export interface ContinueOptions {
   /** Most tokens to generate. */
   readonly maxTokens: number;
   /** How tokens are chosen. */
@@ -29,12 +32,28 @@ export interface GenerateOptions {
   readonly stop?: readonly string[] | undefined;
   /** Whether end tokens are never chosen, so that the text goes on. @default {false} */
   readonly ignoreEnd?: boolean | undefined;
+  /** Most likely tokens whose log-probabilities are kept at each position; none without it. */
+  readonly logProbs?: number | undefined;
   /** Positions of prompt and text together; by default what they need, at most the model's. */
   readonly context?: number | undefined;
   /** Element type of cached keys and values. @default {"f32"} */
   readonly kvType?: KvType | undefined;
   /** Ends the work early: the generator throws its reason. */
   readonly signal?: AbortSignal | undefined;
+}
+
+/** What to continue, and how. */
+export interface GenerateOptions extends ContinueOptions {
+  /** Token ids of the prompt, from {@linkcode LanguageModel.encodePrompt}. */
+  readonly prompt: ArrayLike<number>;
+  /** Which tokens may come next; made for this text alone. */
+  readonly constraint?: TokenConstraint | undefined;
+  /** Guesses tokens, so that one pass can confirm several; the text stays the same. */
+  readonly drafter?: Drafter | undefined;
+  /** Most guesses at once. @default {8} */
+  readonly draftTokens?: number | undefined;
+  /** Keys and values of prompts that came earlier. */
+  readonly promptCache?: PromptCache | undefined;
   /** Called with the tokens of the prompt that are done, and all of them. */
   readonly progress?: ((done: number, total: number) => void) | undefined;
 }
@@ -45,7 +64,7 @@ export interface GenerateTimings {
   readonly promptMs: number;
   /** From the first token to the end, in milliseconds. */
   readonly decodeMs: number;
-  /** Forward passes of one token after the prompt. */
+  /** Forward passes after the prompt. */
   readonly decodeSteps: number;
 }
 
@@ -59,6 +78,14 @@ export interface GeneratedText {
   readonly promptTokens: number;
   /** `stop`: an end token or a stop string; `length`: the most tokens, or the end of the context. */
   readonly finishReason: FinishReason;
+  /** What the model thought of each token; empty unless asked for. */
+  readonly logProbs: readonly PositionLogProbs[];
+  /** Tokens of the prompt whose keys and values came from the prompt cache. */
+  readonly cachedTokens: number;
+  /** Tokens that were guessed. */
+  readonly draftedTokens: number;
+  /** Guesses that were right. */
+  readonly acceptedTokens: number;
   /** How long it took. */
   readonly timings: GenerateTimings;
 }
@@ -80,48 +107,61 @@ export async function* generate(
   model: LanguageModel,
   options: GenerateOptions,
 ): AsyncGenerator<string, GeneratedText, void> {
-  const { prompt, maxTokens } = options;
+  const { prompt, maxTokens, promptCache } = options;
   const context = options.context ?? model.decoder.config.maxPositionEmbeddings;
+  const guesses = options.drafter === undefined ? 0 : options.draftTokens ?? DRAFT_TOKENS;
   const session = model.decoder.session({
-    rows: Math.max(1, Math.min(PROMPT_ROWS, prompt.length)),
+    rows: Math.max(1 + guesses, Math.min(PROMPT_ROWS, prompt.length)),
     positions: Math.min(context, prompt.length + maxTokens),
     kvType: options.kvType,
   });
   try {
-    return yield* run(model, { ...options, session, context });
+    const prefix = prompt.length > context ? undefined : await promptCache?.load(session, prompt);
+    return yield* continueText(model, { ...options, session, context, prefix });
   } finally {
     session.close();
   }
 }
 
-interface RunOptions extends GenerateOptions {
+/** A text that is continued on a session of the caller's. */
+export interface ContinueTextOptions extends GenerateOptions {
+  /** Where it runs, alone. */
   readonly session: DecoderSession;
+  /** Positions of prompt and text together. */
   readonly context: number;
+  /** A sequence with the first tokens of the prompt. */
+  readonly prefix?: KvSequence | undefined;
+  /** Called when the text has ended, with its sequence, which the caller closes. */
+  readonly keep?: ((sequence: KvSequence, tokens: readonly number[]) => void) | undefined;
 }
 
-async function* run(
+/** {@linkcode generate} on a session that may go on living. */
+export async function* continueText(
   model: LanguageModel,
-  options: RunOptions,
+  options: ContinueTextOptions,
 ): AsyncGenerator<string, GeneratedText, void> {
-  const scheduler = new Scheduler(options.session, {
-    context: options.context,
-    signal: options.signal,
+  const { prompt, session, prefix } = options;
+  const { context, signal } = options;
+  const cachedTokens = prefix?.length ?? 0;
+  const scheduler = new Scheduler(session, {
+    context,
+    signal,
+    draftTokens: options.draftTokens,
   });
-  const running = scheduler.add({
-    ...options,
-    endIds: options.ignoreEnd ? [] : model.endIds,
-    banned: options.ignoreEnd ? model.endIds : [],
-  });
-  const pieces = new Pieces(model.tokenizer.decoder({ skipSpecial: true }), options);
+  const running = scheduler.add(requestOf(model, { ...options, keep: options.keep !== undefined }));
+  const pieces = new TextPieces(model.tokenizer.decoder({ skipSpecial: true }), options);
   const start = performance.now();
   let first = start;
   let decodeSteps = 0;
   while (scheduler.busy && !pieces.stopped) {
-    const isDecoding = running.promptDone === options.prompt.length;
+    const isDecoding = running.promptDone === prompt.length;
     await scheduler.step();
     if (isDecoding) decodeSteps++;
     else {
-      options.progress?.(running.promptDone, options.prompt.length);
+      options.progress?.(running.promptDone, prompt.length);
+      if (running.promptDone === prompt.length) {
+        await options.promptCache?.save(session, running.sequence!, prompt);
+      }
       first = performance.now();
     }
     const piece = pieces.take(running);
@@ -129,63 +169,27 @@ async function* run(
   }
   const rest = pieces.end();
   if (rest !== "") yield rest;
+  if (running.sequence && options.keep) {
+    options.keep(running.sequence, [...Array.from(prompt), ...running.tokens]);
+  }
   return {
-    text: pieces.text,
-    tokens: pieces.tokens,
-    promptTokens: options.prompt.length,
-    finishReason: pieces.stopped ? "stop" : running.finished ?? "length",
+    ...pieces.finish(running),
+    promptTokens: prompt.length,
+    cachedTokens,
+    draftedTokens: running.drafted,
+    acceptedTokens: running.accepted,
     timings: { promptMs: first - start, decodeMs: performance.now() - first, decodeSteps },
   };
 }
 
-/** Turns the tokens of a running text into pieces that can be shown. */
-class Pieces {
-  readonly tokens: number[] = [];
-  text = "";
-  stopped = false;
-  readonly #decoder: StreamDecoder;
-  readonly #stops: StopStrings;
-  /** Length of the text, with what is held back, before each token. */
-  readonly #starts: number[] = [];
-
-  constructor(decoder: StreamDecoder, options: Pick<GenerateOptions, "prompt" | "stop">) {
-    this.#decoder = decoder;
-    this.#stops = new StopStrings(options.stop);
-    // The continuation's text depends on what stands before it: spaces, unfinished characters.
-    for (let i = 0; i < options.prompt.length; i++) decoder.push(options.prompt[i]!);
-  }
-
-  /** Takes the tokens that have come since the last call; returns the text that is certain. */
-  take(running: RunningText): string {
-    let shown = "";
-    while (this.tokens.length < running.tokens.length && !this.stopped) {
-      const id = running.tokens[this.tokens.length]!;
-      this.tokens.push(id);
-      this.#starts.push(this.text.length + shown.length + this.#stops.held.length);
-      const result = this.#stops.push(this.#decoder.push(id));
-      shown += result.text;
-      this.stopped = result.stopped;
-    }
-    this.text += shown;
-    if (this.stopped) this.#dropEnd();
-    return shown;
-  }
-
-  /** The text ends: what was held back is shown after all. */
-  end(): string {
-    if (this.stopped) return "";
-    const result = this.#stops.push(this.#decoder.end());
-    this.stopped = result.stopped;
-    const rest = result.text + (result.stopped ? "" : this.#stops.end());
-    this.text += rest;
-    if (this.stopped) this.#dropEnd();
-    return rest;
-  }
-
-  /** Drops the token that ended the text, and those before it that reach into the stop string. */
-  #dropEnd(): void {
-    do this.tokens.pop(); while (
-      this.tokens.length > 0 && this.#starts[this.tokens.length]! > this.text.length
-    );
-  }
+/** What a scheduler is asked for, with the model's end tokens. */
+export function requestOf<Options extends ContinueOptions & Pick<TextRequest, "prompt">>(
+  model: LanguageModel,
+  options: Options,
+): Options & TextRequest {
+  return {
+    ...options,
+    endIds: options.ignoreEnd ? [] : model.endIds,
+    banned: options.ignoreEnd ? model.endIds : [],
+  };
 }

@@ -10,96 +10,23 @@
 
 import { ConfigError } from "../base/errors.ts";
 import { EventLoop } from "../base/event_loop.ts";
-import { RandomStream } from "../base/random.ts";
 import type { DecoderSession } from "../model/decoder.ts";
 import type { Span } from "../model/batch.ts";
-import type { KvSequence } from "../model/kv_pages.ts";
-import { Sampler, type SamplingOptions } from "./sampler.ts";
+import { DRAFT_TOKENS } from "./drafter.ts";
+import { type RunningText, ScheduledText, type TextRequest } from "./running_text.ts";
 
-/** A text to be continued. */
-export interface TextRequest {
-  /** Token ids of the prompt, at least one. */
-  readonly prompt: ArrayLike<number>;
-  /** Most tokens to generate. */
-  readonly maxTokens: number;
-  /** How tokens are chosen. */
-  readonly sampling?: SamplingOptions | undefined;
-  /** Seed of the draws. @default {0} */
-  readonly seed?: number | undefined;
-  /** Which of the seed's random streams: texts of one seed differ by it. @default {0} */
-  readonly stream?: number | undefined;
-  /** Tokens that end the text; they are not part of it. */
-  readonly endIds?: readonly number[] | undefined;
-  /** Tokens that are never chosen. */
-  readonly banned?: readonly number[] | undefined;
-}
-
-/** Why a text ended: by itself, or because it was as long as it may be. */
-export type FinishReason = "stop" | "length";
-
-/** A text on its way. */
-export interface RunningText {
-  /** What was asked for. */
-  readonly request: TextRequest;
-  /** Tokens that were generated. */
-  readonly tokens: readonly number[];
-  /** Tokens of the prompt that have been computed. */
-  readonly promptDone: number;
-  /** Why it ended; `undefined` while it runs. */
-  readonly finished: FinishReason | undefined;
-}
-
-class Text implements RunningText {
-  readonly request: TextRequest;
-  readonly tokens: number[] = [];
-  readonly all: number[];
-  readonly sampler: Sampler;
-  readonly random: RandomStream;
-  readonly endIds: ReadonlySet<number>;
-  readonly maxTokens: number;
-  sequence: KvSequence | undefined;
-  computed = 0;
-  finished: FinishReason | undefined;
-
-  constructor(request: TextRequest, maxTokens: number) {
-    this.request = request;
-    this.all = Array.from(request.prompt);
-    this.sampler = new Sampler(request.sampling);
-    this.random = new RandomStream(request.seed ?? 0, request.stream ?? 0);
-    this.endIds = new Set(request.endIds);
-    this.maxTokens = maxTokens;
-    if (maxTokens === 0) this.finished = "length";
-  }
-
-  get promptDone(): number {
-    return Math.min(this.computed, this.request.prompt.length);
-  }
-
-  /** Positions that are ever cached: the last token is never fed back. */
-  get positions(): number {
-    return this.request.prompt.length + this.maxTokens - 1;
-  }
-
-  choose(logits: Float32Array): void {
-    for (const id of this.request.banned ?? []) logits[id] = -Infinity;
-    const id = this.sampler.sample(logits, {
-      previous: this.all,
-      draw: this.sampler.draws ? this.random.uniform(this.tokens.length) : 0,
-    });
-    if (this.endIds.has(id)) {
-      this.finished = "stop";
-      return;
-    }
-    this.tokens.push(id);
-    this.all.push(id);
-    if (this.tokens.length >= this.maxTokens) this.finished = "length";
-  }
+/** A text's rows in a batch. */
+interface Work {
+  readonly text: ScheduledText;
+  readonly span: Span;
 }
 
 /** How a {@linkcode Scheduler} runs. */
 export interface SchedulerOptions {
   /** Positions that one text can have; more than one text shares the session's cache. */
   readonly context: number;
+  /** Most guesses of one text's drafter at once. @default {8} */
+  readonly draftTokens?: number | undefined;
   /** Stops between layers of a forward pass. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -108,14 +35,16 @@ export interface SchedulerOptions {
 export class Scheduler {
   readonly #session: DecoderSession;
   readonly #context: number;
+  readonly #draftTokens: number;
   readonly #eventLoop: EventLoop;
-  #waiting: Text[] = [];
-  #running: Text[] = [];
+  #waiting: ScheduledText[] = [];
+  #running: ScheduledText[] = [];
 
   /** Takes a session for itself. */
   constructor(session: DecoderSession, options: SchedulerOptions) {
     this.#session = session;
     this.#context = options.context;
+    this.#draftTokens = options.draftTokens ?? DRAFT_TOKENS;
     this.#eventLoop = new EventLoop(options.signal);
   }
 
@@ -139,7 +68,13 @@ export class Scheduler {
         { hint: "shorten the prompt, or raise --context up to what the model was trained for" },
       );
     }
-    const text = new Text(request, Math.min(request.maxTokens, this.#context - length + 1));
+    if (request.prefix && request.prefix.length >= length) {
+      throw new RangeError("Cannot continue a prompt that is cached to its end: no row gives logits");
+    }
+    const text = new ScheduledText(
+      request,
+      Math.min(request.maxTokens, this.#context - length + 1),
+    );
     if (text.finished === undefined) this.#waiting.push(text);
     return text;
   }
@@ -147,15 +82,16 @@ export class Scheduler {
   /** Ends a text where it is. */
   cancel(text: RunningText): void {
     this.#waiting = this.#waiting.filter((one) => one !== text);
-    this.#running = this.#running.filter((one) => {
-      if (one === text) this.#session.cache.pages.close(one.sequence!);
-      return one !== text;
-    });
+    const running = this.#running.find((one) => one === text);
+    if (running === undefined) return;
+    this.#running = this.#running.filter((one) => one !== text);
+    this.#end(running);
   }
 
   /** One forward pass; returns the texts that got a token or ended. */
   async step(): Promise<RunningText[]> {
     this.#admit();
+    await this.#propose();
     const batch = this.#fill();
     if (batch.length === 0) return [];
     for (const _ of this.#session.layers(batch.map(({ span }) => span))) {
@@ -163,18 +99,20 @@ export class Scheduler {
       if (turn !== undefined) await turn;
     }
     const advanced = this.#choose(batch);
-    for (const { finished, sequence } of advanced) {
-      if (finished !== undefined) this.#session.cache.pages.close(sequence!);
-    }
+    for (const text of advanced) if (text.finished !== undefined) this.#end(text);
     this.#running = this.#running.filter((text) => text.finished === undefined);
     await this.#eventLoop.turn();
     return advanced;
   }
 
+  #end({ request, sequence }: ScheduledText): void {
+    if (!request.keep) this.#session.cache.pages.close(sequence!);
+  }
+
   /** Lets waiting texts begin, in order, while pages for their whole length are free. */
   #admit(): void {
     const { pages } = this.#session.cache;
-    const pagesOf = (text: Text) => Math.ceil(text.positions / pages.pageSize);
+    const pagesOf = (text: ScheduledText) => Math.ceil(text.positions / pages.pageSize);
     let reserved = this.#running.reduce((sum, text) => sum + pagesOf(text), 0);
     while (this.#waiting.length > 0 && this.#running.length < this.#session.sequences) {
       const next = this.#waiting[0]!;
@@ -186,23 +124,33 @@ export class Scheduler {
         );
       }
       reserved += pagesOf(next);
-      next.sequence = pages.open();
+      next.sequence ??= pages.open();
       this.#running.push(this.#waiting.shift()!);
     }
   }
 
+  /** Asks for guesses where there is room to check them: every other text keeps its row. */
+  async #propose(): Promise<void> {
+    let left = this.#session.rows - this.#running.length;
+    for (const text of this.#running) {
+      const limit = Math.min(left, this.#draftTokens, text.proposalLimit);
+      text.proposals = limit > 0 ? await text.request.drafter?.propose(text.all, limit) ?? [] : [];
+      text.drafted += text.proposals.length;
+      left -= text.proposals.length;
+    }
+  }
+
   /** Next tokens first, so that no prompt makes a running text wait; then prompts. */
-  #fill(): { text: Text; span: Span }[] {
-    const batch: { text: Text; span: Span }[] = [];
+  #fill(): Work[] {
+    const batch: Work[] = [];
     let left = this.#session.rows;
-    const isDecoding = (text: Text) => text.computed >= text.request.prompt.length;
     for (
       const text of [
-        ...this.#running.filter(isDecoding),
-        ...this.#running.filter((one) => !isDecoding(one)),
+        ...this.#running.filter((one) => one.isDecoding),
+        ...this.#running.filter((one) => !one.isDecoding),
       ]
     ) {
-      const tokens = text.all.slice(text.computed, text.computed + left);
+      const tokens = [...text.all.slice(text.computed, text.computed + left), ...text.proposals];
       if (tokens.length === 0) break;
       batch.push({ text, span: { sequence: text.sequence!, tokens } });
       left -= tokens.length;
@@ -210,26 +158,44 @@ export class Scheduler {
     return batch;
   }
 
-  /** Chooses a token for every text whose last row was in the batch. */
-  #choose(batch: readonly { text: Text; span: Span }[]): Text[] {
-    const rows: number[] = [];
-    const texts: Text[] = [];
+  /** Chooses tokens for every text whose last row was in the batch, after it and its right guesses. */
+  #choose(batch: readonly Work[]): ScheduledText[] {
+    const rows: { readonly row: number; readonly text: ScheduledText; readonly guess: number }[] =
+      [];
+    const advanced: ScheduledText[] = [];
     let row = 0;
     for (const { text, span } of batch) {
       row += span.tokens.length;
-      text.computed += span.tokens.length;
+      text.computed += span.tokens.length - text.proposals.length;
       if (text.computed < text.all.length) continue;
-      rows.push(row - 1);
-      texts.push(text);
+      const first = row - 1 - text.proposals.length;
+      for (let guess = 0; first + guess < row; guess++) {
+        rows.push({ row: first + guess, text, guess });
+      }
+      advanced.push(text);
     }
+    this.#chooseRows(rows);
+    const { pages } = this.#session.cache;
+    for (const text of advanced) {
+      text.proposals = [];
+      if (text.sequence!.length > text.computed) pages.trim(text.sequence!, text.computed);
+    }
+    return advanced;
+  }
+
+  /** Rows after a wrong guess are skipped: they continue a text that is not. */
+  #chooseRows(rows: readonly { row: number; text: ScheduledText; guess: number }[]): void {
     const { vocabSize } = this.#session.decoder.config;
-    for (const chunk of this.#session.head.chunks(rows)) {
+    const wrong = new Set<ScheduledText>();
+    for (const chunk of this.#session.head.chunks(rows.map(({ row }) => row))) {
       const logits = chunk.logits();
       for (let i = 0; i < chunk.count; i++) {
-        const row = logits.subarray(i * vocabSize, (i + 1) * vocabSize);
-        texts[chunk.first + i]!.choose(row);
+        const { text, guess } = rows[chunk.first + i]!;
+        if (wrong.has(text)) continue;
+        text.choose(logits.subarray(i * vocabSize, (i + 1) * vocabSize));
+        if (text.confirms(guess)) text.computed++;
+        else wrong.add(text);
       }
     }
-    return texts;
   }
 }

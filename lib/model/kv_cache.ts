@@ -97,6 +97,30 @@ export class KvCache {
     }
   }
 
+  /** Bytes that one page takes in the keys, or the values, of one layer. */
+  get bytesPerPage(): number {
+    return this.#pageBytes;
+  }
+
+  /** Copies a sequence's pages out of half `half`: 2l for the keys of layer l, 2l + 1 for the values. */
+  *readPages(sequence: KvSequence, half: number): Generator<Uint8Array, void, void> {
+    const page = new Uint8Array(this.#pageBytes);
+    for (const number of sequence.pages) {
+      this.#backend.download(page, this.#memory[half]! + number * this.#pageBytes);
+      yield page;
+    }
+  }
+
+  /** Fills page `index` of a sequence, in the half that {@linkcode KvCache.readPages} counts. */
+  writePage(
+    sequence: KvSequence,
+    place: { readonly half: number; readonly index: number },
+    page: Uint8Array,
+  ): void {
+    const at = sequence.pages[place.index]! * this.#pageBytes;
+    this.#backend.upload(this.#memory[place.half]! + at, page);
+  }
+
   /** Gives the memory back; does nothing the second time. */
   close(): void {
     for (const address of this.#memory.splice(0)) this.#backend.free(address);

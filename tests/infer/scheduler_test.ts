@@ -1,6 +1,7 @@
 import { deepStrictEqual, ok, rejects, strictEqual, throws } from "node:assert/strict";
 import { Interrupted } from "../../lib/base/errors.ts";
-import { type RunningText, Scheduler, type TextRequest } from "../../lib/infer/scheduler.ts";
+import type { RunningText, TextRequest } from "../../lib/infer/running_text.ts";
+import { Scheduler } from "../../lib/infer/scheduler.ts";
 import { Decoder, type SessionOptions } from "../../lib/model/decoder.ts";
 import type { Backend } from "../../lib/backend/backend.ts";
 import {
