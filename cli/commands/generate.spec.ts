@@ -33,8 +33,29 @@ export interface ModelFlags {
   readonly activations: "auto" | "f32";
 }
 
+/** What is said to whom. */
+export interface ChatFlags {
+  /** Whether texts are messages, put into the model's chat template. */
+  readonly chat: boolean;
+  /** What the model is told before all else. */
+  readonly system: string | undefined;
+}
+
+/** How more than one token comes of a pass, and what is kept for the next run. */
+export interface SpeedFlags {
+  /** A small model that guesses. */
+  readonly draft: string | undefined;
+  /** Whether the text so far guesses. */
+  readonly lookup: boolean;
+  /** Most guesses at once. */
+  readonly draftTokens: number;
+  /** A file with the keys and values of the prompt. */
+  readonly promptCache: string | undefined;
+}
+
 /** What `llamero generate` is called with. */
-export interface GenerateCommandOptions extends ComputeOptions, SamplingFlags, ModelFlags {
+export interface GenerateCommandOptions
+  extends ComputeOptions, SamplingFlags, ModelFlags, ChatFlags, SpeedFlags {
   /** A model in any format. */
   readonly model: string;
   /** A tokenizer besides the model's own. */
@@ -43,13 +64,48 @@ export interface GenerateCommandOptions extends ComputeOptions, SamplingFlags, M
   readonly prompt: string | undefined;
   /** A file with the prompt. */
   readonly promptFile: string | undefined;
+  /** A file with many prompts. */
+  readonly prompts: string | undefined;
   /** Most tokens to generate. */
   readonly maxTokens: number;
   /** Strings that end the text. */
   readonly stop: readonly string[];
   /** Whether end tokens are never chosen. */
   readonly ignoreEos: boolean;
+  /** Most likely tokens whose log-probabilities are told at each position. */
+  readonly logprobs: number | undefined;
 }
+
+/** Specs of {@linkcode ChatFlags}. */
+const CHAT_OPTIONS: OptionSpecs<ChatFlags> = {
+  chat: {
+    group: "Chat",
+    doc: "answer messages by the model's chat template; a conversation on a terminal",
+  },
+  system: { group: "Chat", value: "TEXT", doc: "what the model is told before all else" },
+};
+
+/** Specs of {@linkcode SpeedFlags}. */
+const SPEED_OPTIONS: OptionSpecs<SpeedFlags> = {
+  draft: {
+    group: "Speed",
+    value: "PATH",
+    doc: "a small model of the same family that guesses tokens; the text stays the same",
+  },
+  lookup: { group: "Speed", doc: "guess tokens by what followed the same words earlier" },
+  draftTokens: {
+    group: "Speed",
+    value: "N",
+    parse: integer({ min: 1, max: 64 }),
+    default: 8,
+    doc: "most tokens that are guessed at once",
+  },
+  promptCache: {
+    group: "Speed",
+    value: "FILE",
+    doc: "keep the computed prompt in this file, and begin with what it holds",
+  },
+};
 
 /** Specs of {@linkcode SamplingFlags}. */
 export const SAMPLING_OPTIONS: OptionSpecs<SamplingFlags> = {
@@ -134,6 +190,10 @@ export const spec: CommandSpec<GenerateCommandOptions> = {
     },
     prompt: { value: "TEXT", doc: "the text to continue" },
     promptFile: { value: "FILE", doc: "a file with the text to continue, or - for stdin" },
+    prompts: {
+      value: "FILE",
+      doc: 'continue many prompts together: JSON Lines of strings, or of objects with "prompt"',
+    },
     maxTokens: {
       value: "N",
       parse: integer({ min: 0 }),
@@ -147,7 +207,15 @@ export const spec: CommandSpec<GenerateCommandOptions> = {
       doc: "end the text before this string",
     },
     ignoreEos: { doc: "never choose a token that ends the text" },
+    logprobs: {
+      value: "N",
+      parse: integer({ min: 0, max: 1000 }),
+      doc:
+        "with --json or --prompts, tell the log-probabilities of each token and of the N likeliest",
+    },
+    ...CHAT_OPTIONS,
     ...SAMPLING_OPTIONS,
+    ...SPEED_OPTIONS,
     ...MODEL_OPTIONS,
     ...COMPUTE_OPTIONS,
   },
@@ -164,17 +232,51 @@ export const spec: CommandSpec<GenerateCommandOptions> = {
       command: "llamero generate --model model/ --temperature 0 --json < story.txt",
       doc: "always the most likely token; text, tokens and timings for programs",
     },
+    {
+      command: "llamero generate --model model/ --prompts questions.jsonl > answers.jsonl",
+      doc: "many prompts together, one JSON object a line",
+    },
+    {
+      command: 'llamero generate --model model/ --chat --system "Answer in one sentence."',
+      doc: "a conversation",
+    },
   ],
-  check: ({ prompt, promptFile }) => {
-    if (prompt === undefined || promptFile === undefined) return;
-    throw new UsageError(
-      'Cannot run "llamero generate": --prompt and --prompt-file exclude each other',
-    );
-  },
+  check: checkCombination,
   load: () => import("./generate.ts"),
 };
 
 function stopString(text: string): string {
   if (text === "") throw new InvalidValue("a text that is not empty");
   return text;
+}
+
+/** Flags of which a command line can have only one. */
+const EXCLUSIVE:
+  readonly (readonly [keyof GenerateCommandOptions, keyof GenerateCommandOptions])[] = [
+    ["prompt", "promptFile"],
+    ["prompt", "prompts"],
+    ["promptFile", "prompts"],
+    ["draft", "lookup"],
+    ["prompts", "draft"],
+    ["prompts", "lookup"],
+    ["prompts", "promptCache"],
+    ["chat", "promptCache"],
+  ];
+
+function checkCombination(values: GenerateCommandOptions): void {
+  const refuse = (what: string, hint?: string) =>
+    new UsageError(`Cannot run "llamero generate": ${what}`, hint === undefined ? {} : { hint });
+  const given = (key: keyof GenerateCommandOptions) =>
+    values[key] !== undefined && values[key] !== false;
+  const flag = (key: string) => `--${key.replace(/[A-Z]/g, (x) => `-${x.toLowerCase()}`)}`;
+  for (const [one, other] of EXCLUSIVE) {
+    if (!given(one) || !given(other)) continue;
+    throw refuse(`${flag(one)} and ${flag(other)} exclude each other`);
+  }
+  if (given("system") && !values.chat) {
+    throw refuse("--system is said in a chat", "add --chat");
+  }
+  if (given("logprobs") && !values.json && !given("prompts")) {
+    throw refuse("--logprobs stand in JSON", "add --json");
+  }
 }

@@ -12,7 +12,7 @@ import { DRAFT_TOKENS, type Drafter } from "./drafter.ts";
 import type { LanguageModel } from "./language_model.ts";
 import type { PositionLogProbs } from "./log_probs.ts";
 import type { PromptCache } from "./prompt_cache.ts";
-import type { FinishReason, TextRequest } from "./running_text.ts";
+import type { FinishReason, RunningText, TextRequest } from "./running_text.ts";
 import type { SamplingOptions } from "./sampler.ts";
 import { Scheduler } from "./scheduler.ts";
 import { TextPieces } from "./text_pieces.ts";
@@ -140,16 +140,40 @@ export async function* continueText(
   model: LanguageModel,
   options: ContinueTextOptions,
 ): AsyncGenerator<string, GeneratedText, void> {
-  const { prompt, session, prefix } = options;
-  const { context, signal } = options;
+  const { prompt, session, prefix, keep, context, signal, draftTokens } = options;
+  const scheduler = new Scheduler(session, { context, signal, draftTokens });
   const cachedTokens = prefix?.length ?? 0;
-  const scheduler = new Scheduler(session, {
-    context,
-    signal,
-    draftTokens: options.draftTokens,
-  });
-  const running = scheduler.add(requestOf(model, { ...options, keep: options.keep !== undefined }));
-  const pieces = new TextPieces(model.tokenizer.decoder({ skipSpecial: true }), options);
+  let running: RunningText | undefined;
+  let ended = false;
+  try {
+    running = scheduler.add(requestOf(model, { ...options, keep: true }));
+    const pieces = new TextPieces(model.tokenizer.decoder({ skipSpecial: true }), options);
+    const timings = yield* run(scheduler, { ...options, running, pieces });
+    ended = true;
+    return {
+      ...pieces.finish(running),
+      promptTokens: prompt.length,
+      cachedTokens,
+      draftedTokens: running.drafted,
+      acceptedTokens: running.accepted,
+      timings,
+    };
+  } finally {
+    const sequence = running?.sequence ?? prefix;
+    if (sequence && ended && keep) keep(sequence, [...Array.from(prompt), ...running!.tokens]);
+    else if (sequence) session.cache.pages.close(sequence);
+  }
+}
+
+interface RunOptions extends ContinueTextOptions {
+  readonly running: RunningText;
+  readonly pieces: TextPieces;
+}
+
+async function* run(
+  scheduler: Scheduler,
+  { running, pieces, prompt, session, progress, promptCache }: RunOptions,
+): AsyncGenerator<string, GenerateTimings, void> {
   const start = performance.now();
   let first = start;
   let decodeSteps = 0;
@@ -158,28 +182,17 @@ export async function* continueText(
     await scheduler.step();
     if (isDecoding) decodeSteps++;
     else {
-      options.progress?.(running.promptDone, prompt.length);
-      if (running.promptDone === prompt.length) {
-        await options.promptCache?.save(session, running.sequence!, prompt);
-      }
+      progress?.(running.promptDone, prompt.length);
       first = performance.now();
+      const isDone = running.promptDone === prompt.length;
+      if (isDone) await promptCache?.save(session, running.sequence!, prompt);
     }
     const piece = pieces.take(running);
     if (piece !== "") yield piece;
   }
   const rest = pieces.end();
   if (rest !== "") yield rest;
-  if (running.sequence && options.keep) {
-    options.keep(running.sequence, [...Array.from(prompt), ...running.tokens]);
-  }
-  return {
-    ...pieces.finish(running),
-    promptTokens: prompt.length,
-    cachedTokens,
-    draftedTokens: running.drafted,
-    acceptedTokens: running.accepted,
-    timings: { promptMs: first - start, decodeMs: performance.now() - first, decodeSteps },
-  };
+  return { promptMs: first - start, decodeMs: performance.now() - first, decodeSteps };
 }
 
 /** What a scheduler is asked for, with the model's end tokens. */

@@ -77,6 +77,12 @@ export class LanguageModel {
         hint: "give it a prompt",
       });
     }
+    return this.checkedIds(ids);
+  }
+
+  /** The ids, which the model knows. @throws {ConfigError} When one lies outside its vocabulary. */
+  checkedIds(ids: Uint32Array): Uint32Array {
+    const { checkpoint: { config, path } } = this;
     const foreign = ids.find((id) => id >= config.vocabSize);
     if (foreign === undefined) return ids;
     throw new ConfigError(

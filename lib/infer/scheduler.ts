@@ -69,7 +69,9 @@ export class Scheduler {
       );
     }
     if (request.prefix && request.prefix.length >= length) {
-      throw new RangeError("Cannot continue a prompt that is cached to its end: no row gives logits");
+      throw new RangeError(
+        "Cannot continue a prompt that is cached to its end: no row gives logits",
+      );
     }
     const text = new ScheduledText(
       request,

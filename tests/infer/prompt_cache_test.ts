@@ -1,0 +1,103 @@
+import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
+import { join } from "node:path";
+import { generate, type GeneratedText } from "../../lib/infer/generate.ts";
+import { LanguageModel } from "../../lib/infer/language_model.ts";
+import { PromptCache } from "../../lib/infer/prompt_cache.ts";
+import type { KvType } from "../../lib/model/kv_cache.ts";
+import { testWith } from "../fixtures.ts";
+import { openBackend } from "../../lib/backend/open.ts";
+import { STORIES, STORIES_TOKENIZER } from "./stories.ts";
+
+const NEEDED = [`${STORIES}/config.json`];
+const LONG = "Once upon a time, there was a little boy named Tim. ".repeat(4);
+
+async function withModel(use: (model: LanguageModel, path: string) => Promise<void>) {
+  const folder = await Deno.makeTempDir();
+  const backend = openBackend({ backend: "wasm", threads: 1 });
+  const model = await LanguageModel.open(STORIES, { backend, tokenizer: STORIES_TOKENIZER });
+  try {
+    await use(model, join(folder, "prompt.cache"));
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+interface Run {
+  readonly path?: string;
+  readonly kvType?: KvType;
+  readonly notes?: string[];
+}
+
+async function run(model: LanguageModel, text: string, { path, kvType, notes }: Run = {}) {
+  const pieces = generate(model, {
+    prompt: model.encodePrompt(text),
+    maxTokens: 40,
+    kvType,
+    sampling: { temperature: 0.8 },
+    promptCache: path === undefined
+      ? undefined
+      : await PromptCache.open(model, path, (note) => notes?.push(note)),
+  });
+  for (;;) {
+    const next = await pieces.next();
+    if (next.done) return next.value;
+  }
+}
+
+const plain = ({ text, tokens }: GeneratedText) => ({ text, tokens });
+
+for (const kvType of ["f32", "f16"] as const) {
+  testWith(NEEDED, `a cached prompt gives the same text (${kvType})`, async () => {
+    await withModel(async (model, path) => {
+      const wanted = await run(model, LONG, { kvType });
+      const first = await run(model, LONG, { kvType, path });
+      const second = await run(model, LONG, { kvType, path });
+      deepStrictEqual([first, second].map(plain), [wanted, wanted].map(plain));
+      deepStrictEqual([first.cachedTokens, second.cachedTokens], [0, wanted.promptTokens - 1]);
+    });
+  });
+}
+
+testWith(NEEDED, "a prompt that only begins the same uses what is the same", async () => {
+  await withModel(async (model, path) => {
+    await run(model, LONG, { path });
+    const other = `${LONG.slice(0, 120)} But then a big dog came.`;
+    const wanted = await run(model, other);
+    const cached = await run(model, other, { path });
+    deepStrictEqual(plain(cached), plain(wanted));
+    ok(cached.cachedTokens > 20 && cached.cachedTokens < wanted.promptTokens);
+    // The file now holds the other prompt.
+    strictEqual((await run(model, other, { path })).cachedTokens, wanted.promptTokens - 1);
+  });
+});
+
+testWith(NEEDED, "a cache of other types is made anew, and that is said", async () => {
+  await withModel(async (model, path) => {
+    await run(model, LONG, { path, kvType: "f16" });
+    const notes: string[] = [];
+    const result = await run(model, LONG, { path, kvType: "f32", notes });
+    strictEqual(result.cachedTokens, 0);
+    ok(notes[0]!.includes("made anew: it is of another kv_type"), String(notes));
+  });
+});
+
+testWith(NEEDED, "a file that is no prompt cache is refused and stays", async () => {
+  await withModel(async (model, path) => {
+    await Deno.copyFile(join(STORIES, "model.safetensors"), path);
+    const before = await Deno.readFile(path);
+    await rejects(
+      () => run(model, LONG, { path }),
+      /^FormatError: Cannot use .* as a prompt cache: it holds something else$/,
+    );
+    deepStrictEqual(await Deno.readFile(path), before);
+  });
+});
+
+testWith(NEEDED, "a damaged prompt cache is refused", async () => {
+  await withModel(async (model, path) => {
+    await run(model, LONG, { path });
+    const bytes = await Deno.readFile(path);
+    await Deno.writeFile(path, bytes.subarray(0, bytes.length - 64));
+    await rejects(() => run(model, LONG, { path }), /^FormatError: Cannot read /);
+  });
+});
