@@ -16,7 +16,8 @@ export async function chat(opened: Opened, message: string | undefined): Promise
   const { model, values, start } = opened;
   const template = await chatTemplateOf(model);
   const drafter = drafterOf(opened, model.decoder.config.maxPositionEmbeddings);
-  const conversation = new Conversation(model, template, {
+  const conversation = new Conversation(model, {
+    template,
     ...continueOptions(opened),
     system: values.system,
     drafter,

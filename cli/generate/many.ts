@@ -38,6 +38,6 @@ async function encodeAll({ model, values }: Opened, texts: readonly string[]) {
     ? []
     : [{ role: "system", content: values.system } as const];
   return texts.map((content) =>
-    encodeMessages(model, template, [...system, { role: "user", content }])
+    encodeMessages(model, { template, messages: [...system, { role: "user", content }] })
   );
 }

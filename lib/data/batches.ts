@@ -9,7 +9,7 @@ import { DataOrder, type Place, type Skip } from "./order.ts";
 import type { TokenSource, Window } from "./token_source.ts";
 
 /** A target that is not counted. */
-export const NO_TARGET = -100;
+export const NO_TARGET: number = -100;
 
 /** Sequences of one length side by side: row `b length + t` is token t of sequence b. */
 export interface SequenceBatch {

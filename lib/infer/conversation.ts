@@ -26,6 +26,8 @@ export const CHAT_POSITIONS = 4096;
 /** How a conversation is led. */
 export interface ConversationOptions
   extends Omit<GenerateOptions, "prompt" | "promptCache" | "constraint"> {
+  /** How messages become text. */
+  readonly template: ChatTemplate;
   /** What the model is told before all else. */
   readonly system?: string | undefined;
 }
@@ -46,8 +48,10 @@ export async function chatTemplateOf(model: LanguageModel): Promise<ChatTemplate
  */
 export function encodeMessages(
   model: LanguageModel,
-  template: ChatTemplate,
-  messages: readonly ChatMessage[],
+  { template, messages }: {
+    readonly template: ChatTemplate;
+    readonly messages: readonly ChatMessage[];
+  },
 ): Uint32Array {
   const { tokenizer } = model;
   const textOf = (id: number | undefined) => id === undefined ? undefined : tokenizer.piece(id);
@@ -70,9 +74,9 @@ export class Conversation {
   #cached: { sequence: KvSequence; tokens: readonly number[] } | undefined;
 
   /** Reserves the memory of a conversation. @throws {BackendError} When there is none left. */
-  constructor(model: LanguageModel, template: ChatTemplate, options: ConversationOptions) {
+  constructor(model: LanguageModel, options: ConversationOptions) {
     this.#model = model;
-    this.#template = template;
+    this.#template = options.template;
     this.#options = options;
     const { maxPositionEmbeddings } = model.decoder.config;
     this.#context = options.context ?? Math.min(maxPositionEmbeddings, CHAT_POSITIONS);
@@ -107,7 +111,7 @@ export class Conversation {
     options: Pick<GenerateOptions, "constraint" | "signal"> = {},
   ): AsyncGenerator<string, GeneratedText, void> {
     const messages: ChatMessage[] = [...this.#messages, { role: "user", content }];
-    const prompt = encodeMessages(this.#model, this.#template, messages);
+    const prompt = encodeMessages(this.#model, { template: this.#template, messages });
     const prefix = this.#prefixOf(prompt);
     this.#cached = undefined;
     const turn: ContinueTextOptions = {

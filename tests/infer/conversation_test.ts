@@ -28,13 +28,13 @@ async function last(pieces: AsyncGenerator<string, GeneratedText>): Promise<Gene
 
 testWith(NEEDED, "each answer is that of the whole conversation computed anew", async () => {
   const { model, template } = await open();
-  const conversation = new Conversation(model, template, { ...GREEDY, system: "Tell a story." });
+  const conversation = new Conversation(model, { template, ...GREEDY, system: "Tell a story." });
   const messages: ChatMessage[] = [{ role: "system", content: "Tell a story." }];
   let before = 0;
   for (const content of ["Lily went to the park.", "Then she saw a dog.", "The end?"]) {
     const answer = await last(conversation.say(content));
     messages.push({ role: "user", content });
-    const prompt = encodeMessages(model, template, messages);
+    const prompt = encodeMessages(model, { template, messages });
     const anew = await last(generate(model, { ...GREEDY, prompt }));
     deepStrictEqual([answer.text, answer.tokens], [anew.text, anew.tokens]);
     // What was asked before is not computed again; the answer's text may encode to other tokens.
@@ -50,7 +50,7 @@ testWith(NEEDED, "each answer is that of the whole conversation computed anew", 
 
 testWith(NEEDED, "an answer that is broken off leaves the conversation as it was", async () => {
   const { model, template } = await open();
-  const conversation = new Conversation(model, template, GREEDY);
+  const conversation = new Conversation(model, { ...GREEDY, template });
   const wanted = (await last(conversation.say("Hello"))).text;
   conversation.reset();
   for (let i = 0; i < 50; i++) {
@@ -66,7 +66,7 @@ testWith(
   "a conversation that outgrows its context is refused, a new one goes on",
   async () => {
     const { model, template } = await open();
-    const conversation = new Conversation(model, template, { ...GREEDY, context: 96 });
+    const conversation = new Conversation(model, { template, ...GREEDY, context: 96 });
     await last(conversation.say("A first message"));
     for (let i = 0; i < 20; i++) {
       await rejects(() => last(conversation.say("many words ".repeat(40))), {
