@@ -99,4 +99,20 @@ export class RandomStream {
     // 1 - u lies in (0, 1], where the logarithm is finite.
     return Math.sqrt(-2 * Math.log(1 - unit(a, b))) * Math.cos(2 * Math.PI * unit(c, d));
   }
+
+  /**
+   * Fills an array from the normal distribution of mean 0: elements 2i and 2i + 1 are the two numbers
+   * that Box & Muller (1958) make of the words of counter i, so that a tensor costs half as much as by
+   * {@linkcode RandomStream.normal}, whose number of counter i is element 2i.
+   */
+  fillNormal(out: Float32Array | Float64Array, options: { readonly deviation: number }): void {
+    const { deviation } = options;
+    for (let i = 0; i < out.length; i += 2) {
+      const [a, b, c, d] = this.bits(i / 2);
+      const radius = deviation * Math.sqrt(-2 * Math.log(1 - unit(a, b)));
+      const angle = 2 * Math.PI * unit(c, d);
+      out[i] = radius * Math.cos(angle);
+      if (i + 1 < out.length) out[i + 1] = radius * Math.sin(angle);
+    }
+  }
 }

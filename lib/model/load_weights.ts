@@ -15,7 +15,7 @@ import { formatMemory } from "../base/format.ts";
 import { quoted } from "../base/quoted.ts";
 import { readTensorInto } from "../formats/read_tensor.ts";
 import type { TensorRecord } from "../formats/tensor_file.ts";
-import { bytesOf, type DType } from "../tensor/dtype.ts";
+import { bytesOf, type DType, isDType } from "../tensor/dtype.ts";
 import type { ModelConfig } from "./config.ts";
 import { DecoderWeights, type Placed } from "./decoder_weights.ts";
 import { WEIGHT_DTYPES } from "./linear.ts";
@@ -243,11 +243,34 @@ async function readConverted(
       x: raw,
       out_dtype: DTYPE_CODES.f32,
       x_dtype: DTYPE_CODES[record.dtype as DType],
-      rows: 1,
-      dim: elementsOf(record),
+      rows: record.shape.length === 2 ? record.shape[0]! : 1,
+      dim: record.shape.at(-1)!,
     });
     backend.wait();
   } finally {
     backend.free(raw);
   }
 }
+
+/**
+ * Reads a tensor to `target` as f32, whatever its element or block type.
+ *
+ * @throws {FormatError} When its type is none that weights have.
+ */
+export async function readAsF32(
+  backend: Backend,
+  { record, target }: { readonly record: TensorRecord; readonly target: Address },
+): Promise<void> {
+  const { dtype } = record;
+  if (!isDType(dtype) || INTEGERS.has(dtype)) {
+    throw new FormatError(
+      `Cannot train ${quoted(record.file)}: tensor ${quoted(record.name)} is ${dtype}, ` +
+        "floating-point numbers or blocks were wanted",
+      { file: record.file, offset: record.offset },
+    );
+  }
+  if (dtype !== "f32") return await readConverted(backend, record, target);
+  await readTensorInto(record, (chunk, at) => backend.upload(target + at, chunk));
+}
+
+const INTEGERS: ReadonlySet<DType> = new Set(["i8", "i32", "i64"]);

@@ -111,10 +111,14 @@ export interface Trainable {
   forwardBackward(batch: TrainBatch, options: GradientOptions): LossSums;
   /** Computes the losses of a batch alone, without dropout. @throws {RangeError} As above. */
   evaluate(batch: TrainBatch, options?: { readonly zLoss?: number | undefined }): LossSums;
-  /** Must be called when masters were written by anything but {@linkcode Trainable.setWeight}. */
+  /** Tells that masters alone were written: makes all copies anew. */
   weightsChanged(): void;
+  /** Tells that an optimizer has written masters and bf16 copies. */
+  weightsStepped(): void;
   /** Reads a weight's master [count]. */
   weight(parameter: Parameter): Float32Array<ArrayBuffer>;
+  /** Reads a weight's gradient [count]. */
+  gradient(parameter: Parameter): Float32Array<ArrayBuffer>;
   /** Writes a weight's master, and its copies. */
   setWeight(parameter: Parameter, values: Float32Array<ArrayBuffer>): void;
   /** Gives the memory back; does nothing the second time. */

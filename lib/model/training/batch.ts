@@ -1,0 +1,151 @@
+/**
+ * A batch of whole sequences in a backend's memory, as the kernels of training read it.
+ *
+ * @module
+ */
+
+import type { Address, Backend } from "../../backend/backend.ts";
+import type { ModelConfig } from "../config.ts";
+import { aligned } from "../memory_plan.ts";
+import { fillRopeTable, ropeFrequencies } from "../rope.ts";
+import type { TrainBatch } from "./trainable.ts";
+
+/** Addresses of a batch of T rows; E is the head dim. */
+export interface PlacedBatch {
+  /** Rows T of all sequences. */
+  readonly rows: number;
+  /** Token ids [T] i32. */
+  readonly ids_T: Address;
+  /** Targets [T] i32, negative where they do not count. */
+  readonly targets_T: Address;
+  /** First row that each row sees [T] i32. */
+  readonly starts_T: Address;
+  /** Weights of the targets, scaled [T] f32. */
+  readonly weights_T: Address;
+  /** Cosines and sines [T, E/2, 2] f32. */
+  readonly rope: Address;
+  /** The same with negated sines, for gradients. */
+  readonly ropeBack: Address;
+}
+
+/** Ids, targets, starts and weights. */
+const COLUMNS = 4;
+
+/** Bytes that the largest batch takes on the backend. */
+export function trainBatchBytes(config: ModelConfig, rows: number): number {
+  return COLUMNS * aligned(4 * rows) + 2 * aligned(4 * rows * config.headDim);
+}
+
+/** Where batches go. */
+export interface BatchPlaceOptions {
+  /** Sizes and constants. */
+  readonly config: ModelConfig;
+  /** Memory of {@linkcode trainBatchBytes} bytes. */
+  readonly address: Address;
+  /** Most rows. */
+  readonly maxRows: number;
+}
+
+/** Places batches, one after the other, in the same memory. */
+export class BatchPlace {
+  readonly #backend: Backend;
+  readonly #options: BatchPlaceOptions;
+  readonly #weights: Float32Array<ArrayBuffer>;
+  readonly #frequencies: Float64Array;
+  readonly #rope: Float32Array<ArrayBuffer>;
+  readonly #ropeBack: Float32Array<ArrayBuffer>;
+  /** Positions of the rows of the tables; 0 to 0 before the first. */
+  #positions = new Int32Array(0);
+
+  /** Makes the host's side of the memory at `options.address`. */
+  constructor(backend: Backend, options: BatchPlaceOptions) {
+    const { config, maxRows } = options;
+    this.#backend = backend;
+    this.#options = options;
+    this.#weights = new Float32Array(maxRows);
+    this.#frequencies = ropeFrequencies(config);
+    this.#rope = new Float32Array(maxRows * config.headDim);
+    this.#ropeBack = new Float32Array(maxRows * config.headDim);
+  }
+
+  /**
+   * Checks and uploads a batch; weights are multiplied by `weightScale`.
+   *
+   * @throws {RangeError} When there are too many rows, or an id, target, start or position is none.
+   */
+  place(batch: TrainBatch, weightScale: number): PlacedBatch {
+    const { config, address, maxRows } = this.#options;
+    checkBatch(batch, { vocabSize: config.vocabSize, maxRows });
+    const rows = batch.tokens.length;
+    const column = aligned(4 * maxRows);
+    const at = (index: number) => address + index * column;
+    const weights = this.#weights.subarray(0, rows);
+    for (let row = 0; row < rows; row++) weights[row] = weightScale * (batch.weights?.[row] ?? 1);
+    this.#backend.upload(at(0), batch.tokens);
+    this.#backend.upload(at(1), batch.targets);
+    this.#backend.upload(at(2), batch.starts);
+    this.#backend.upload(at(3), weights);
+    const rope = at(COLUMNS);
+    const ropeBack = rope + aligned(4 * maxRows * config.headDim);
+    this.#placeAngles(batch.positions, { rope, ropeBack });
+    return {
+      rows,
+      ids_T: at(0),
+      targets_T: at(1),
+      starts_T: at(2),
+      weights_T: at(3),
+      rope,
+      ropeBack,
+    };
+  }
+
+  /** Uploads the tables of angles, unless they are there: most batches have the same positions. */
+  #placeAngles(
+    positions: Int32Array,
+    { rope, ropeBack }: Pick<PlacedBatch, "rope" | "ropeBack">,
+  ): void {
+    const last = this.#positions;
+    if (positions.length === last.length && positions.every((p, row) => p === last[row])) return;
+    this.#positions = positions.slice();
+    const count = positions.length * this.#options.config.headDim;
+    const table = this.#rope.subarray(0, count);
+    fillRopeTable(table, positions, { frequencies: this.#frequencies });
+    const back = this.#ropeBack.subarray(0, count);
+    for (let i = 0; i < count; i += 2) {
+      back[i] = table[i]!;
+      back[i + 1] = -table[i + 1]!;
+    }
+    this.#backend.upload(rope, table);
+    this.#backend.upload(ropeBack, back);
+  }
+}
+
+function checkBatch(
+  batch: TrainBatch,
+  { vocabSize, maxRows }: { readonly vocabSize: number; readonly maxRows: number },
+): void {
+  const refuse = (what: string) => {
+    throw new RangeError(`Cannot train on a batch: ${what}`);
+  };
+  const { tokens, targets, starts, positions, weights, sequences, length } = batch;
+  const rows = sequences * length;
+  if (!(rows >= 1 && rows <= maxRows)) refuse(`it has ${rows} rows, 1 to ${maxRows} were planned`);
+  for (const [name, array] of Object.entries({ tokens, targets, starts, positions, weights })) {
+    if (array !== undefined && array.length !== rows) {
+      refuse(`"${name}" has ${array.length} numbers, ${rows} were wanted`);
+    }
+  }
+  for (let row = 0; row < rows; row++) {
+    const [token, target, start] = [tokens[row]!, targets[row]!, starts[row]!];
+    if (!(token >= 0 && token < vocabSize)) {
+      refuse(`token ${token} of row ${row} is none, the vocabulary has ${vocabSize}`);
+    }
+    if (target >= vocabSize) {
+      refuse(`target ${target} of row ${row} is none, the vocabulary has ${vocabSize}`);
+    }
+    if (start !== row && !(row > 0 && start === starts[row - 1])) {
+      refuse(`row ${row} starts at ${start}, itself or what the row before has was wanted`);
+    }
+    if (positions[row]! < 0) refuse(`position ${positions[row]} of row ${row} is negative`);
+  }
+}

@@ -1,0 +1,201 @@
+/**
+ * The head of a model that trains: from the last hidden states to the log-probability of every target,
+ * and from a weight per target back to the gradient of the hidden states, chunk by chunk. Tokens x
+ * vocabulary is never stored beyond a chunk.
+ *
+ * Shape suffixes: T rows of the batch, C rows of a chunk, D hidden size, V vocabulary.
+ *
+ * @module
+ */
+
+import type { Address, Backend } from "../../backend/backend.ts";
+import { normalize } from "../blocks.ts";
+import type { ModelConfig } from "../config.ts";
+import type { TrainedWeight, TrainingProducts } from "../linear.ts";
+import type { PlacedBatch } from "./batch.ts";
+import { normBackward } from "./block.ts";
+import type { TrainedNorm } from "./parameters.ts";
+
+/**
+ * Logits of a chunk take at most this, unless one row takes more: long chunks read and write the
+ * gradient of the head less often.
+ */
+const CHUNK_BYTES = 64 << 20;
+
+/** Buffers of the head. */
+export interface TrainingHeadBuffers {
+  /** Hidden states of a chunk after the final norm, scaled as logits are. */
+  readonly finalNormed_CD: Address;
+  /** Their gradient. */
+  readonly dfinalNormed_CD: Address;
+  /** Logits, then their gradient. */
+  readonly logits_CV: Address;
+  /** Log-probability of the targets, 0 where a target is negative. */
+  readonly logProb_T: Address;
+  /** Log of the sum of exponentials of the logits. */
+  readonly logZ_T: Address;
+}
+
+/** Rows that the head takes at once, of at most `rows`. */
+export function trainingChunkRows(config: ModelConfig, rows: number): number {
+  return Math.max(1, Math.min(rows, Math.floor(CHUNK_BYTES / (4 * config.vocabSize))));
+}
+
+/** Bytes of {@linkcode TrainingHeadBuffers} for T rows. */
+export function trainingHeadBytes(
+  config: ModelConfig,
+  rows: number,
+): Record<keyof TrainingHeadBuffers, number> {
+  const { hiddenSize: D, vocabSize: V } = config;
+  const chunk = trainingChunkRows(config, rows);
+  return {
+    finalNormed_CD: 4 * chunk * D,
+    dfinalNormed_CD: 4 * chunk * D,
+    logits_CV: 4 * chunk * V,
+    logProb_T: 4 * rows,
+    logZ_T: 4 * rows,
+  };
+}
+
+/** What the head works with. */
+export interface TrainingHeadOptions {
+  /** Sizes and constants. */
+  readonly config: ModelConfig;
+  /** Norm before the head. */
+  readonly norm: TrainedNorm;
+  /** The head [V, D]. */
+  readonly weight: TrainedWeight;
+  /** Products with weights. */
+  readonly products: TrainingProducts;
+  /** Where chunks and results go. */
+  readonly buffers: TrainingHeadBuffers;
+  /** Hidden states of the last forward pass [T, D]. */
+  readonly hidden_TD: Address;
+  /** Where their gradient goes [T, D]. */
+  readonly dhidden_TD: Address;
+}
+
+/** How the head goes backward. */
+export interface HeadBackwardOptions {
+  /** The targets, for skipping chunks where none counts [T]. */
+  readonly targets: Int32Array;
+  /** Weight of log^2 Z. */
+  readonly zLoss: number;
+  /** What the logits are divided by. @default {1} */
+  readonly temperature?: number | undefined;
+  /** Whether the gradient of the head's weight is added to what is there. */
+  readonly accumulate: boolean;
+}
+
+/** The head, over the hidden states of the last forward pass. */
+export class TrainingHead {
+  readonly #backend: Backend;
+  readonly #options: TrainingHeadOptions;
+
+  /** Makes a head over buffers of {@linkcode trainingHeadBytes}. */
+  constructor(backend: Backend, options: TrainingHeadOptions) {
+    this.#backend = backend;
+    this.#options = options;
+  }
+
+  /** Computes logProb and logZ of all rows. */
+  score(batch: PlacedBatch): void {
+    const { config: { vocabSize }, buffers: { logits_CV, logProb_T, logZ_T } } = this.#options;
+    for (const { first, rows } of this.#chunks(batch.rows)) {
+      this.#logits(first, rows, 1);
+      this.#backend.kernels.score({
+        log_prob: logProb_T + 4 * first,
+        log_z: logZ_T + 4 * first,
+        logits: logits_CV,
+        targets: batch.targets_T + 4 * first,
+        rows,
+        vocab: vocabSize,
+      });
+    }
+  }
+
+  /**
+   * Gradients of sum_t weight_t (-log p(target_t) + zLoss log^2 Z_t): that of the hidden states
+   * replaces what dhidden holds. On the way come logProb and logZ of the rows that count, so that the
+   * plain loss needs no {@linkcode TrainingHead.score}.
+   */
+  backward(batch: PlacedBatch, options: HeadBackwardOptions): void {
+    const { config, dhidden_TD } = this.#options;
+    const { targets, temperature = 1, zLoss } = options;
+    let { accumulate } = options;
+    this.#backend.fill(dhidden_TD, 0, 4 * batch.rows * config.hiddenSize);
+    for (const { first, rows } of this.#chunks(batch.rows)) {
+      if (targets.subarray(first, first + rows).every((target) => target < 0)) continue;
+      this.#logits(first, rows, temperature);
+      this.#lossGradient(batch, { first, rows, zLoss });
+      this.#backwardChunk({ first, rows, temperature, accumulate });
+      accumulate = true;
+    }
+  }
+
+  /** logits = scale / temperature * norm(hidden) W^T; the factor is put on the smaller matrix. */
+  #logits(first: number, rows: number, temperature: number): void {
+    const { config, norm, weight, products, hidden_TD, buffers } = this.#options;
+    const { hiddenSize: D } = config;
+    const { finalNormed_CD: x, logits_CV } = buffers;
+    const hidden = hidden_TD + 4 * first * D;
+    normalize({ backend: this.#backend, config }, { out: x, x: hidden, weight: norm.weight, rows });
+    this.#scale(x, { rows, temperature });
+    products.forward(weight, { out: logits_CV, x, rows });
+  }
+
+  #scale(x: Address, { rows, temperature }: { rows: number; temperature: number }): void {
+    const { logitsScale, hiddenSize } = this.#options.config;
+    const factor = logitsScale / temperature;
+    if (factor !== 1) this.#backend.kernels.scale({ x, factor, count: rows * hiddenSize });
+  }
+
+  #lossGradient(
+    batch: PlacedBatch,
+    { first, rows, zLoss }: { first: number; rows: number; zLoss: number },
+  ): void {
+    const { config: { vocabSize }, buffers } = this.#options;
+    this.#backend.kernels.cross_entropy({
+      logits: buffers.logits_CV,
+      log_prob: buffers.logProb_T + 4 * first,
+      log_z: buffers.logZ_T + 4 * first,
+      targets: batch.targets_T + 4 * first,
+      weights: batch.weights_T + 4 * first,
+      rows,
+      vocab: vocabSize,
+      z_loss: zLoss,
+    });
+  }
+
+  #backwardChunk(chunk: ChunkBackward): void {
+    const { config, norm, weight, products, hidden_TD, dhidden_TD, buffers } = this.#options;
+    const { first, rows, temperature, accumulate } = chunk;
+    const { finalNormed_CD: x, dfinalNormed_CD: dx, logits_CV: dy } = buffers;
+    products.backwardInput(weight, { dx, dy, rows });
+    products.backwardWeight(weight, { dy, x, rows, accumulate });
+    this.#scale(dx, { rows, temperature });
+    const at = 4 * first * config.hiddenSize;
+    normBackward({ backend: this.#backend, config }, {
+      dx: dhidden_TD + at,
+      dy: dx,
+      x: hidden_TD + at,
+      norm,
+      rows,
+    });
+  }
+
+  /** Chunks begin at multiples of a length that the vocabulary alone decides. */
+  *#chunks(all: number): Generator<{ readonly first: number; readonly rows: number }> {
+    const length = trainingChunkRows(this.#options.config, all);
+    for (let first = 0; first < all; first += length) {
+      yield { first, rows: Math.min(length, all - first) };
+    }
+  }
+}
+
+interface ChunkBackward {
+  readonly first: number;
+  readonly rows: number;
+  readonly temperature: number;
+  readonly accumulate: boolean;
+}

@@ -1,0 +1,79 @@
+/**
+ * The memory of training, planned from config and options alone, before any of it is taken.
+ *
+ * @module
+ */
+
+import type { ModelConfig } from "../config.ts";
+import { aligned, plannedBytes } from "../memory_plan.ts";
+import { trainBatchBytes } from "./batch.ts";
+import { workingBytes } from "./block.ts";
+import { trainingHeadBytes } from "./head.ts";
+import { recordBytes, splitRecord } from "./kept.ts";
+import { layOut, packedBytes } from "./parameters.ts";
+import type { TrainingBytes, TrainingOptions } from "./trainable.ts";
+
+/** Names and bytes of the buffers of activations. */
+export function activationSizes(
+  config: ModelConfig,
+  options: TrainingOptions,
+): {
+  readonly kept: Record<string, number>;
+  readonly working: Record<string, number>;
+  readonly head: Record<string, number>;
+} {
+  const { maxRows: rows, recompute = "none", dropout = 0 } = options;
+  const split = splitRecord(recordBytes(config, rows), recompute);
+  const kept: Record<string, number> = { output_TD: 4 * rows * config.hiddenSize };
+  for (let layer = 0; layer < config.numHiddenLayers; layer++) {
+    for (const [name, bytes] of Object.entries(split.kept)) kept[`${layer}.${name}`] = bytes;
+  }
+  return {
+    kept,
+    working: {
+      ...split.shared,
+      ...workingBytes(config, { rows, drops: dropout > 0 }),
+      batch: trainBatchBytes(config, rows),
+    },
+    head: trainingHeadBytes(config, rows),
+  };
+}
+
+/**
+ * Bytes of training by kind: 16 per parameter in f32 (weight, gradient, two moments), 2 more per
+ * element of a matrix in bf16, and what the batch takes.
+ */
+export function planTrainingBytes(config: ModelConfig, options: TrainingOptions): TrainingBytes {
+  const { elements } = layOut(config);
+  const halved = options.dtype === "bf16";
+  const sizes = activationSizes(config, options);
+  const bytes = {
+    weights: aligned(4 * elements),
+    gradients: aligned(4 * elements),
+    moments: 2 * aligned(4 * elements),
+    compute: halved ? aligned(2 * elements) : 0,
+    packed: options.packWeights ? packedBytes(config, halved ? 2 : 4) : 0,
+    kept: plannedBytes(sizes.kept),
+    working: plannedBytes(sizes.working),
+    head: plannedBytes(sizes.head),
+  };
+  return { ...bytes, total: Object.values(bytes).reduce((sum, kind) => sum + kind, 0) };
+}
+
+/** The largest `maxRows` whose plan takes at most `bytes`; 0 where not even one row fits. */
+export function mostTrainingRows(
+  config: ModelConfig,
+  options: Omit<TrainingOptions, "maxRows"> & { readonly bytes: number },
+): number {
+  const fits = (maxRows: number) =>
+    planTrainingBytes(config, { ...options, maxRows }).total <= options.bytes;
+  if (!fits(1)) return 0;
+  let [low, high] = [1, 2];
+  while (fits(high)) [low, high] = [high, 2 * high];
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle;
+  }
+  return low;
+}

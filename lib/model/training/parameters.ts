@@ -1,0 +1,205 @@
+/**
+ * Where the parameters of a model that trains lie: masters, gradients and copies in arenas of one
+ * order, so that what is multiplied as one is neighbours in each of them.
+ *
+ * @module
+ */
+
+import type { Address } from "../../backend/backend.ts";
+import type { ModelConfig } from "../config.ts";
+import { type PackedCopy, packedElements, type Side, type TrainedWeight } from "../linear.ts";
+import { aligned } from "../memory_plan.ts";
+import { type WeightRole, type WeightSpec, weightSpecs } from "../weights.ts";
+import type { Parameter } from "./trainable.ts";
+
+/** A norm's scale [D] and its gradient. */
+export interface TrainedNorm {
+  /** Master (f32). */
+  readonly weight: Address;
+  /** Gradient (f32). */
+  readonly gradient: Address;
+}
+
+/** Parameters of one block. */
+export interface TrainedBlock {
+  /** Norm before attention; in a parallel block before both halves. */
+  readonly attentionNorm: TrainedNorm;
+  /** Queries, keys and values [(H + 2K)E, D]. */
+  readonly qkv: TrainedWeight;
+  /** Output of attention [D, HE]. */
+  readonly attentionOutput: TrainedWeight;
+  /** Norm before the feed-forward layer; that before attention in a parallel block. */
+  readonly feedForwardNorm: TrainedNorm;
+  /** Gate and up [2F, D]. */
+  readonly gateUp: TrainedWeight;
+  /** Down [D, F]. */
+  readonly down: TrainedWeight;
+}
+
+/** Parameters by what they do. */
+export interface TrainedWeights {
+  /** Embedding [V, D]. */
+  readonly embedding: Parameter;
+  /** Blocks in order. */
+  readonly blocks: readonly TrainedBlock[];
+  /** Norm before the head. */
+  readonly finalNorm: TrainedNorm;
+  /** Head [V, D]: the embedding where they are tied. */
+  readonly head: TrainedWeight;
+  /** Bytes of the packed copies. */
+  readonly packedBytes: number;
+}
+
+/** Places in an arena, in elements: the same in every arena. */
+export interface ParameterLayout {
+  /** First element of every parameter, in the order of {@linkcode weightSpecs}. */
+  readonly offsets: readonly number[];
+  /** Elements of the whole arena. */
+  readonly elements: number;
+  /** First element of the norms, which are the end of the arena. */
+  readonly normsAt: number;
+  /** The parameters. */
+  readonly specs: readonly WeightSpec[];
+}
+
+/** Parameters that follow the one before them without a gap. */
+const JOINING: ReadonlySet<WeightRole> = new Set([
+  "attention.k",
+  "attention.v",
+  "feed_forward.up",
+]);
+
+const ELEMENT_BYTES = 4;
+
+/** Elements of a parameter. */
+export function elementsOf(spec: WeightSpec): number {
+  return spec.shape.reduce((product, extent) => product * extent, 1);
+}
+
+/** Gives every parameter its place: matrices in their order, then the norms. */
+export function layOut(config: ModelConfig): ParameterLayout {
+  const specs = weightSpecs(config);
+  const offsets = new Array<number>(specs.length);
+  let end = 0;
+  const place = (isNorm: boolean) => {
+    specs.forEach((spec, index) => {
+      if ((spec.shape.length === 1) !== isNorm) return;
+      const start = JOINING.has(spec.role) ? end : aligned(end * ELEMENT_BYTES) / ELEMENT_BYTES;
+      offsets[index] = start;
+      end = start + elementsOf(spec);
+    });
+  };
+  place(false);
+  const normsAt = end;
+  place(true);
+  return { offsets, elements: end, normsAt, specs };
+}
+
+/** First bytes of the arenas. */
+export interface Arenas {
+  /** Masters. */
+  readonly weights: Address;
+  /** Gradients. */
+  readonly gradients: Address;
+  /** bf16 copies; 0 where there are none. */
+  readonly compute: Address;
+}
+
+/** Makes the parameters of arenas that are laid out. */
+export function parametersOf(layout: ParameterLayout, arenas: Arenas): Parameter[] {
+  return layout.specs.map((spec, index) => {
+    const offset = layout.offsets[index]!;
+    const copied = arenas.compute !== 0 && spec.shape.length === 2;
+    return {
+      spec,
+      count: elementsOf(spec),
+      weight: arenas.weights + 4 * offset,
+      grad: arenas.gradients + 4 * offset,
+      compute: copied ? arenas.compute + 2 * offset : 0,
+    };
+  });
+}
+
+/** Hands out packed copies one after the other. */
+class PackedArena {
+  readonly #start: Address;
+  readonly #elementBytes: number;
+  /** Bytes handed out. */
+  bytes = 0;
+
+  constructor(start: Address, elementBytes: number) {
+    this.#start = start;
+    this.#elementBytes = elementBytes;
+  }
+
+  take(outDim: number, inDim: number): Record<Side, PackedCopy> {
+    const copy = (side: Side) => this.#copy(packedElements(side, { outDim, inDim }));
+    return { forward: copy("forward"), backward: copy("backward") };
+  }
+
+  #copy(elements: number): PackedCopy {
+    const address = this.#start + this.bytes;
+    this.bytes += aligned(elements * this.#elementBytes);
+    return { address, version: -1 };
+  }
+}
+
+/** How weights are packed. */
+export interface Packing {
+  /** First byte of the packed copies. */
+  readonly address: Address;
+  /** Bytes of an element of the products' precision. */
+  readonly elementBytes: number;
+}
+
+/** Collects parameters into what is multiplied as one; packed copies are kept where `packing` is given. */
+export function trainedWeights(
+  config: ModelConfig,
+  { parameters, packing }: {
+    readonly parameters: readonly Parameter[];
+    readonly packing?: Packing | undefined;
+  },
+): TrainedWeights {
+  const arena = packing && new PackedArena(packing.address, packing.elementBytes);
+  const byName = new Map(parameters.map((parameter) => [parameter.spec.name, parameter]));
+  const get = (name: string) => byName.get(name)!;
+  const norm = (name: string): TrainedNorm => ({
+    weight: get(name).weight,
+    gradient: get(name).grad,
+  });
+  const stack = (...names: string[]): TrainedWeight => {
+    const [first] = names.map(get);
+    const outDim = names.reduce((sum, name) => sum + get(name).spec.shape[0]!, 0);
+    const inDim = first!.spec.shape[1]!;
+    const { weight: master, grad: gradient, compute } = first!;
+    return { inDim, outDim, master, gradient, compute, packed: arena?.take(outDim, inDim) };
+  };
+  const blocks = Array.from({ length: config.numHiddenLayers }, (_, layer): TrainedBlock => {
+    const at = (role: WeightRole) => `layers.${layer}.${role}`;
+    const attentionNorm = norm(at("attention_norm"));
+    return {
+      attentionNorm,
+      qkv: stack(at("attention.q"), at("attention.k"), at("attention.v")),
+      attentionOutput: stack(at("attention.output")),
+      feedForwardNorm: config.parallelBlock ? attentionNorm : norm(at("feed_forward_norm")),
+      gateUp: stack(at("feed_forward.gate"), at("feed_forward.up")),
+      down: stack(at("feed_forward.down")),
+    };
+  });
+  const head = stack(config.tieWordEmbeddings ? "embedding" : "head");
+  return {
+    embedding: get("embedding"),
+    blocks,
+    finalNorm: norm("final_norm"),
+    head,
+    packedBytes: arena?.bytes ?? 0,
+  };
+}
+
+/** Bytes of all packed copies of a model whose products have elements of `elementBytes`. */
+export function packedBytes(config: ModelConfig, elementBytes: number): number {
+  const nowhere = { weights: 0, gradients: 0, compute: 0 };
+  const parameters = parametersOf(layOut(config), nowhere);
+  const packing = { address: 0, elementBytes };
+  return trainedWeights(config, { parameters, packing }).packedBytes;
+}

@@ -1,0 +1,293 @@
+/**
+ * A model that trains: forward and backward of a batch over memory that was planned before.
+ *
+ * Gradients are the same to the bit whatever the recomputation and the threads.
+ *
+ * @module
+ */
+
+import { DTYPE_CODES } from "../../../kernels/abi.ts";
+import type { Address, Backend } from "../../backend/backend.ts";
+import type { ModelConfig } from "../config.ts";
+import { initialWeights } from "../init.ts";
+import { TrainingProducts } from "../linear.ts";
+import { type DecoderSource, readAsF32 } from "../load_weights.ts";
+import type { PlannedMemory } from "../memory_plan.ts";
+import type { RopeLayout } from "../rope.ts";
+import { BatchPlace } from "./batch.ts";
+import { type ArenaMemory, recordsOf, reserve } from "./arenas.ts";
+import { backwardBlock, type BlocksRun, type BlocksSetup, forwardBlock } from "./block.ts";
+import type { WorkingBuffers } from "./block.ts";
+import { Dropout } from "./dropout.ts";
+import { TrainingHead, type TrainingHeadBuffers } from "./head.ts";
+import { layOut, type ParameterLayout, parametersOf, trainedWeights } from "./parameters.ts";
+import type { TrainedWeights } from "./parameters.ts";
+import { checkPrecision } from "./precision.ts";
+import type {
+  DropoutState,
+  GradientOptions,
+  LossSums,
+  Parameter,
+  Trainable,
+  TrainBatch,
+  TrainingDType,
+  TrainingOptions,
+} from "./trainable.ts";
+
+/** What a model is made of. */
+export interface TrainableSource {
+  /** Sizes and constants. */
+  readonly config: ModelConfig;
+  /** Order of the rows of q and k. @default {"half"} */
+  readonly ropeLayout?: RopeLayout | undefined;
+}
+
+/** A model whose weights train, on one backend. */
+export class TrainableModel implements Trainable {
+  /** Whose kernels run. */
+  readonly backend: Backend;
+  /** Sizes and constants. */
+  readonly config: ModelConfig;
+  /** Order of the rows of q and k. */
+  readonly ropeLayout: RopeLayout;
+  /** What products are computed in. */
+  readonly dtype: TrainingDType;
+  /** All parameters in the order of the name table. */
+  readonly parameters: readonly Parameter[];
+  readonly #layout: ParameterLayout;
+  readonly #arenas: ArenaMemory;
+  readonly #activations: PlannedMemory<string>;
+  readonly #weights: TrainedWeights;
+  readonly #setup: BlocksSetup;
+  readonly #head: TrainingHead;
+  readonly #place: BatchPlace;
+  readonly #dropout: number;
+  readonly #scores: Float32Array<ArrayBuffer>;
+
+  /**
+   * Takes the memory of {@linkcode planTrainingBytes}, less the moments, which are the optimizer's;
+   * weights are zero until they are initialized or loaded.
+   *
+   * @throws {BackendError} When the backend has too little memory, or cannot multiply in bf16.
+   */
+  constructor(backend: Backend, source: TrainableSource, options: TrainingOptions) {
+    const { config, ropeLayout = "half" } = source;
+    const { dtype = "f32", recompute = "none", dropout = 0, maxRows } = options;
+    checkPrecision(backend, dtype);
+    this.backend = backend;
+    this.config = config;
+    this.ropeLayout = ropeLayout;
+    this.dtype = dtype;
+    this.#dropout = dropout;
+    this.#layout = layOut(config);
+    [this.#arenas, this.#activations] = reserve(backend, { ...options, config });
+    const { at } = this.#activations;
+    this.parameters = parametersOf(this.#layout, this.#arenas.at);
+    const packing = { address: this.#arenas.at.packed, elementBytes: dtype === "bf16" ? 2 : 4 };
+    this.#weights = trainedWeights(config, {
+      parameters: this.parameters,
+      packing: options.packWeights ? packing : undefined,
+    });
+    this.#setup = {
+      backend,
+      config,
+      ropeLayout,
+      recompute,
+      products: new TrainingProducts(backend, { precision: dtype }),
+      blocks: this.#weights.blocks,
+      records: recordsOf(config, at),
+      output_TD: at.output_TD!,
+      working: at as unknown as WorkingBuffers,
+    };
+    this.#head = new TrainingHead(backend, {
+      config,
+      norm: this.#weights.finalNorm,
+      weight: this.#weights.head,
+      products: this.#setup.products,
+      buffers: at as unknown as TrainingHeadBuffers,
+      hidden_TD: this.#setup.output_TD,
+      dhidden_TD: this.#setup.working.dhidden_TD,
+    });
+    this.#place = new BatchPlace(backend, { config, address: at.batch!, maxRows });
+    this.#scores = new Float32Array(2 * maxRows);
+  }
+
+  /** Draws new weights: see {@linkcode initialWeights}. */
+  initialize(seed: number): void {
+    let index = 0;
+    for (const { values } of initialWeights(this.config, seed)) {
+      this.setWeight(this.parameters[index++]!, values);
+    }
+  }
+
+  /**
+   * Reads the weights of a checkpoint; any type becomes f32.
+   *
+   * @throws {FormatError} When a tensor has a type that is no number's.
+   */
+  async load(source: DecoderSource): Promise<void> {
+    for (const { spec, weight } of this.parameters) {
+      await readAsF32(this.backend, { record: source.tensors.get(spec.name)!, target: weight });
+    }
+    this.weightsChanged();
+  }
+
+  /** Losses of a batch, and gradients. See {@linkcode Trainable.forwardBackward}. */
+  forwardBackward(batch: TrainBatch, options: GradientOptions): LossSums {
+    const { weightScale, accumulate = true, zLoss = this.config.zLoss } = options;
+    const placed = this.#place.place(batch, weightScale);
+    if (batch.targets.every((target) => target < 0)) {
+      if (!accumulate) this.#clearGradients(0);
+      return { ce: 0, z: 0, weight: 0, count: 0 };
+    }
+    const run = {
+      ...this.#setup,
+      batch: placed,
+      dropout: this.#dropoutOf(options.dropout),
+      accumulate,
+    };
+    if (!accumulate) this.#clearGradients(this.#layout.normsAt);
+    this.#forward(run);
+    this.#head.backward(placed, { targets: batch.targets, zLoss, accumulate });
+    for (let layer = this.config.numHiddenLayers - 1; layer >= 0; layer--) {
+      backwardBlock(run, layer);
+    }
+    this.#backwardEmbedding(run);
+    return this.#lossSums(batch, zLoss);
+  }
+
+  /** Losses of a batch. See {@linkcode Trainable.evaluate}. */
+  evaluate(batch: TrainBatch, options: { readonly zLoss?: number | undefined } = {}): LossSums {
+    const placed = this.#place.place(batch, 1);
+    this.#forward({ ...this.#setup, batch: placed, dropout: undefined, accumulate: true });
+    this.#head.score(placed);
+    return this.#lossSums(batch, options.zLoss ?? this.config.zLoss);
+  }
+
+  /** Makes the copies of all weights anew. */
+  weightsChanged(): void {
+    for (const parameter of this.parameters) this.#copyToCompute(parameter);
+    this.#setup.products.weightsChanged();
+  }
+
+  /** Tells that an optimizer has written masters and bf16 copies. */
+  weightsStepped(): void {
+    this.#setup.products.weightsChanged();
+  }
+
+  /** Reads a weight's master. */
+  weight(parameter: Parameter): Float32Array<ArrayBuffer> {
+    return this.#read(parameter.weight, parameter.count);
+  }
+
+  /** Reads a weight's gradient. */
+  gradient(parameter: Parameter): Float32Array<ArrayBuffer> {
+    return this.#read(parameter.grad, parameter.count);
+  }
+
+  /** Writes a weight's master, and its copies. */
+  setWeight(parameter: Parameter, values: Float32Array<ArrayBuffer>): void {
+    if (values.length !== parameter.count) {
+      throw new RangeError(
+        `Cannot set "${parameter.spec.name}": ${values.length} values, ${parameter.count} wanted`,
+      );
+    }
+    this.backend.upload(parameter.weight, values);
+    this.#copyToCompute(parameter);
+    this.#setup.products.weightsChanged();
+  }
+
+  /** Gives the memory back; does nothing the second time. */
+  close(): void {
+    this.#arenas.close();
+    this.#activations.close();
+  }
+
+  #read(address: Address, count: number): Float32Array<ArrayBuffer> {
+    const values = new Float32Array(count);
+    this.backend.download(values, address);
+    return values;
+  }
+
+  #copyToCompute({ spec, weight, compute }: Parameter): void {
+    if (compute === 0) return;
+    this.backend.kernels.convert({
+      out: compute,
+      x: weight,
+      out_dtype: DTYPE_CODES.bf16,
+      x_dtype: DTYPE_CODES.f32,
+      rows: spec.shape[0]!,
+      dim: spec.shape[1]!,
+    });
+  }
+
+  /**
+   * Zeroes gradients from an element of the arena on: norms and an embedding apart from the head are
+   * only ever added to; those of products are replaced.
+   */
+  #clearGradients(from: number): void {
+    const { elements } = this.#layout;
+    this.backend.fill(this.#arenas.at.gradients + 4 * from, 0, 4 * (elements - from));
+    if (from === 0 || this.config.tieWordEmbeddings) return;
+    const { grad, count } = this.#weights.embedding;
+    this.backend.fill(grad, 0, 4 * count);
+  }
+
+  #dropoutOf(state: DropoutState | undefined): Dropout | undefined {
+    if (state === undefined || this.#dropout === 0) return undefined;
+    const { config } = this;
+    return new Dropout(this.backend, { config, probability: this.#dropout, state });
+  }
+
+  #forward(run: BlocksRun): void {
+    const { batch, records, output_TD, dropout } = run;
+    const { hiddenSize, vocabSize, numHiddenLayers } = this.config;
+    const { rows } = batch;
+    const out = records[0]?.input_TD ?? output_TD;
+    this.backend.kernels.embedding({
+      out,
+      table: this.#weights.embedding.weight,
+      ids: batch.ids_T,
+      table_dtype: DTYPE_CODES.f32,
+      rows,
+      vocab: vocabSize,
+      dim: hiddenSize,
+    });
+    dropout?.apply({ at: "embedding" }, { x: out, rows });
+    for (let layer = 0; layer < numHiddenLayers; layer++) forwardBlock(run, layer);
+  }
+
+  #backwardEmbedding({ batch, working: { dhidden_TD }, dropout }: BlocksRun): void {
+    const { hiddenSize: dim, vocabSize: vocab } = this.config;
+    const { rows } = batch;
+    dropout?.apply({ at: "embedding" }, { x: dhidden_TD, rows });
+    this.backend.kernels.embedding_backward({
+      dtable: this.#weights.embedding.grad,
+      dy: dhidden_TD,
+      ids: batch.ids_T,
+      rows,
+      vocab,
+      dim,
+    });
+  }
+
+  /** Sums in double precision, rows in order. */
+  #lossSums({ targets, weights }: TrainBatch, zLoss: number): LossSums {
+    const rows = targets.length;
+    const logProb = this.#scores.subarray(0, rows);
+    const logZ = this.#scores.subarray(rows, 2 * rows);
+    const { logProb_T, logZ_T } = this.#activations.at;
+    this.backend.download(logProb, logProb_T!);
+    this.backend.download(logZ, logZ_T!);
+    let [ce, z, weight, count] = [0, 0, 0, 0];
+    for (let row = 0; row < rows; row++) {
+      if (targets[row]! < 0) continue;
+      const w = weights?.[row] ?? 1;
+      ce -= w * logProb[row]!;
+      z += w * zLoss * logZ[row]! ** 2;
+      weight += w;
+      count++;
+    }
+    return { ce, z, weight, count };
+  }
+}
