@@ -41,6 +41,7 @@ export * from "./lib/infer/generate.ts";
 export * from "./lib/infer/language_model.ts";
 export * from "./lib/infer/probe.ts";
 export type { ProbeBatch } from "./lib/infer/probe_batch.ts";
+export * from "./lib/infer/probe_gradients.ts";
 export * from "./lib/infer/sampler.ts";
 export * from "./lib/infer/constraint.ts";
 export * from "./lib/infer/draft_model.ts";
@@ -64,6 +65,21 @@ export * from "./lib/model/preset.ts";
 export * from "./lib/model/presets.ts";
 export type { BatchStage, Recipe, ScheduleName } from "./lib/model/recipe.ts";
 export type { RopeLayout } from "./lib/model/rope.ts";
+export * from "./lib/model/init.ts";
+export * from "./lib/model/training/memory.ts";
+export type {
+  DropoutState,
+  GradientOptions,
+  LossSums,
+  Parameter as TrainedParameter,
+  Recompute,
+  Trainable,
+  TrainBatch,
+  TrainingBytes,
+  TrainingDType,
+  TrainingOptions,
+} from "./lib/model/training/trainable.ts";
+export * from "./lib/model/training/trainable_model.ts";
 export * from "./lib/model/weights.ts";
 export * from "./lib/tokenizer/open.ts";
 export * from "./lib/tokenizer/tokenizer.ts";

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Recompute } from "../../lib/model/training/trainable.ts";
 import type { CommandSpec } from "../command.ts";
 import { real } from "../option_values.ts";
 import { COMPUTE_OPTIONS, type ComputeOptions } from "../options.ts";
@@ -16,6 +17,10 @@ export interface ProbeCommandOptions extends ComputeOptions {
   readonly batch: string;
   /** The safetensors file to write. */
   readonly out: string;
+  /** The safetensors file that gets gradients. */
+  readonly gradients: string | undefined;
+  /** What the backward pass computes again. */
+  readonly recompute: Recompute;
   /** Whether attention stays inside a document. */
   readonly documentMask: boolean;
   /** Weight of log^2 Z in the loss. */
@@ -28,7 +33,7 @@ export interface ProbeCommandOptions extends ComputeOptions {
 export const spec: CommandSpec<ProbeCommandOptions> = {
   name: "probe",
   group: "Measurement",
-  summary: "logits and losses on given token ids, to compare with another implementation",
+  summary: "logits, losses and gradients on given ids, to compare with other programs",
   description: 'The batch is {"input_ids": [[...]], "targets": [[...]]}, targets of -100 not ' +
     'counted; "position_ids" and "document_ids" may be added. The file gets "logits" [B, T, V] ' +
     "in f32; the losses (loss = ce + z) are printed.",
@@ -37,6 +42,16 @@ export const spec: CommandSpec<ProbeCommandOptions> = {
     model: { value: "PATH", required: true, doc: "a model in any format" },
     batch: { value: "FILE", required: true, doc: "the batch as JSON, or - for stdin" },
     out: { value: "FILE", required: true, doc: "the safetensors file to write" },
+    gradients: {
+      value: "FILE",
+      doc: "write the gradient of the loss for every weight too, by Hugging Face names",
+    },
+    recompute: {
+      value: "WHAT",
+      choices: ["none", "selective", "full"],
+      default: "none",
+      doc: "what the backward pass computes again instead of keeping it; changes no bit",
+    },
     documentMask: {
       doc: 'keep attention inside a document of "document_ids" and restart positions',
     },
@@ -46,7 +61,7 @@ export const spec: CommandSpec<ProbeCommandOptions> = {
       defaultDoc: "the model's",
       doc: "weight of log^2 Z in the loss",
     },
-    force: { doc: "replace the file if it exists" },
+    force: { doc: "replace files that exist" },
     ...COMPUTE_OPTIONS,
   },
   examples: [
@@ -57,6 +72,11 @@ export const spec: CommandSpec<ProbeCommandOptions> = {
     {
       command: "llamero probe --model model/ --batch batch.json --out logits.safetensors --json",
       doc: "the losses for programs",
+    },
+    {
+      command: "llamero probe --model model/ --batch batch.json --out logits.safetensors " +
+        "--gradients grads.safetensors",
+      doc: "with the gradient of every weight",
     },
   ],
   load: () => import("./probe.ts"),

@@ -5,9 +5,8 @@
  * @module
  */
 
-import { ConfigError } from "../base/errors.ts";
 import type { Decoder } from "../model/decoder.ts";
-import type { ProbeBatch } from "./probe_batch.ts";
+import { documentSpans, type ProbeBatch } from "./probe_batch.ts";
 import { forceTexts, type GivenText, type TeacherForcingOptions } from "./teacher_forcing.ts";
 
 /** How a batch is probed. */
@@ -76,29 +75,9 @@ function rowsOf({ inputIds, positionIds }: ProbeBatch): GivenText[] {
 }
 
 /** Every run of one document number becomes a text of its own, whose positions start at 0. */
-function documentsOf({ inputIds, positionIds, documentIds }: ProbeBatch): GivenText[] {
-  if (documentIds === undefined) {
-    throw new ConfigError('Cannot mask documents: the batch has no "document_ids"');
-  }
-  return documentIds.flatMap((documents, b) => {
-    const texts: GivenText[] = [];
-    const seen = new Set<number>();
-    for (let start = 0; start < documents.length;) {
-      const document = documents[start]!;
-      if (seen.has(document)) {
-        throw new ConfigError(
-          `Cannot mask documents: document ${document} of row ${b} comes back at token ${start}`,
-        );
-      }
-      seen.add(document);
-      let end = start;
-      while (end < documents.length && documents[end] === document) end++;
-      texts.push({
-        tokens: inputIds[b]!.slice(start, end),
-        positions: positionIds?.[b]?.slice(start, end),
-      });
-      start = end;
-    }
-    return texts;
-  });
+function documentsOf(batch: ProbeBatch): GivenText[] {
+  return documentSpans(batch).map(({ row, start, end }) => ({
+    tokens: batch.inputIds[row]!.slice(start, end),
+    positions: batch.positionIds?.[row]?.slice(start, end),
+  }));
 }

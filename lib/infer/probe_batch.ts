@@ -4,7 +4,7 @@
  * @module
  */
 
-import { FormatError } from "../base/errors.ts";
+import { ConfigError, FormatError } from "../base/errors.ts";
 import { quotedPath } from "../base/quoted.ts";
 
 /** A batch of B rows of T tokens. */
@@ -59,6 +59,45 @@ export function parseProbeBatch(
   };
   reader.checkShapes(inputIds);
   return batch;
+}
+
+/** Neighbours of one row that belong to one document. */
+export interface DocumentSpan {
+  /** Row of the batch. */
+  readonly row: number;
+  /** First token. */
+  readonly start: number;
+  /** The token after the last. */
+  readonly end: number;
+}
+
+/**
+ * Finds the documents of a batch: every run of one document number.
+ *
+ * @throws {ConfigError} When the batch says nothing of documents, or one comes back after another.
+ */
+export function documentSpans({ documentIds }: ProbeBatch): DocumentSpan[] {
+  if (documentIds === undefined) {
+    throw new ConfigError('Cannot mask documents: the batch has no "document_ids"');
+  }
+  return documentIds.flatMap((documents, row) => {
+    const spans: DocumentSpan[] = [];
+    const seen = new Set<number>();
+    for (let start = 0; start < documents.length;) {
+      const document = documents[start]!;
+      if (seen.has(document)) {
+        throw new ConfigError(
+          `Cannot mask documents: document ${document} of row ${row} comes back at token ${start}`,
+        );
+      }
+      seen.add(document);
+      let end = start;
+      while (end < documents.length && documents[end] === document) end++;
+      spans.push({ row, start, end });
+      start = end;
+    }
+    return spans;
+  });
 }
 
 class BatchReader {

@@ -14,6 +14,7 @@ import {
   LOGIT_TOLERANCE,
   LOSS_TOLERANCE,
 } from "../model/golden_models.ts";
+import { assertProbe } from "../model/training/golden_training.ts";
 import { runCli } from "./run_cli.ts";
 
 /** Runs a body in a folder of its own. */
@@ -130,5 +131,78 @@ Deno.test("probe refuses what it cannot use and leaves nothing behind", async ()
     match(existing.stderr, /out.safetensors": it exists already\nhint: .*--force/);
     strictEqual((await run(golden("llama_mha"), ["--force"])).code, 0);
     deepStrictEqual((await logitsOf(out)).shape, [1, 1, 256]);
+  });
+});
+
+/** Runs probe with gradients on a golden model's documents, and reads them. */
+async function gradientsOf(
+  folder: string,
+  { model, recompute }: { readonly model: string; readonly recompute: string },
+): Promise<Map<string, Float32Array>> {
+  const [out, grads] = [join(folder, "out.safetensors"), join(folder, "grads.safetensors")];
+  const { code, stderr } = await runCli([
+    ...["probe", "--model", model, "--batch", join(folder, "batch.json"), "--out", out],
+    ...["--gradients", grads, "--recompute", recompute, "--document-mask", "--force"],
+    ...["--z-loss", "0", "--quiet"],
+  ]);
+  deepStrictEqual([code, stderr], [0, ""]);
+  const { records } = await readSafetensors(grads);
+  const read = new Map<string, Float32Array>();
+  for (const [name, record] of records) {
+    read.set(name, new Float32Array((await readTensor(record)).slice().buffer));
+  }
+  return read;
+}
+
+for (const name of ["llama_gqa", "palm"] as const) {
+  Deno.test(`probe --gradients writes them by their names, whatever --recompute: ${name}`, async () => {
+    await inFolder(async (folder) => {
+      const { input_ids, docmask } = goldenBatch(name);
+      const { targets, doc_ids: document_ids } = docmask;
+      await writeFile(
+        join(folder, "batch.json"),
+        JSON.stringify({ input_ids, targets, document_ids }),
+      );
+      const model = golden(name);
+      const gradients = await gradientsOf(folder, { model, recompute: "none" });
+      const probes = goldenExpected(name).docmask.grad_probes;
+      deepStrictEqual([...gradients.keys()].sort(), Object.keys(probes).sort());
+      for (const [tensor, values] of gradients) assertProbe(tensor, values, probes[tensor]);
+      for (const recompute of ["selective", "full"]) {
+        deepStrictEqual(await gradientsOf(folder, { model, recompute }), gradients);
+      }
+    });
+  });
+}
+
+Deno.test("probe --gradients of a Meta folder are in Hugging Face's order of rows", async () => {
+  await inFolder(async (folder) => {
+    const { input_ids, targets } = goldenBatch("llama_mha");
+    const document_ids = input_ids.map((row) => row.map(() => 0));
+    await writeFile(
+      join(folder, "batch.json"),
+      JSON.stringify({ input_ids, targets, document_ids }),
+    );
+    const model = golden("llama_mha/meta");
+    const gradients = await gradientsOf(folder, { model, recompute: "none" });
+    const { grad_probes } = goldenExpected("llama_mha");
+    for (const [tensor, values] of gradients) assertProbe(tensor, values, grad_probes[tensor]);
+  });
+});
+
+Deno.test("probe --gradients wants targets, and a file of its own", async () => {
+  await inFolder(async (folder) => {
+    const batch = join(folder, "batch.json");
+    await writeFile(batch, '{"input_ids": [[1, 2]]}');
+    const out = join(folder, "out.safetensors");
+    const args = ["probe", "--model", golden("llama_mha"), "--batch", batch, "--out", out];
+    const refused = async (gradients: string, message: RegExp) => {
+      const outcome = await runCli([...args, "--gradients", gradients]);
+      deepStrictEqual([outcome.code, outcome.stdout], [2, ""], outcome.stderr);
+      match(outcome.stderr, message);
+      deepStrictEqual(await readdir(folder), ["batch.json"]);
+    };
+    await refused(join(folder, "grads.safetensors"), /the batch has no "targets"/);
+    await refused(join(folder, ".", "out.safetensors"), /the logits go there/);
   });
 });
