@@ -47,6 +47,7 @@ const LLAMA1_RECIPE: Recipe = {
   batchRamp: [],
   tokens: 1e12,
   dropout: 0,
+  documentMask: false,
   unpublished: ["eps"],
 };
 
@@ -169,6 +170,7 @@ const llama3_8b = (): Preset =>
         { fromStep: 342_161, batchTokens: 4 * FOUR_MILLION, seqLen: 8192 },
       ],
       tokens: 15e12,
+      documentMask: true,
       unpublished: ["minLr", "warmup", "eps", "seqLen", "batchTokens", "batchRamp"],
     },
   });

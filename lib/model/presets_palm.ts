@@ -69,6 +69,7 @@ const palm_8b = (): Preset => ({
     batchRamp: [{ fromStep: 115_000, batchTokens: 512 * SEQUENCE }],
     tokens: 780e9,
     dropout: 0,
+    documentMask: false,
     // The paper gives the 540B's ramp by step, and says that the others' are similar.
     unpublished: ["eps", "batchRamp"],
   },

@@ -51,6 +51,7 @@ const llama_15m = (): Preset => ({
     batchRamp: [],
     tokens: 300e6,
     dropout: 0,
+    documentMask: false,
     unpublished: [],
   },
 });

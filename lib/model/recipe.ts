@@ -51,6 +51,8 @@ export interface Recipe {
   readonly tokens: number;
   /** Share of activations dropped. */
   readonly dropout: number;
+  /** Whether documents in one sequence do not see each other (Llama 3, section 3.2). */
+  readonly documentMask: boolean;
   /** Fields that no paper gives; what stands there is a guess from the nearest relative. */
   readonly unpublished: readonly Exclude<keyof Recipe, "unpublished">[];
 }

@@ -1,0 +1,372 @@
+/**
+ * The resolved config of a run: every setting, the model, and where each value came from.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../base/errors.ts";
+import { formatCount, formatInteger } from "../base/format.ts";
+import { didYouMean } from "../base/nearest.ts";
+import { quoted } from "../base/quoted.ts";
+import { BatchRamp } from "../data/ramp.ts";
+import { checkConfig, type ModelConfig } from "../model/config.ts";
+import { PRESET_NAMES, presetLike, presetOf, type PresetVocabulary } from "../model/presets.ts";
+import type { Recipe } from "../model/recipe.ts";
+import type { RequestedSettings } from "./config_file.ts";
+import { kebabCase, SETTING_NAMES, type SettingName, type TrainSettings } from "./settings.ts";
+
+/** What somebody asks for, and what their requests are called. */
+export interface RequestLayer {
+  /** The settings. */
+  readonly settings: RequestedSettings;
+  /** Where a setting of this layer comes from, such as `flag`, `environment` or a file's name. */
+  readonly origin: (name: string) => string;
+}
+
+/** What a run is resolved against besides requests. */
+export interface RunSurroundings {
+  /** What the tokenizer says of the vocabulary. */
+  readonly vocabulary: PresetVocabulary;
+  /** The config of the model that the weights begin as. */
+  readonly initConfig?: ModelConfig | undefined;
+  /** Most tokens that the epochs of the data allow, where they say; asked for once the rest is known. */
+  readonly tokensOfData?: (() => number | undefined) | undefined;
+}
+
+/** A run's config. */
+export interface RunConfig {
+  /** Name of the preset, where there is one. */
+  readonly preset: string | undefined;
+  /** The model. */
+  readonly model: ModelConfig;
+  /** All settings. */
+  readonly settings: TrainSettings;
+  /** Where each setting came from. */
+  readonly origins: ReadonlyMap<string, string>;
+}
+
+/** Rows that a micro-batch has by default: enough that products are large, few enough for caches. */
+const MICRO_BATCH_ROWS = 4096;
+/** Steps between checkpoints at most, by default. */
+const LARGEST_SAVE_EVERY = 1000;
+
+/** Settings of a recipe that belong to its optimizer: another optimizer brings its own. */
+const OPTIMIZER_SETTINGS = [
+  "lr",
+  "minLr",
+  "warmup",
+  "hold",
+  "schedule",
+  "beta1",
+  "beta2",
+  "eps",
+  "weightDecay",
+] as const satisfies readonly (keyof Recipe & SettingName)[];
+
+/** Values as they are found, each with its origin. */
+class Resolver {
+  readonly values: Record<string, unknown> = {};
+  readonly origins: Map<string, string> = new Map();
+  readonly #layers: readonly RequestLayer[];
+
+  constructor(layers: readonly RequestLayer[]) {
+    this.#layers = layers;
+  }
+
+  /** What the first layer that asks for it asks for. */
+  requested<K extends keyof RequestedSettings>(name: K): RequestedSettings[K] | undefined {
+    return this.layerOf(name)?.settings[name];
+  }
+
+  layerOf(name: keyof RequestedSettings): RequestLayer | undefined {
+    return this.#layers.find(({ settings }) => settings[name] !== undefined);
+  }
+
+  /** Takes what is requested, else what is given. */
+  take<K extends SettingName>(
+    name: K,
+    fallback: TrainSettings[K],
+    origin: string,
+  ): Exclude<TrainSettings[K], undefined> {
+    const layer = this.layerOf(name);
+    const value = layer === undefined ? fallback : layer.settings[name];
+    this.values[name] = value;
+    if (value !== undefined) this.origins.set(name, layer?.origin(name) ?? origin);
+    return value as Exclude<TrainSettings[K], undefined>;
+  }
+}
+
+/**
+ * Resolves a run: each setting from the first layer that has it, then the preset, then what follows
+ * from others or is the default.
+ *
+ * @param layers The first wins: flags, environment, file.
+ * @throws {ConfigError} Where settings contradict each other or the model.
+ */
+export function resolveRun(
+  layers: readonly RequestLayer[],
+  surroundings: RunSurroundings,
+): RunConfig {
+  const resolver = new Resolver(layers);
+  const preset = presetFor(resolver, surroundings);
+  const model = modelFor(resolver, { ...surroundings, base: preset.config });
+  takeRecipe(resolver, preset);
+  takeModel(resolver, model);
+  takeLength(resolver, { ...surroundings, preset });
+  takeRun(resolver);
+  const { values, origins } = resolver;
+  const settings = Object.fromEntries(
+    SETTING_NAMES.filter((name) => values[name] !== undefined).map((name) => [name, values[name]]),
+  ) as unknown as TrainSettings;
+  checkSettings(settings, model);
+  return { preset: preset.name, model: { ...model, zLoss: settings.zLoss }, settings, origins };
+}
+
+/** A recipe and a model to begin with. */
+interface Base {
+  readonly name: string | undefined;
+  readonly config: ModelConfig | undefined;
+  readonly recipe: Recipe;
+  readonly origin: string;
+}
+
+function presetFor(resolver: Resolver, { vocabulary, initConfig }: RunSurroundings): Base {
+  const name = resolver.requested("preset");
+  if (name !== undefined) {
+    const { config, recipe } = presetOf(name, vocabulary);
+    return { name, config, recipe, origin: `preset ${name}` };
+  }
+  const config = initConfig;
+  if (config === undefined && resolver.requested("model") === undefined) {
+    throw new ConfigError("Cannot train: neither a preset nor a config says which model", {
+      hint: didYouMean("debug", PRESET_NAMES) === undefined
+        ? "give --preset NAME; llamero presets lists them"
+        : "give --preset NAME (llamero presets lists them) or --config FILE.toml with a [model]",
+    });
+  }
+  const like = config && presetLike({
+    architecture: config.architecture,
+    hiddenSize: config.hiddenSize,
+    numHiddenLayers: config.numHiddenLayers,
+    vocabSize: config.vocabSize,
+  });
+  const architecture = config?.architecture ?? resolver.requested("model")?.architecture;
+  const near = like ?? presetOf(architecture === "palm" ? "palm-110m" : "llama-110m");
+  return { name: undefined, config, recipe: near.recipe, origin: `like ${near.name}` };
+}
+
+function modelFor(
+  resolver: Resolver,
+  { base, vocabulary, initConfig }: RunSurroundings & { readonly base: ModelConfig | undefined },
+): ModelConfig {
+  const layer = resolver.layerOf("model");
+  const asked = layer?.settings.model ?? {};
+  const file = layer?.origin("model") ?? "the preset";
+  const model = { ...modelDefaults(vocabulary), ...base, ...asked } as ModelConfig;
+  const checked = checkConfig(model, { file });
+  const { vocabSize } = vocabulary;
+  if (vocabSize !== undefined && vocabSize > checked.vocabSize) {
+    throw new ConfigError(
+      `Cannot train: the tokenizer has ${vocabSize} tokens, the model's vocabulary ${checked.vocabSize}`,
+      { hint: "give the tokenizer that the model is for, or a small preset, which takes any" },
+    );
+  }
+  if (initConfig !== undefined) checkInit(checked, initConfig);
+  return checked;
+}
+
+/** What a config that stands alone may leave out. */
+function modelDefaults(vocabulary: PresetVocabulary): Partial<ModelConfig> {
+  const { config } = presetOf("llama-110m");
+  const { vocabSize, bosTokenId, eosTokenIds } = vocabulary;
+  const own = { vocabSize, bosTokenId, eosTokenIds };
+  const { architecture, norm, normEps, ropeTheta, tieWordEmbeddings, parallelBlock } = config;
+  return {
+    ...{ architecture, norm, normEps, ropeTheta, tieWordEmbeddings, parallelBlock },
+    logitsScale: 1,
+    zLoss: 0,
+    eosTokenIds: [],
+    ...Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)),
+  };
+}
+
+/** Sizes that weights depend on. */
+const SIZES = [
+  "architecture",
+  "vocabSize",
+  "hiddenSize",
+  "intermediateSize",
+  "numHiddenLayers",
+  "numAttentionHeads",
+  "numKeyValueHeads",
+  "headDim",
+  "tieWordEmbeddings",
+  "parallelBlock",
+] as const satisfies readonly (keyof ModelConfig)[];
+
+function checkInit(model: ModelConfig, init: ModelConfig): void {
+  const other = SIZES.find((key) => model[key] !== init[key]);
+  if (other === undefined) return;
+  throw new ConfigError(
+    `Cannot begin with the model of --init: its "${kebabCase(other)}" is ${init[other]}, ` +
+      `${model[other]} was wanted`,
+    { hint: "leave --preset away: the model brings its own config" },
+  );
+}
+
+/** Every number that papers give, of the preset unless asked for otherwise. */
+function takeRecipe(resolver: Resolver, { recipe, origin }: Base): void {
+  const optimizer = resolver.take("optimizer", recipe.optimizer, origin);
+  const other = optimizer !== recipe.optimizer;
+  const substitute = other && presetOf(optimizer === "adamw" ? "llama-110m" : "palm-110m");
+  const own = substitute ? substitute.recipe : recipe;
+  const ownOrigin = substitute ? `${optimizer}, as in ${substitute.name}` : origin;
+  for (const name of OPTIMIZER_SETTINGS) resolver.take(name, own[name] as never, ownOrigin);
+  const lr = resolver.values.lr as number;
+  if (lr !== own.lr && resolver.requested("minLr") === undefined) {
+    resolver.values.minLr = lr * (own.minLr / own.lr);
+    resolver.origins.set("minLr", `${own.minLr / own.lr} of lr, as in ${ownOrigin}`);
+  }
+  for (const name of ["clip", "seqLen", "dropout", "documentMask"] as const) {
+    resolver.take(name, recipe[name] as never, origin);
+  }
+  resolver.take("updateClip", 1, "default");
+}
+
+function takeModel(resolver: Resolver, model: ModelConfig): void {
+  resolver.take("zLoss", model.zLoss, "the model");
+}
+
+/** Batches and steps. */
+function takeLength(
+  resolver: Resolver,
+  { preset, tokensOfData }: RunSurroundings & { readonly preset: Base },
+): void {
+  const { recipe, origin } = preset;
+  const asked = resolver.layerOf("batchTokens") ?? resolver.layerOf("seqLen");
+  const sequences = Math.max(1, Math.round(recipe.batchTokens / recipe.seqLen));
+  const seqLen = resolver.values.seqLen as number;
+  const sameLength = seqLen === recipe.seqLen;
+  const batchTokens = resolver.take(
+    "batchTokens",
+    sameLength ? recipe.batchTokens : Math.max(1, Math.round(recipe.batchTokens / seqLen)) * seqLen,
+    sameLength ? origin : `the batch of ${origin} in sequences of ${seqLen}`,
+  );
+  // The ramp of a recipe begins with its batch: another batch has none.
+  const ramp = resolver.take(
+    "batchRamp",
+    asked ? [] : recipe.batchRamp,
+    asked ? "default" : origin,
+  );
+  const batches = new BatchRamp({ seqLen, batchTokens, batchRamp: ramp });
+  takeSteps(resolver, { batches, preset, tokensOfData });
+  const most = Math.max(1, Math.floor(MICRO_BATCH_ROWS / batches.largest.seqLen));
+  resolver.take(
+    "microBatch",
+    Math.min(most, batches.largest.sequences, sequences * 1024),
+    "default",
+  );
+}
+
+function takeSteps(
+  resolver: Resolver,
+  { batches, preset, tokensOfData }: {
+    readonly batches: BatchRamp;
+    readonly preset: Base;
+    readonly tokensOfData: RunSurroundings["tokensOfData"];
+  },
+): void {
+  const tokens = resolver.requested("tokens");
+  if (tokens !== undefined && resolver.requested("steps") !== undefined) {
+    throw new ConfigError("Cannot train for both --steps and --tokens: one was wanted");
+  }
+  const steps = resolver.requested("steps");
+  const ofData = steps === undefined && tokens === undefined ? tokensOfData?.() : undefined;
+  const total = tokens ?? ofData ?? preset.recipe.tokens;
+  const origin = tokens !== undefined
+    ? `${formatInteger(tokens)} tokens, ${resolver.layerOf("tokens")!.origin("tokens")}`
+    : ofData !== undefined
+    ? `${formatInteger(ofData)} tokens, the epochs of the data`
+    : `${formatCount(total)} tokens, ${preset.origin}`;
+  const taken = resolver.take("steps", batches.stepsOf(total), origin);
+  if (taken < 1) {
+    throw new ConfigError(
+      `Cannot train for ${formatInteger(total)} tokens: a batch alone has ` +
+        `${formatInteger(batches.tokensBefore(1))}`,
+      { hint: "lower --batch-tokens, or give more --tokens" },
+    );
+  }
+  shorten(resolver, taken);
+}
+
+/** A rise that a recipe made for a longer run would take up a short one: a tenth is enough. */
+function shorten(resolver: Resolver, steps: number): void {
+  const tenth = Math.floor(steps / 10);
+  for (const name of ["warmup", "hold"] as const) {
+    if (resolver.requested(name) !== undefined) continue;
+    if ((resolver.values[name] as number) <= tenth) continue;
+    const scheduled = name === "hold" && resolver.values.schedule === "inverse-sqrt";
+    if (scheduled && (resolver.values[name] as number) <= steps) continue;
+    resolver.values[name] = tenth;
+    resolver.origins.set(name, `a tenth of the steps, fewer than ${resolver.origins.get(name)}`);
+  }
+  resolver.take("decay", Math.max(1, Math.floor(steps / 5)), "a fifth of the steps");
+}
+
+/** What decides nothing about the result, and the run's inputs. */
+function takeRun(resolver: Resolver): void {
+  const steps = resolver.values.steps as number;
+  const saveEvery = resolver.take(
+    "saveEvery",
+    Math.min(LARGEST_SAVE_EVERY, Math.max(1, Math.ceil(steps / 10))),
+    "a tenth of the steps, at most 1000",
+  );
+  const defaults: Partial<{ [K in SettingName]: TrainSettings[K] }> = {
+    dtype: "f32",
+    recompute: "none",
+    skipBatches: [],
+    skipSpikes: false,
+    seed: 0,
+    backend: "auto",
+    threads: "auto",
+    keep: 3,
+    logEvery: 10,
+    evalEvery: saveEvery,
+    evalSequences: 64,
+    sampleEvery: saveEvery,
+    sampleTokens: 64,
+    samplePrompt: "",
+    restarts: 0,
+    evalData: [],
+  };
+  for (const [name, value] of Object.entries(defaults)) {
+    resolver.take(name as SettingName, value as never, "default");
+  }
+  for (const name of ["tokenizer", "data", "init"] as const) {
+    resolver.take(name, undefined as never, "");
+  }
+}
+
+function checkSettings(settings: TrainSettings, model: ModelConfig): void {
+  const refuse = (what: string, wanted: string): never => {
+    throw new ConfigError(`Cannot train with ${what}: ${wanted} was wanted`);
+  };
+  const { optimizer, beta2, lr, minLr, warmup, steps, eps } = settings;
+  if (optimizer === "adamw" && typeof beta2 !== "number") {
+    refuse('AdamW and beta2 "1-k^-0.8"', "a number below 1, as its bias correction needs one");
+  }
+  if (optimizer === "adamw" && eps === 0) refuse("AdamW and eps 0", "a number above 0");
+  if (minLr > lr) refuse(`min-lr ${minLr} and lr ${lr}`, "a min-lr of at most lr");
+  if (warmup > steps) refuse(`${warmup} steps of warmup and ${steps} in all`, "fewer");
+  const { largest } = new BatchRamp(settings);
+  if (largest.seqLen > model.maxPositionEmbeddings) {
+    throw new ConfigError(
+      `Cannot train on sequences of ${largest.seqLen} tokens: the model has ` +
+        `${model.maxPositionEmbeddings} positions`,
+      { hint: `--seq-len ${model.maxPositionEmbeddings}, or [model] max-position-embeddings` },
+    );
+  }
+  if (quoted(settings.tokenizer ?? "") === '""') {
+    throw new ConfigError("Cannot train: there is no tokenizer", { hint: "give --tokenizer PATH" });
+  }
+}

@@ -1,0 +1,226 @@
+/**
+ * Every setting of a training run once: its name, what values it takes, and which may change when the
+ * run is resumed. Flags, the `--config` file and `RUN/config.toml` all go through this table.
+ *
+ * A setting is `batchTokens` here, `--batch-tokens` on the command line and `batch-tokens` in a file.
+ *
+ * @module
+ */
+
+import * as v from "valibot";
+import type { Skip } from "../data/order.ts";
+import type { BatchStage, ScheduleName } from "../model/recipe.ts";
+
+/** A source of training data, as it is asked for. */
+export interface DataSetting {
+  /** Prefix of the indexed dataset. */
+  readonly path: string;
+  /** Its share, in any unit. */
+  readonly weight?: number | undefined;
+  /** How often it may be seen at most. */
+  readonly epochs?: number | undefined;
+}
+
+/** All settings of a run besides the model's sizes. */
+export interface TrainSettings {
+  /** Optimizer steps of the whole run. */
+  readonly steps: number;
+  /** Tokens of a sequence. */
+  readonly seqLen: number;
+  /** Tokens of a batch, at first. */
+  readonly batchTokens: number;
+  /** Larger batches of later steps. */
+  readonly batchRamp: readonly BatchStage[];
+  /** Sequences that are computed at once. */
+  readonly microBatch: number;
+  /** The optimizer. */
+  readonly optimizer: "adamw" | "adafactor";
+  /** Peak learning rate. */
+  readonly lr: number;
+  /** Learning rate that the schedule ends at. */
+  readonly minLr: number;
+  /** Steps of the linear rise from 0. */
+  readonly warmup: number;
+  /** Steps at the peak before the schedule sets in. */
+  readonly hold: number;
+  /** How the learning rate falls. */
+  readonly schedule: ScheduleName;
+  /** Steps of the fall at the end of `wsd`. */
+  readonly decay: number;
+  /** Decay of the mean of gradients. */
+  readonly beta1: number;
+  /** Decay of the mean of squares. */
+  readonly beta2: number | "1-k^-0.8";
+  /** Added to the root of the mean of squares (AdamW). */
+  readonly eps: number;
+  /** Share of a decayed weight taken off per step, times lr; `"lr^2"` without lr. */
+  readonly weightDecay: number | "lr^2";
+  /** Largest norm of the gradient over all weights; 0 is none. */
+  readonly clip: number;
+  /** Largest root mean square of a tensor's update (Adafactor); 0 is none. */
+  readonly updateClip: number;
+  /** Weight of log^2 Z in the loss. */
+  readonly zLoss: number;
+  /** Type of weights and activations in products. */
+  readonly dtype: "f32" | "bf16";
+  /** Which activations are computed again in the backward pass. */
+  readonly recompute: "none" | "selective" | "full";
+  /** Share of activations dropped. */
+  readonly dropout: number;
+  /** Whether documents in one sequence do not see each other. */
+  readonly documentMask: boolean;
+  /** Batches that are left out. */
+  readonly skipBatches: readonly Skip[];
+  /** Goes back and skips data when the loss jumps. */
+  readonly skipSpikes: boolean;
+  /** Seed of everything random. */
+  readonly seed: number;
+  /** The kernels. */
+  readonly backend: "auto" | "wasm" | "native" | "cuda";
+  /** Size of the thread pool. */
+  readonly threads: number | "auto";
+  /** Steps between checkpoints. */
+  readonly saveEvery: number;
+  /** Checkpoints that are kept. */
+  readonly keep: number;
+  /** Steps between lines of the log. */
+  readonly logEvery: number;
+  /** Steps between evaluations. */
+  readonly evalEvery: number;
+  /** Sequences of an evaluation at most. */
+  readonly evalSequences: number;
+  /** Steps between samples. */
+  readonly sampleEvery: number;
+  /** Tokens of a sample. */
+  readonly sampleTokens: number;
+  /** What samples continue. */
+  readonly samplePrompt: string;
+  /** How often a run that failed is started again from its last checkpoint. */
+  readonly restarts: number;
+  /** The tokenizer. */
+  readonly tokenizer: string;
+  /** The training data. */
+  readonly data: readonly DataSetting[];
+  /** Datasets or texts to evaluate on. */
+  readonly evalData: readonly string[];
+  /** Model that the weights begin as; random without it. */
+  readonly init?: string | undefined;
+}
+
+const count = (least: number) =>
+  v.pipe(
+    v.number(`a whole number of at least ${least}`),
+    v.safeInteger(`a whole number of at least ${least}`),
+    v.minValue(least, `a whole number of at least ${least}`),
+  );
+const from0 = (wanted = "a number of at least 0") =>
+  v.pipe(v.number(wanted), v.finite(wanted), v.minValue(0, wanted));
+const above0 = v.pipe(from0("a number above 0"), v.gtValue(0, "a number above 0"));
+const share = (wanted = "a number from 0 to below 1") =>
+  v.pipe(from0(wanted), v.ltValue(1, wanted));
+const words = <const T extends readonly string[]>(...list: T) =>
+  v.picklist(list, `one of ${list.join(", ")}`);
+const text = v.pipe(v.string("a text"), v.nonEmpty("a text that is not empty"));
+
+const stage = v.strictObject({
+  fromStep: count(1),
+  batchTokens: count(1),
+  seqLen: v.exactOptional(count(1)),
+}, "a table with from-step, batch-tokens and, where it changes, seq-len");
+
+const skip = v.strictObject(
+  { step: count(0), batches: count(1) },
+  "a table with step and batches",
+);
+
+const source = v.strictObject({
+  path: text,
+  weight: v.exactOptional(above0),
+  epochs: v.exactOptional(above0),
+}, "a table with path and, where given, weight and epochs");
+
+/** What values each setting takes; the message of a refusal completes "…, x was wanted". */
+export const SETTING_SCHEMAS: {
+  readonly [K in keyof Required<TrainSettings>]: v.GenericSchema<
+    unknown,
+    Exclude<TrainSettings[K], undefined>
+  >;
+} = {
+  steps: count(1),
+  seqLen: count(1),
+  batchTokens: count(1),
+  batchRamp: v.array(stage, "a list of stages"),
+  microBatch: count(1),
+  optimizer: words("adamw", "adafactor"),
+  lr: above0,
+  minLr: from0(),
+  warmup: count(0),
+  hold: count(0),
+  schedule: words("cosine", "inverse-sqrt", "linear", "constant", "wsd"),
+  decay: count(0),
+  beta1: share(),
+  beta2: v.union(
+    [v.literal("1-k^-0.8"), share()],
+    'a number from 0 to below 1, or "1-k^-0.8"',
+  ),
+  eps: from0(),
+  weightDecay: v.union([v.literal("lr^2"), from0()], 'a number of at least 0, or "lr^2"'),
+  clip: from0(),
+  updateClip: from0(),
+  zLoss: from0(),
+  dtype: words("f32", "bf16"),
+  recompute: words("none", "selective", "full"),
+  dropout: share(),
+  documentMask: v.boolean("true or false"),
+  skipBatches: v.array(skip, "a list of skips"),
+  skipSpikes: v.boolean("true or false"),
+  seed: count(0),
+  backend: words("auto", "wasm", "native", "cuda"),
+  threads: v.union([v.literal("auto"), count(1)], '"auto" or a whole number of at least 1'),
+  saveEvery: count(1),
+  keep: count(1),
+  logEvery: count(1),
+  evalEvery: count(1),
+  evalSequences: count(1),
+  sampleEvery: count(1),
+  sampleTokens: count(1),
+  samplePrompt: v.string("a text"),
+  restarts: count(0),
+  tokenizer: text,
+  data: v.pipe(v.array(source, "a list of sources"), v.minLength(1, "a source or more")),
+  evalData: v.array(text, "a list of paths"),
+  init: text,
+};
+
+/** Name of a setting. */
+export type SettingName = keyof TrainSettings;
+
+/** Every setting's name, in the order of `config.toml`. */
+export const SETTING_NAMES: readonly SettingName[] = Object.keys(
+  SETTING_SCHEMAS,
+) as SettingName[];
+
+/** What may change when a run is resumed: how long it runs, what it saves and says, and the threads. */
+export const RESUMABLE: ReadonlySet<SettingName> = new Set<SettingName>([
+  "steps",
+  "threads",
+  "saveEvery",
+  "keep",
+  "logEvery",
+  "evalEvery",
+  "evalSequences",
+  "sampleEvery",
+  "sampleTokens",
+  "samplePrompt",
+  "restarts",
+]);
+
+/** `batchTokens` as files write it: `batch-tokens`. */
+export function kebabCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** `batch-tokens`, or `batch_tokens` as other programs write it, as the setting's name. */
+export function camelCase(name: string): string {
+  return name.replace(/[-_]([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}
