@@ -6,11 +6,9 @@
 
 import { ConfigError } from "../base/errors.ts";
 import { formatCount, formatInteger } from "../base/format.ts";
-import { didYouMean } from "../base/nearest.ts";
-import { quoted } from "../base/quoted.ts";
 import { BatchRamp } from "../data/ramp.ts";
 import { checkConfig, type ModelConfig } from "../model/config.ts";
-import { PRESET_NAMES, presetLike, presetOf, type PresetVocabulary } from "../model/presets.ts";
+import { presetLike, presetOf, type PresetVocabulary } from "../model/presets.ts";
 import type { Recipe } from "../model/recipe.ts";
 import type { RequestedSettings } from "./config_file.ts";
 import { kebabCase, SETTING_NAMES, type SettingName, type TrainSettings } from "./settings.ts";
@@ -139,9 +137,7 @@ function presetFor(resolver: Resolver, { vocabulary, initConfig }: RunSurroundin
   const config = initConfig;
   if (config === undefined && resolver.requested("model") === undefined) {
     throw new ConfigError("Cannot train: neither a preset nor a config says which model", {
-      hint: didYouMean("debug", PRESET_NAMES) === undefined
-        ? "give --preset NAME; llamero presets lists them"
-        : "give --preset NAME (llamero presets lists them) or --config FILE.toml with a [model]",
+      hint: "give --preset NAME (llamero presets lists them) or --config FILE.toml with a [model]",
     });
   }
   const like = config && presetLike({
@@ -244,7 +240,6 @@ function takeLength(
 ): void {
   const { recipe, origin } = preset;
   const asked = resolver.layerOf("batchTokens") ?? resolver.layerOf("seqLen");
-  const sequences = Math.max(1, Math.round(recipe.batchTokens / recipe.seqLen));
   const seqLen = resolver.values.seqLen as number;
   const sameLength = seqLen === recipe.seqLen;
   const batchTokens = resolver.take(
@@ -261,11 +256,7 @@ function takeLength(
   const batches = new BatchRamp({ seqLen, batchTokens, batchRamp: ramp });
   takeSteps(resolver, { batches, preset, tokensOfData });
   const most = Math.max(1, Math.floor(MICRO_BATCH_ROWS / batches.largest.seqLen));
-  resolver.take(
-    "microBatch",
-    Math.min(most, batches.largest.sequences, sequences * 1024),
-    "default",
-  );
+  resolver.take("microBatch", Math.min(most, batches.largest.sequences), "default");
 }
 
 function takeSteps(
@@ -365,8 +356,5 @@ function checkSettings(settings: TrainSettings, model: ModelConfig): void {
         `${model.maxPositionEmbeddings} positions`,
       { hint: `--seq-len ${model.maxPositionEmbeddings}, or [model] max-position-embeddings` },
     );
-  }
-  if (quoted(settings.tokenizer ?? "") === '""') {
-    throw new ConfigError("Cannot train: there is no tokenizer", { hint: "give --tokenizer PATH" });
   }
 }

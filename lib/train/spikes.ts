@@ -1,0 +1,119 @@
+/**
+ * Loss spikes: how they are told from noise, and PaLM's way out of them, unattended: back to a
+ * checkpoint at least 100 steps before, and past 200 to 500 batches around the spike (Chowdhery et
+ * al. 2022, section 5.1).
+ *
+ * Everything here is a function of the losses so far, which are in every checkpoint: a run that is
+ * killed and resumed finds the same spikes and takes the same way.
+ *
+ * @module
+ */
+
+import type { Skip } from "../data/order.ts";
+
+/** Losses that a spike is judged by. */
+export const SPIKE_WINDOW = 128;
+/** Losses that there must be before one can be judged. */
+const FEWEST = 32;
+/** Deviations of the window's losses that a spike is above their median. */
+const LOSS_DEVIATIONS = 6;
+/** Times the window's median norm that a spike's is. */
+const NORM_FACTOR = 10;
+/** The standard deviation of a normal distribution, in median absolute deviations. */
+const DEVIATIONS_PER_MAD = 1.4826;
+/** Losses that hardly vary would make anything a spike. */
+const SMALLEST_DEVIATION = 1e-3;
+
+/** Steps that a rewind goes back at least. */
+export const LEAST_REWIND = 100;
+/** Batches that the first recovery skips, and how many more each further one near it does. */
+const FEWEST_SKIPPED = 200;
+const MORE_SKIPPED = 100;
+const MOST_SKIPPED = 500;
+/** Recoveries of a run at most: a run that needs more is ill. */
+export const MOST_RECOVERIES = 16;
+/** Recoveries within so many steps count as attempts at the same spike. */
+const SAME_SPIKE = 1000;
+/** Attempts at the same spike at most. */
+const MOST_ATTEMPTS = 4;
+
+/** What happened in a step, as it is judged. */
+export interface JudgedStep {
+  /** Mean loss. */
+  readonly loss: number;
+  /** Norm of the gradients. */
+  readonly gradNorm: number;
+}
+
+/** Losses and norms of the last steps that were no spikes, oldest first. */
+export interface SpikeWindow {
+  /** Mean losses. */
+  readonly losses: readonly number[];
+  /** Norms of the gradients. */
+  readonly norms: readonly number[];
+}
+
+/** The window of a run that begins. */
+export const EMPTY_WINDOW: SpikeWindow = { losses: [], norms: [] };
+
+/** The window with one more step, its oldest dropped where it is full. */
+export function widened(window: SpikeWindow, { loss, gradNorm }: JudgedStep): SpikeWindow {
+  return {
+    losses: [...window.losses, loss].slice(-SPIKE_WINDOW),
+    norms: [...window.norms, gradNorm].slice(-SPIKE_WINDOW),
+  };
+}
+
+/** Why a step is a spike, in words, or `undefined` where it is none. */
+export function spikeOf(window: SpikeWindow, { loss, gradNorm }: JudgedStep): string | undefined {
+  if (window.losses.length < FEWEST) return undefined;
+  const middle = median(window.losses);
+  const distances = window.losses.map((value) => Math.abs(value - middle));
+  const deviation = Math.max(DEVIATIONS_PER_MAD * median(distances), SMALLEST_DEVIATION);
+  const deviations = (loss - middle) / deviation;
+  if (deviations > LOSS_DEVIATIONS) {
+    return `loss ${loss.toFixed(4)} is ${deviations.toFixed(1)} deviations above the median ` +
+      `${middle.toFixed(4)} of ${window.losses.length} steps`;
+  }
+  const norm = median(window.norms);
+  if (gradNorm > NORM_FACTOR * norm) {
+    return `gradient norm ${gradNorm.toPrecision(4)} is ${
+      (gradNorm / norm).toFixed(1)
+    } times the ` +
+      `median ${norm.toPrecision(4)} of ${window.norms.length} steps`;
+  }
+  return undefined;
+}
+
+/** The middle value, or the mean of both. */
+function median(values: readonly number[]): number {
+  const sorted = Float64Array.from(values).sort();
+  const half = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
+}
+
+/** How a run gets past a spike. */
+export interface Recovery {
+  /** Step of the checkpoint to go back to; 0 is the beginning. */
+  readonly rewindTo: number;
+  /** What is left out from now on. */
+  readonly skip: Skip;
+}
+
+/**
+ * Plans the recovery from a spike in step `step` (from 0): to the last multiple of `saveEvery` that is
+ * at least 100 steps before, data skipped from 100 steps before the spike on. `undefined` where
+ * earlier recoveries have not helped.
+ *
+ * @param earlier The skips of earlier recoveries.
+ */
+export function planRecovery(
+  step: number,
+  { saveEvery, earlier }: { readonly saveEvery: number; readonly earlier: readonly Skip[] },
+): Recovery | undefined {
+  const from = Math.max(0, step - LEAST_REWIND);
+  const attempts = earlier.filter((skip) => Math.abs(skip.step - from) <= SAME_SPIKE).length;
+  if (attempts >= MOST_ATTEMPTS || earlier.length >= MOST_RECOVERIES) return undefined;
+  const batches = Math.min(MOST_SKIPPED, FEWEST_SKIPPED + attempts * MORE_SKIPPED);
+  return { rewindTo: Math.floor(from / saveEvery) * saveEvery, skip: { step: from, batches } };
+}
