@@ -66,7 +66,7 @@ export async function planHuggingFace(
 }
 
 /** The first version with all that a config says; without any, later ones suspect the tokenizer. */
-const TRANSFORMERS_VERSION = "4.43.0";
+export const TRANSFORMERS_VERSION: string = "4.43.0";
 
 /** The text of the source's own `config.json`, with another type where that changes, or of a new one. */
 function configText(source: Checkpoint, dtype: FloatName): string {
@@ -112,8 +112,8 @@ const FLOAT_FIELDS = [
   "z_loss",
 ];
 
-/** A config as JSON, its floats written as such. */
-function formatConfigJson(config: Json): string {
+/** A config as the text of a `config.json`, its floats written as such. */
+export function formatConfigJson(config: Json): string {
   const whole = new RegExp(`("(?:${FLOAT_FIELDS.join("|")})": -?\\d+)(?=,?$)`, "gm");
   return formatJson(config).replace(whole, "$1.0");
 }

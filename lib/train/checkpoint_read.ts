@@ -113,8 +113,7 @@ export async function loadTrainingCheckpoint(
   checkIdentity(path, { is: json.run as RunIdentity | undefined, wanted: identity });
   const state = checkState(json.state, file);
   await loadWeights(path, model);
-  const { tensors } = await readSafetensors(join(path, MOMENTS_FILE));
-  const moments = new Map(tensors.map((record) => [record.name, record]));
+  const { records: moments } = await readSafetensors(join(path, MOMENTS_FILE));
   optimizer.parameters.forEach((parameter, index) => {
     for (const which of ["m", "v"] as const) {
       const name = momentName(which, parameter);

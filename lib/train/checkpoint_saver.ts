@@ -13,19 +13,11 @@ import type { Snapshot } from "./checkpoint_write.ts";
 export class CheckpointSaver {
   #worker: Worker | undefined;
   #saving: Promise<void> | undefined;
+  #failure: unknown;
 
-  /** Whether a checkpoint is being written. */
-  get busy(): boolean {
-    return this.#saving !== undefined;
-  }
-
-  /**
-   * Begins to write a snapshot, whose arrays go to the worker; waits for the one before first.
-   *
-   * @throws {LlameroError} Where the one before could not be written.
-   */
-  async save(snapshot: Snapshot): Promise<void> {
-    await this.finish();
+  /** Begins to write a snapshot, whose arrays go to the worker; the one before must be finished. */
+  save(snapshot: Snapshot): void {
+    if (this.#saving !== undefined) throw new TypeError("a checkpoint is being written");
     const worker = this.#worker ??= new Worker(new URL("./checkpoint_worker.ts", import.meta.url), {
       type: "module",
       name: "llamero-save",
@@ -41,8 +33,8 @@ export class CheckpointSaver {
         reject(new LlameroError(`Cannot save step ${snapshot.step}: ${event.message}`));
       };
     });
-    // It is awaited later; until then nobody must complain that it is not.
-    saving.catch(() => {});
+    // It is awaited later; until then `check` tells.
+    saving.catch((thrown) => this.#failure = thrown);
     this.#saving = saving;
     const arrays = [...snapshot.weights, ...snapshot.moments].map(({ values }) => values.buffer);
     worker.postMessage(snapshot, arrays);
@@ -53,6 +45,11 @@ export class CheckpointSaver {
     const saving = this.#saving;
     this.#saving = undefined;
     await saving;
+  }
+
+  /** Throws where what was being written is known to have failed. */
+  check(): void {
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   /** Ends the worker; what is being written stays under its temporary name. */

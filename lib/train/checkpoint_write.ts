@@ -71,7 +71,9 @@ export async function writeCheckpoint(snapshot: Snapshot): Promise<void> {
   const path = join(checkpoints, checkpointName(step));
   const temporary = temporaryName(path);
   try {
-    fs.mkdirSync(join(temporary, TRAINING_FOLDER), { recursive: true });
+    // Not the folders above: where they are gone, somebody has removed the run.
+    fs.mkdirSync(temporary);
+    fs.mkdirSync(join(temporary, TRAINING_FOLDER));
     await writeFiles(temporary, snapshot);
     const sums = await checksums(temporary);
     const text = `${JSON.stringify({ algorithm: "sha256", files: sums }, undefined, 2)}\n`;

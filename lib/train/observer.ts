@@ -1,0 +1,31 @@
+/**
+ * Who is told what a run does, and what a run needs of its tokenizer.
+ *
+ * @module
+ */
+
+import type { TokenizerFile } from "../tokenizer/files.ts";
+import type { RunEvent } from "./events.ts";
+import type { MetricsRow } from "./metrics.ts";
+
+/** Is told while a run goes on; nothing that it does changes the weights. */
+export interface RunObserver {
+  /** A step was kept. */
+  step(row: MetricsRow): void;
+  /** Something else happened. */
+  event(event: RunEvent): void;
+  /** The run went back to after this step; later rows are void. */
+  rewound(step: number): void;
+  /** A sample of the model's text is due. */
+  sample?(step: number): Promise<void>;
+  /** Operations per token of a step, forward and backward. */
+  flopsPerToken(step: number): number;
+}
+
+/** What a run needs of its tokenizer. */
+export interface RunTokenizer {
+  /** Its files, for checkpoints. */
+  readonly files: readonly TokenizerFile[];
+  /** Bytes of text of each id. */
+  readonly tokenBytes: Uint16Array;
+}

@@ -1,0 +1,165 @@
+/**
+ * Opening everything that a run works with: data, model, optimizer; all that can be refused is
+ * refused before memory is taken.
+ *
+ * @module
+ */
+
+import type { Backend } from "../backend/backend.ts";
+import { LlameroError } from "../base/errors.ts";
+import { formatMemory } from "../base/format.ts";
+import { TrainingData } from "../data/batches.ts";
+import { BatchRamp } from "../data/ramp.ts";
+import { type ResolvedShares, resolveShares } from "../data/shares.ts";
+import { TokenSource } from "../data/token_source.ts";
+import { mostTrainingRows, planTrainingBytes } from "../model/training/memory.ts";
+import type { TrainingBytes, TrainingOptions } from "../model/training/trainable.ts";
+import { TrainableModel } from "../model/training/trainable_model.ts";
+import { identityOf, type RunIdentity } from "./identity.ts";
+import { Optimizer } from "./optimizer.ts";
+import type { RunConfig } from "./run_config.ts";
+import type { TrainSettings } from "./settings.ts";
+
+/** The open data of a run. */
+export interface RunData {
+  /** The batches of every step. */
+  readonly training: TrainingData;
+  /** The sources, in the order of the settings. */
+  readonly sources: readonly TokenSource[];
+  /** Share and epochs of each source. */
+  readonly shares: ResolvedShares;
+  /** What is evaluated on. */
+  readonly evaluation: readonly TokenSource[];
+  /** Closes all files. */
+  close(): void;
+}
+
+/**
+ * Opens the data of a run.
+ *
+ * @throws {ConfigError} Where a source would be seen more often than it may.
+ * @throws {LlameroError} Where a dataset is not consistent, or shorter than a sequence.
+ */
+export function openRunData({ settings, model }: RunConfig): RunData {
+  using opened = new DisposableStack();
+  const open = (path: string) => opened.use(TokenSource.open(path));
+  const sources = settings.data.map(({ path }) => open(path));
+  const evaluation = settings.evalData.map(open);
+  const ramp = new BatchRamp(settings);
+  const asked = settings.data.map((source, i) => ({
+    ...source,
+    name: source.path,
+    tokens: sources[i]!.tokens,
+  }));
+  for (const source of [...sources, ...evaluation]) source.windows(settings.seqLen);
+  const shares = resolveShares(asked, ramp.tokensBefore(settings.steps));
+  const training = new TrainingData({
+    seed: settings.seed,
+    ramp,
+    vocabSize: model.vocabSize,
+    documentMask: settings.documentMask,
+    sources: sources.map((source, i) => ({ source, weight: shares.shares[i]!.weight })),
+  });
+  const files = opened.move();
+  return { training, sources, shares, evaluation, close: () => files.dispose() };
+}
+
+/** Most tokens that the epochs of the data allow; `undefined` where they say nothing. */
+export function tokensOfData(data: TrainSettings["data"]): number | undefined {
+  if (data.every(({ epochs }) => epochs === undefined)) return undefined;
+  const shares = data.map((source) => {
+    using open = TokenSource.open(source.path);
+    return { ...source, name: source.path, tokens: open.tokens };
+  });
+  return resolveShares(shares, undefined).total;
+}
+
+/** How a run's memory is planned. */
+export function trainingOptions(settings: TrainSettings): TrainingOptions {
+  const { largest } = new BatchRamp(settings);
+  const { dtype, recompute, dropout, microBatch } = settings;
+  return {
+    maxRows: Math.min(microBatch, largest.sequences) * largest.seqLen,
+    dtype,
+    recompute,
+    dropout,
+    packWeights: largest.sequences > microBatch,
+  };
+}
+
+/** Memory that a backend can give, in bytes, and what it is called. */
+export interface MemoryLimit {
+  /** Bytes. */
+  readonly bytes: number;
+  /** What they are, such as `WebAssembly's memory`. */
+  readonly name: string;
+}
+
+/** WebAssembly's addresses, less its stacks and the kernels' scratch. */
+const WASM_BYTES = 4 * 2 ** 30 - 64 * 2 ** 20;
+
+/** What a backend can give now. */
+export function memoryLimit(backend: Pick<Backend, "name">): MemoryLimit {
+  if (backend.name === "wasm") return { bytes: WASM_BYTES, name: "WebAssembly" };
+  return { bytes: Deno.systemMemoryInfo().available, name: "this machine" };
+}
+
+/**
+ * Refuses a run whose memory is not there, with the largest micro-batch that fits.
+ *
+ * @throws {LlameroError} Before anything is allocated.
+ */
+export function checkMemory(
+  { model, settings }: Pick<RunConfig, "model" | "settings">,
+  limit: MemoryLimit,
+): TrainingBytes {
+  const options = trainingOptions(settings);
+  const bytes = planTrainingBytes(model, options);
+  if (bytes.total <= limit.bytes) return bytes;
+  const { seqLen } = new BatchRamp(settings).largest;
+  const rows = mostTrainingRows(model, { ...options, bytes: limit.bytes });
+  const fits = Math.floor(rows / seqLen);
+  const hint = fits >= 1
+    ? `--micro-batch ${fits} is the largest that fits` +
+      (settings.recompute === "full" ? "" : "; --recompute full saves memory too")
+    : settings.recompute === "full"
+    ? "take a smaller model, or shorter sequences with --seq-len"
+    : "not even one sequence fits: --recompute full, a shorter --seq-len or a smaller model may";
+  throw new LlameroError(
+    `Cannot train with a micro-batch of ${settings.microBatch} sequences: it takes ` +
+      `${formatMemory(bytes.total)}, and ${limit.name} has ${formatMemory(limit.bytes)}`,
+    { hint },
+  );
+}
+
+/** The parts of a run that live in a backend's memory. */
+export interface RunMachine {
+  /** The model. */
+  readonly model: TrainableModel;
+  /** Its optimizer. */
+  readonly optimizer: Optimizer;
+  /** Gives the memory back. */
+  close(): void;
+}
+
+/** Takes the memory of a run. @throws {BackendError} Where there is too little. */
+export function openMachine(
+  backend: Backend,
+  { model: config, settings }: Pick<RunConfig, "model" | "settings">,
+): RunMachine {
+  using taken = new DisposableStack();
+  const model = new TrainableModel(backend, { config }, trainingOptions(settings));
+  taken.defer(() => model.close());
+  const optimizer = new Optimizer(backend, { parameters: model.parameters, settings });
+  taken.defer(() => optimizer.close());
+  const all = taken.move();
+  return { model, optimizer, close: () => all.dispose() };
+}
+
+/** What decides the weights of a run. */
+export function runIdentity(
+  config: RunConfig,
+  { data, backend }: { readonly data: RunData; readonly backend: Backend },
+): RunIdentity {
+  return identityOf(config, { sources: data.sources, backend: backend.name });
+}
