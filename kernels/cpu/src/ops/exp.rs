@@ -62,6 +62,41 @@ pub unsafe fn exp_of<S: Simd, const N: usize>(x: [S::F32; N]) -> [S::F32; N] {
     }
 }
 
+/// Arguments below this give 0 by `exp2_of`.
+const LOWEST_EXPONENT: f32 = -125.5;
+/// Coefficients for 2^r, |r| <= 1/2, that of r^6 first: relative error 2e-9.
+const POLYNOMIAL_2: [f32; 7] = [
+    0.000_153_458_12,
+    0.001_339_993_1,
+    0.009_618_489,
+    0.055_503_286,
+    0.240_226_46,
+    core::f32::consts::LN_2,
+    1.0,
+];
+
+/// 2^x of several vectors, for weights of a softmax: x up to 126, 0 below -125.5, NaN for NaN.
+#[inline(always)]
+pub unsafe fn exp2_of<S: Simd, const N: usize>(x: [S::F32; N]) -> [S::F32; N] {
+    unsafe {
+        let mut n = x;
+        for n in &mut n {
+            *n = S::round(S::max(*n, S::splat(LOWEST_EXPONENT)));
+        }
+        let mut p = [S::splat(POLYNOMIAL_2[0]); N];
+        for coefficient in &POLYNOMIAL_2[1..] {
+            for i in 0..N {
+                p[i] = S::fma(p[i], S::sub(x[i], n[i]), S::splat(*coefficient));
+            }
+        }
+        for i in 0..N {
+            p[i] = S::mul(p[i], S::exp2_integral(n[i]));
+            p[i] = S::select(S::lt(x[i], S::splat(LOWEST_EXPONENT)), S::zero(), p[i]);
+        }
+        p
+    }
+}
+
 /// x / (1 + exp(-x)) of several vectors, by way of exp(-|x|), which cannot overflow.
 #[inline(always)]
 pub unsafe fn silu_of<S: Simd, const N: usize>(x: [S::F32; N]) -> [S::F32; N] {
@@ -108,6 +143,38 @@ mod tests {
         }
     }
     per_isa! { unsafe fn map_silu_on = map_silu(out: &mut [f32], x: &[f32]); }
+
+    #[inline(always)]
+    unsafe fn map_exp2<S: Simd>(out: &mut [f32], x: &[f32]) {
+        for i in (0..x.len()).step_by(S::LANES) {
+            let count = x.len() - i;
+            unsafe {
+                let [v] = exp2_of::<S, 1>([S::load_first(x.as_ptr().add(i), count)]);
+                S::store_first(out.as_mut_ptr().add(i), v, count);
+            }
+        }
+    }
+    per_isa! { unsafe fn map_exp2_on = map_exp2(out: &mut [f32], x: &[f32]); }
+
+    #[test]
+    fn exp2_is_within_1_3_units_in_the_last_place_and_exact_at_the_edges() {
+        let x: Vec<f32> = (0..600_000)
+            .map(|i| LOWEST_EXPONENT + i as f32 * (126.0 - LOWEST_EXPONENT) / 600_000.0)
+            .collect();
+        for isa in Isa::available() {
+            let mut got = vec![0.0; x.len()];
+            unsafe { map_exp2_on(isa, &mut got, &x) };
+            for (&x, &got) in x.iter().zip(&got) {
+                let error = units_in_last_place(got, f64::from(x).exp2());
+                assert!(error <= 1.3, "{isa:?}: 2^{x} = {got}, {error} units off");
+            }
+            let mut got = [7.0; 6];
+            let edges = [0.0, 1.0, -126.0, f32::MIN, f32::NEG_INFINITY, f32::NAN];
+            unsafe { map_exp2_on(isa, &mut got, &edges) };
+            assert_eq!(got[..5], [1.0, 2.0, 0.0, 0.0, 0.0], "{isa:?}");
+            assert!(got[5].is_nan(), "{isa:?}");
+        }
+    }
 
     fn units_in_last_place(got: f32, want: f64) -> f64 {
         let rounded = want as f32;

@@ -102,3 +102,86 @@ unsafe fn row<S: Simd>(loss: &Loss, row: usize) {
     }
 }
 per_isa! { unsafe fn row_on = row(loss: &Loss, index: usize); }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{assert_close, context, numbers};
+
+    /// The logits' gradient, log_prob and log_z.
+    fn run(
+        isa: Isa,
+        logits: &[f32],
+        targets: &[i32],
+        weights: &[f32],
+        z_loss: f32,
+    ) -> Result<[Vec<f32>; 3], &'static str> {
+        let rows = targets.len();
+        let mut results = [logits.to_vec(), vec![7.0; rows], vec![7.0; rows]];
+        let [gradient, log_prob, log_z] = &mut results;
+        let loss = Loss {
+            logits: gradient.as_mut_ptr(),
+            log_prob: log_prob.as_mut_ptr(),
+            log_z: log_z.as_mut_ptr(),
+            targets: targets.as_ptr(),
+            weights: weights.as_ptr(),
+            rows,
+            vocab: logits.len() / rows,
+            z_loss,
+        };
+        unsafe { loss_with(isa, context(), &loss) }?;
+        Ok(results)
+    }
+
+    #[test]
+    fn gradient_and_loss_agree_with_double_precision_on_every_instruction_set() {
+        for vocab in [1, 2, 7, 512, 1029, 32_000] {
+            let logits: Vec<f32> = numbers(2 * vocab, 1).iter().map(|v| v * 6.0).collect();
+            let (target, weight, z_loss) = (vocab - 1, 0.75f32, 0.01f32);
+            let x: Vec<f64> = logits[..vocab].iter().map(|&v| f64::from(v)).collect();
+            let total: f64 = x.iter().map(|v| v.exp()).sum();
+            let log_z = total.ln();
+            let pull = 1.0 + 2.0 * f64::from(z_loss) * log_z;
+            let want: Vec<f64> = (0..vocab)
+                .map(|i| {
+                    let chosen = if i == target { 1.0 } else { 0.0 };
+                    f64::from(weight) * (x[i].exp() / total * pull - chosen)
+                })
+                .collect();
+            for isa in Isa::available() {
+                let targets = [target as i32, -100];
+                let [gradient, log_prob, got_z] =
+                    run(isa, &logits, &targets, &[weight, 1.0], z_loss).unwrap();
+                assert_close(&gradient[..vocab], &want, 1e-6, isa);
+                assert_close(&log_prob[..1], &[x[target] - log_z], 1e-6, isa);
+                assert_close(&got_z[..1], &[log_z], 1e-6, isa);
+                assert!(gradient[vocab..].iter().all(|&v| v == 0.0));
+                assert_eq!(log_prob[1], 0.0);
+            }
+        }
+    }
+
+    #[test]
+    fn extreme_logits_give_finite_gradients_and_rows_without_weight_give_none() {
+        let (none, large) = (f32::NEG_INFINITY, 3e38);
+        for isa in Isa::available() {
+            let logits = [large, 0.0, -large, none, 1e4, 9999.0, -1e4, none];
+            let [gradient, log_prob, log_z] = run(isa, &logits, &[0, 0], &[1.0, 1.0], 0.0).unwrap();
+            assert!(
+                gradient.iter().all(|v| v.is_finite()),
+                "{isa:?}: {gradient:?}"
+            );
+            assert!((gradient[4] + 0.268_941_4).abs() < 1e-6 && gradient[7] == 0.0);
+            assert_eq!((log_prob[0], log_z[0]), (0.0, large));
+            let lost = [f32::INFINITY, 1.0, f32::NAN, 1.0];
+            let [gradient, ..] = run(isa, &lost, &[1, 1], &[0.0, 0.0], 1e-4).unwrap();
+            assert_eq!(gradient, [0.0; 4], "{isa:?}");
+        }
+    }
+
+    #[test]
+    fn a_target_outside_the_vocabulary_is_refused_and_nothing_is_changed() {
+        let refused = run(Isa::Scalar, &[0.0; 6], &[0, 3], &[1.0; 2], 0.0);
+        assert_eq!(refused, Err("a target is not below vocab"));
+    }
+}

@@ -126,3 +126,59 @@ fn philox(counter: u64, draw: &Draw) -> [[u32; LANES]; 4] {
     }
     x
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::context;
+
+    #[test]
+    fn words_are_those_of_the_paper() {
+        // Known answers that come with the authors' Random123: counter and key all ones.
+        let draw = Draw {
+            seed: u64::MAX,
+            stream: u64::MAX,
+            threshold: 0.0,
+            factor: 1.0,
+        };
+        let words = philox(u64::MAX, &draw);
+        let first = [words[0][0], words[1][0], words[2][0], words[3][0]];
+        assert_eq!(first, [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
+    }
+
+    #[test]
+    fn parts_are_dropped_as_the_whole_is_and_the_share_is_the_probability() {
+        let drop = |offset: f64, count: usize| {
+            let mut x = vec![1.0; count];
+            let p = x.as_mut_ptr();
+            unsafe { dropout(context(), p, 42.0, 7.0, offset, count, 0.2) }.unwrap();
+            x
+        };
+        let whole = drop(0.0, 40_000);
+        let (mut parts, mut at) = (Vec::new(), 0);
+        for size in [1, 2, 4093, 5, 4096, 10_000, 21_803] {
+            parts.extend(drop(at as f64, size));
+            at += size;
+        }
+        assert_eq!(parts, whole);
+        let kept = whole.iter().filter(|&&v| v != 0.0).count() as f64;
+        assert!((kept / 40_000.0 - 0.8).abs() < 0.01);
+        assert!(whole.iter().all(|&v| v == 0.0 || v == 1.0 / (1.0 - 0.2)));
+    }
+
+    #[test]
+    fn what_is_no_probability_or_counter_is_refused() {
+        let mut x = [1.0; 4];
+        let mut run = |seed, offset, probability| unsafe {
+            dropout(context(), x.as_mut_ptr(), seed, 0.0, offset, 4, probability)
+        };
+        for bad in [1.0, -0.1, f32::NAN] {
+            let text = "probability must be at least 0 and below 1";
+            assert_eq!(run(0.0, 0.0, bad), Err(text));
+        }
+        for (seed, offset) in [(0.5, 0.0), (-1.0, 0.0), (0.0, LIMIT), (f64::NAN, 0.0)] {
+            let text = "seed, stream and offset must be integers from 0 to 2^53 - 1";
+            assert_eq!(run(seed, offset, 0.5), Err(text));
+        }
+    }
+}

@@ -68,3 +68,42 @@ unsafe fn add<S: Simd>(to: *mut f32, x: *const f32, count: usize) {
     }
 }
 per_isa! { unsafe fn add_on = add(to: *mut f32, x: *const f32, count: usize); }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{context, numbers};
+
+    #[test]
+    fn rows_of_equal_ids_add_up_in_order_on_every_instruction_set() {
+        for (rows, vocab, dim) in [(1, 1, 1), (30, 4, 7), (500, 9, 200), (3, 5, 1027)] {
+            let (table, dy) = (numbers(vocab * dim, 1), numbers(rows * dim, 2));
+            let ids: Vec<i32> = (0..rows).map(|r| (r * 7 % vocab) as i32).collect();
+            let mut want = table.clone();
+            for (id, dy) in ids.iter().zip(dy.chunks(dim)) {
+                for (to, dy) in want[*id as usize * dim..].iter_mut().zip(dy) {
+                    *to += dy;
+                }
+            }
+            for isa in Isa::available() {
+                let mut got = table.clone();
+                let (to, from) = (got.as_mut_ptr(), dy.as_ptr());
+                let shape = (rows, vocab, dim);
+                unsafe { backward_with(isa, context(), to, from, ids.as_ptr(), shape) }.unwrap();
+                assert_eq!(got, want, "{isa:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn ids_outside_the_table_are_refused() {
+        let mut table = [0.0; 8];
+        for bad in [-1, 4] {
+            let (ids, dy) = ([0, bad], [1.0; 4]);
+            let (to, from) = (table.as_mut_ptr(), dy.as_ptr());
+            let status = unsafe { embedding_backward(context(), to, from, ids.as_ptr(), 2, 4, 2) };
+            assert_eq!(status, Err("an id is not below vocab"));
+        }
+        assert_eq!(table, [0.0; 8]);
+    }
+}

@@ -275,3 +275,108 @@ unsafe fn add_row<S: Simd>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{assert_close, context, numbers};
+
+    /// dx, dweight and dbias in double precision, for gradients that begin at 0.
+    fn reference(kind: Kind, dy: &[f32], x: &[f32], weight: &[f32], eps: f32) -> [Vec<f64>; 3] {
+        let dim = weight.len();
+        let n = dim as f64;
+        let (mut dx, mut dweight, mut dbias) = (Vec::new(), vec![0.0; dim], vec![0.0; dim]);
+        for (x, dy) in x.chunks(dim).zip(dy.chunks(dim)) {
+            let wide: Vec<f64> = x.iter().map(|&v| f64::from(v)).collect();
+            let mean = match kind {
+                Kind::Rms => 0.0,
+                Kind::Layer => wide.iter().sum::<f64>() / n,
+            };
+            let square = wide.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n;
+            let factor = 1.0 / (square + f64::from(eps)).sqrt();
+            let normal: Vec<f64> = wide.iter().map(|v| (v - mean) * factor).collect();
+            let inner: Vec<f64> = (0..dim)
+                .map(|i| f64::from(dy[i]) * f64::from(weight[i]))
+                .collect();
+            let shift = match kind {
+                Kind::Rms => 0.0,
+                Kind::Layer => inner.iter().sum::<f64>() / n,
+            };
+            let along = inner.iter().zip(&normal).map(|(a, b)| a * b).sum::<f64>() / n;
+            for i in 0..dim {
+                dx.push(factor * (inner[i] - shift - normal[i] * along));
+                dweight[i] += f64::from(dy[i]) * normal[i];
+                dbias[i] += f64::from(dy[i]);
+            }
+        }
+        [dx, dweight, dbias]
+    }
+
+    fn run(
+        isa: Isa,
+        kind: Kind,
+        (dy, x, weight): (&[f32], &[f32], &[f32]),
+        eps: f32,
+    ) -> [Vec<f32>; 3] {
+        let dim = weight.len();
+        let mut results = [vec![0.0; x.len()], vec![0.0; dim], vec![0.0; dim]];
+        let [dx, dweight, dbias] = &mut results;
+        let norm = Norm {
+            kind,
+            dx: dx.as_mut_ptr(),
+            dweight: dweight.as_mut_ptr(),
+            dbias: dbias.as_mut_ptr(),
+            dy: dy.as_ptr(),
+            x: x.as_ptr(),
+            weight: weight.as_ptr(),
+            rows: x.len() / dim,
+            dim,
+            eps,
+        };
+        unsafe { backward_with(isa, context(), &norm) };
+        results
+    }
+
+    #[test]
+    fn gradients_agree_with_double_precision_on_every_instruction_set() {
+        for (rows, dim) in [(1, 2), (3, 5), (33, 31), (70, 64), (2, 1027), (100, 768)] {
+            let (dy, x) = (numbers(rows * dim, 1), numbers(rows * dim, 2));
+            let weight = numbers(dim, 3);
+            for kind in [Kind::Rms, Kind::Layer] {
+                let want = reference(kind, &dy, &x, &weight, 1e-3);
+                for isa in Isa::available() {
+                    let got = run(isa, kind, (&dy, &x, &weight), 1e-3);
+                    for (got, want) in got.iter().zip(&want) {
+                        assert_close(got, want, 3e-6, isa);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_are_added_to_what_is_there() {
+        let (dy, x, weight) = (numbers(80, 4), numbers(80, 5), numbers(8, 6));
+        for isa in Isa::available() {
+            let [dx, dweight, dbias] = run(isa, Kind::Layer, (&dy, &x, &weight), 1e-5);
+            let (mut a, mut b, mut c) = (vec![8.0; 80], vec![8.0; 8], vec![8.0; 8]);
+            let norm = Norm {
+                kind: Kind::Layer,
+                dx: a.as_mut_ptr(),
+                dweight: b.as_mut_ptr(),
+                dbias: c.as_mut_ptr(),
+                dy: dy.as_ptr(),
+                x: x.as_ptr(),
+                weight: weight.as_ptr(),
+                rows: 10,
+                dim: 8,
+                eps: 1e-5,
+            };
+            unsafe { backward_with(isa, context(), &norm) };
+            for (got, gained) in [(a, dx), (b, dweight), (c, dbias)] {
+                let want: Vec<f64> = gained.iter().map(|&v| f64::from(v) + 8.0).collect();
+                assert_close(&got, &want, 1e-6, isa);
+            }
+        }
+    }
+}

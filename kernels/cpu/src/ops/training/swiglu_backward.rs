@@ -148,3 +148,78 @@ unsafe fn vectors<S: Simd, const N: usize>(row: &Gate, at: usize, count: usize) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::swiglu;
+    use crate::ops::testing::{assert_close, context, numbers};
+
+    fn run(isa: Isa, dy: &[f32], gate: &[f32], up: &[f32], dim: usize) -> [Vec<f32>; 3] {
+        let mut results = [
+            vec![7.0; dy.len()],
+            vec![7.0; dy.len()],
+            vec![7.0; dy.len()],
+        ];
+        let [dgate, dup, out] = &mut results;
+        let arguments = Gate {
+            dgate: dgate.as_mut_ptr(),
+            dup: dup.as_mut_ptr(),
+            out: out.as_mut_ptr(),
+            dy: dy.as_ptr(),
+            gate: gate.as_ptr(),
+            up: up.as_ptr(),
+        };
+        let strides = Strides {
+            dgate: dim,
+            dup: dim,
+            gate: dim,
+            up: dim,
+        };
+        unsafe { backward_with(isa, context(), arguments, strides, (dy.len() / dim, dim)) };
+        results
+    }
+
+    #[test]
+    fn gradients_agree_with_double_precision_on_every_instruction_set() {
+        for (rows, dim) in [(1, 1), (3, 7), (5, 64), (40, 1030)] {
+            let (dy, up) = (numbers(rows * dim, 1), numbers(rows * dim, 2));
+            let gate: Vec<f32> = numbers(rows * dim, 3).iter().map(|v| v * 8.0).collect();
+            let all = |f: &dyn Fn(f64, f64, f64) -> f64| -> Vec<f64> {
+                let one = |i| f(f64::from(dy[i]), f64::from(gate[i]), f64::from(up[i]));
+                (0..dy.len()).map(one).collect()
+            };
+            let sigmoid = |g: f64| 1.0 / (1.0 + (-g).exp());
+            let want = [
+                all(&|dy, g, up| dy * up * sigmoid(g) * (1.0 + g * (1.0 - sigmoid(g)))),
+                all(&|dy, g, _| dy * g * sigmoid(g)),
+                all(&|_, g, up| g * sigmoid(g) * up),
+            ];
+            for isa in Isa::available() {
+                let got = run(isa, &dy, &gate, &up, dim);
+                for (got, want) in got.iter().zip(&want) {
+                    assert_close(got, want, 1e-6, isa);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_result_made_again_is_swiglus_own_to_the_bit() {
+        let (dy, gate, up) = (numbers(3000, 1), numbers(3000, 2), numbers(3000, 3));
+        let mut want = vec![0.0; 3000];
+        let (to, g, u) = (want.as_mut_ptr(), gate.as_ptr(), up.as_ptr());
+        unsafe { swiglu(context(), to, g, u, 3, 1000, 1000, 1000) }.unwrap();
+        assert_eq!(run(isa(), &dy, &gate, &up, 1000)[2], want);
+    }
+
+    #[test]
+    fn gates_of_any_size_give_finite_gradients() {
+        let gate = [0.0, -0.0, 90.0, -90.0, 1e5, -1e5, 3e37, -3e37];
+        for isa in Isa::available() {
+            for result in run(isa, &[1.0; 8], &gate, &[1.0; 8], 8) {
+                assert!(result.iter().all(|v| v.is_finite()), "{isa:?}: {result:?}");
+            }
+        }
+    }
+}

@@ -1,9 +1,19 @@
 //! Causal attention of whole packed documents, forward and backward (Dao 2023, algorithms 1 and 2).
+//!
+//! Tiles begin where documents do, so that a document gets the same numbers wherever it is packed,
+//! and what the causal mask hides is left out down to the rows of a register tile.
 
-mod plain;
+mod backward;
+mod forward;
 mod problem;
+mod product;
+#[cfg(test)]
+mod tests;
+mod tile;
+mod work;
 
 use crate::context::{Context, Status};
+use crate::simd::isa;
 use problem::{Head, Problem};
 
 /// The kernel `attention_forward` of the table.
@@ -40,7 +50,7 @@ pub unsafe fn attention_forward(
         ..Problem::default()
     };
     problem.check(&[out_stride, q_stride], &[k_stride, v_stride])?;
-    unsafe { plain::forward(context, &problem) };
+    unsafe { forward::forward(isa(), context, &problem) };
     Ok(())
 }
 
@@ -92,6 +102,6 @@ pub unsafe fn attention_backward(
         &[dq_stride, dout_stride, out_stride, q_stride],
         &[dk_stride, dv_stride, k_stride, v_stride],
     )?;
-    unsafe { plain::backward(context, &problem) };
+    unsafe { backward::backward(isa(), context, &problem) };
     Ok(())
 }
