@@ -164,6 +164,30 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn store_across(to: *mut f32, stride: usize, lines: [__m256; 4]) {
+        unsafe {
+            let [a, b, c, d] = lines;
+            let pair = |x: __m256, y: __m256| {
+                let low = _mm256_castps_pd(_mm256_unpacklo_ps(x, y));
+                (low, _mm256_castps_pd(_mm256_unpackhi_ps(x, y)))
+            };
+            let ((ab_low, ab_high), (cd_low, cd_high)) = (pair(a, b), pair(c, d));
+            // Column q of both runs of four lanes.
+            let columns = [
+                _mm256_unpacklo_pd(ab_low, cd_low),
+                _mm256_unpackhi_pd(ab_low, cd_low),
+                _mm256_unpacklo_pd(ab_high, cd_high),
+                _mm256_unpackhi_pd(ab_high, cd_high),
+            ];
+            for (q, v) in columns.into_iter().enumerate() {
+                let v = _mm256_castpd_ps(v);
+                let to = to.add(q * stride);
+                _mm_storeu_ps(to, _mm256_castps256_ps128(v));
+                _mm_storeu_ps(to.add(4 * stride), _mm256_extractf128_ps::<1>(v));
+            }
+        }
+    }
+    #[inline(always)]
     unsafe fn prefetch(p: *const u8) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }

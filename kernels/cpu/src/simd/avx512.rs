@@ -153,6 +153,33 @@ impl Simd for Avx512 {
         unsafe { Avx2::reduce_max(_mm256_max_ps(_mm512_castps512_ps256(v), upper(v))) }
     }
     #[inline(always)]
+    unsafe fn store_across(to: *mut f32, stride: usize, lines: [__m512; 4]) {
+        unsafe {
+            let [a, b, c, d] = lines.map(|v| _mm512_castps_pd(v));
+            let pair = |x: __m512d, y: __m512d| {
+                let (x, y) = (_mm512_castpd_ps(x), _mm512_castpd_ps(y));
+                let low = _mm512_castps_pd(_mm512_unpacklo_ps(x, y));
+                (low, _mm512_castps_pd(_mm512_unpackhi_ps(x, y)))
+            };
+            let ((ab_low, ab_high), (cd_low, cd_high)) = (pair(a, b), pair(c, d));
+            // Column q of every run of four lanes, run by run.
+            let columns = [
+                _mm512_unpacklo_pd(ab_low, cd_low),
+                _mm512_unpackhi_pd(ab_low, cd_low),
+                _mm512_unpacklo_pd(ab_high, cd_high),
+                _mm512_unpackhi_pd(ab_high, cd_high),
+            ];
+            for (q, v) in columns.into_iter().enumerate() {
+                let v = _mm512_castpd_ps(v);
+                let to = to.add(q * stride);
+                _mm_storeu_ps(to, _mm512_castps512_ps128(v));
+                _mm_storeu_ps(to.add(4 * stride), _mm512_extractf32x4_ps::<1>(v));
+                _mm_storeu_ps(to.add(8 * stride), _mm512_extractf32x4_ps::<2>(v));
+                _mm_storeu_ps(to.add(12 * stride), _mm512_extractf32x4_ps::<3>(v));
+            }
+        }
+    }
+    #[inline(always)]
     unsafe fn prefetch(p: *const u8) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }

@@ -127,6 +127,23 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Largest lane, folded like `reduce_add`.
     unsafe fn reduce_max(v: Self::F32) -> f32;
 
+    /// Writes lane l of line i to `to[l * stride + i]`: four lines become columns.
+    #[inline(always)]
+    unsafe fn store_across(to: *mut f32, stride: usize, lines: [Self::F32; 4]) {
+        unsafe {
+            let mut lanes = [[0f32; MAX_LANES]; 4];
+            for (lanes, line) in lanes.iter_mut().zip(lines) {
+                Self::store(lanes.as_mut_ptr(), line);
+            }
+            for l in 0..Self::LANES {
+                let column = [lanes[0][l], lanes[1][l], lanes[2][l], lanes[3][l]];
+                to.add(l * stride)
+                    .cast::<[f32; 4]>()
+                    .write_unaligned(column);
+            }
+        }
+    }
+
     /// Asks for the cache line at `p`; any address is allowed.
     unsafe fn prefetch(p: *const u8);
 

@@ -172,5 +172,28 @@ impl Simd for Wasm {
         f32x4_extract_lane::<0>(one)
     }
     #[inline(always)]
+    unsafe fn store_across(to: *mut f32, stride: usize, [a, b, c, d]: [v128; 4]) {
+        let (ab_low, ab_high) = (
+            i32x4_shuffle::<0, 4, 1, 5>(a, b),
+            i32x4_shuffle::<2, 6, 3, 7>(a, b),
+        );
+        let (cd_low, cd_high) = (
+            i32x4_shuffle::<0, 4, 1, 5>(c, d),
+            i32x4_shuffle::<2, 6, 3, 7>(c, d),
+        );
+        unsafe {
+            v128_store(to.cast(), i64x2_shuffle::<0, 2>(ab_low, cd_low));
+            v128_store(to.add(stride).cast(), i64x2_shuffle::<1, 3>(ab_low, cd_low));
+            v128_store(
+                to.add(2 * stride).cast(),
+                i64x2_shuffle::<0, 2>(ab_high, cd_high),
+            );
+            v128_store(
+                to.add(3 * stride).cast(),
+                i64x2_shuffle::<1, 3>(ab_high, cd_high),
+            );
+        }
+    }
+    #[inline(always)]
     unsafe fn prefetch(_p: *const u8) {}
 }

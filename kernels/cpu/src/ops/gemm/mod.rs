@@ -1,6 +1,17 @@
 //! Product of matrices that lie in any order: out[r,c] (+)= sum over k of a[r,k] * b[c,k].
+//!
+//! An outer-product tile of rows by vectors of columns stays in registers and reads two packed panels
+//! (Goto & van de Geijn 2008). An element's sum is cut into blocks of depth that are anchored at 0 and
+//! that depth alone decides; each block is one chain of `fma` from 0 on, and blocks are added to the
+//! output in order. Rows, columns, strides and threads change no bit.
 
-mod plain;
+mod blocks;
+mod multiply;
+mod pack;
+mod source;
+#[cfg(test)]
+mod tests;
+mod tile;
 
 use crate::abi_generated::dtype;
 use crate::context::{Context, Status};
@@ -95,7 +106,10 @@ pub unsafe fn gemm_pack(
     if brain && !multiplies_bf16(isa()) {
         return Err("nothing here multiplies bf16: precision must be f32");
     }
-    unsafe { plain::pack(isa(), context, packed, &b, (columns, depth), brain) }
+    if columns > 0 && depth > 0 {
+        unsafe { blocks::pack(isa(), context, packed.cast(), &b, (columns, depth), brain) };
+    }
+    Ok(())
 }
 
 fn is_half(code: u32) -> Option<bool> {
@@ -120,5 +134,28 @@ fn operand(address: *const u8, code: u32, strides: (u32, u32)) -> Result<Operand
 
 /// `gemm` on a given instruction set.
 pub unsafe fn gemm_on(isa: Isa, context: &Context, product: &Product) -> Status {
-    unsafe { plain::multiply(isa, context, product) }
+    if product.rows == 0 || product.columns == 0 {
+        return Ok(());
+    }
+    if product.b_packed && product.brain && !multiplies_bf16(isa) {
+        return Err("nothing here multiplies bf16, so that b cannot be packed for it");
+    }
+    unsafe {
+        if product.depth > 0 {
+            blocks::multiply(isa, context, product);
+        } else if !product.accumulate {
+            write_zeros(product);
+        }
+    }
+    Ok(())
+}
+
+/// Sums of nothing.
+unsafe fn write_zeros(product: &Product) {
+    for row in 0..product.rows {
+        unsafe {
+            let out = product.out.add(row * product.out_stride);
+            core::ptr::write_bytes(out, 0, product.columns);
+        }
+    }
 }

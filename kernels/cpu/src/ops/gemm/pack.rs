@@ -1,0 +1,184 @@
+//! Panels: lines of an operand copied into the order in which a register tile reads them.
+//!
+//! A panel of `width` lines holds one unit of each line, then the next unit of each, and so on; lines
+//! past the last are 0. Panels of one block of depth are neighbours.
+
+use super::Operand;
+use super::multiply::Arithmetic;
+use super::source::{Brain, Rounded, Single, Source};
+use crate::simd::{Isa, MAX_LANES, Simd, per_isa};
+
+/// One operand on its way into panels.
+#[derive(Clone, Copy)]
+pub struct Packing {
+    pub operand: Operand,
+    pub arithmetic: Arithmetic,
+    /// Lines of a panel.
+    pub width: usize,
+    /// The lines to pack: those from `first_line` up to `end_line`.
+    pub first_line: usize,
+    pub end_line: usize,
+    /// Elements of depth of the operand.
+    pub depth: usize,
+    /// The units to pack.
+    pub first_unit: usize,
+    pub units: usize,
+    pub to: *mut f32,
+}
+
+unsafe impl Sync for Packing {}
+
+impl Packing {
+    /// Panels that the lines fill.
+    pub fn panels(&self) -> usize {
+        (self.end_line - self.first_line).div_ceil(self.width)
+    }
+}
+
+/// Packs one panel.
+pub unsafe fn pack_panel(isa: Isa, packing: &Packing, panel: usize) {
+    unsafe {
+        match packing.arithmetic {
+            #[cfg(target_arch = "x86_64")]
+            Arithmetic::Pairs => pack_pairs(packing, panel),
+            _ => pack_floats_on(isa, packing, panel),
+        }
+    }
+}
+
+per_isa! { unsafe fn pack_floats_on = pack_floats(packing: &Packing, panel: usize); }
+
+#[inline(always)]
+unsafe fn pack_floats<S: Simd>(packing: &Packing, panel: usize) {
+    unsafe {
+        match (packing.operand.half, packing.arithmetic) {
+            (true, _) => pack::<S, Brain>(packing, panel),
+            (false, Arithmetic::Rounded) => pack::<S, Rounded>(packing, panel),
+            (false, _) => pack::<S, Single>(packing, panel),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c")]
+unsafe fn pack_pairs(packing: &Packing, panel: usize) {
+    use super::source::{BrainPairs, SinglePairs};
+    use crate::simd::Avx512;
+    unsafe {
+        if packing.operand.half {
+            pack::<Avx512, BrainPairs>(packing, panel)
+        } else {
+            pack::<Avx512, SinglePairs>(packing, panel)
+        }
+    }
+}
+
+/// One panel while it is packed.
+struct Panel {
+    to: *mut f32,
+    /// Address of the first unit of the first line.
+    from: *const u8,
+    width: usize,
+    /// Lines that are there.
+    present: usize,
+    units: usize,
+    /// Elements of depth that are there.
+    elements: usize,
+}
+
+#[inline(always)]
+unsafe fn pack<S: Simd, T: Source>(packing: &Packing, panel: usize) {
+    unsafe {
+        let operand = &packing.operand;
+        let line = packing.first_line + panel * packing.width;
+        let k = packing.first_unit * T::DEPTH;
+        let element = line * operand.line_stride + k * operand.depth_stride;
+        let panel = Panel {
+            to: packing.to.add(panel * packing.width * packing.units),
+            from: operand.address.add(element * T::BYTES),
+            width: packing.width,
+            present: packing.width.min(packing.end_line - line),
+            units: packing.units,
+            elements: (packing.units * T::DEPTH).min(packing.depth - k),
+        };
+        if operand.depth_stride == 1 {
+            pack_along::<S, T>(&panel, operand.line_stride * T::BYTES)
+        } else {
+            pack_across::<S, T>(&panel, operand.depth_stride * T::BYTES)
+        }
+    }
+}
+
+/// Packs lines whose depth lies side by side, four at a time.
+#[inline(always)]
+unsafe fn pack_along<S: Simd, T: Source>(panel: &Panel, line_bytes: usize) {
+    unsafe {
+        let step = S::LANES * T::DEPTH;
+        let fours = panel.present / 4 * 4;
+        for unit in (0..panel.units).step_by(S::LANES) {
+            let k = unit * T::DEPTH;
+            let left = panel.elements.saturating_sub(k);
+            let to = panel.to.add(unit * panel.width);
+            let from = panel.from.add(k * T::BYTES);
+            if left < step {
+                let units = S::LANES.min(panel.units - unit);
+                scatter::<S, T>(panel, (to, from), (0, line_bytes), (left, units));
+                continue;
+            }
+            for line in (0..fours).step_by(4) {
+                let from = from.add(line * line_bytes);
+                let lines = [
+                    T::along::<S>(from, step),
+                    T::along::<S>(from.add(line_bytes), step),
+                    T::along::<S>(from.add(2 * line_bytes), step),
+                    T::along::<S>(from.add(3 * line_bytes), step),
+                ];
+                S::store_across(to.add(line), panel.width, lines);
+            }
+            if fours < panel.width {
+                scatter::<S, T>(panel, (to, from), (fours, line_bytes), (step, S::LANES));
+            }
+        }
+    }
+}
+
+/// Packs the lines from `first` on one by one, and zeros after the last: `units` units, of which `left`
+/// elements are there.
+#[inline(always)]
+unsafe fn scatter<S: Simd, T: Source>(
+    panel: &Panel,
+    (to, from): (*mut f32, *const u8),
+    (first, line_bytes): (usize, usize),
+    (left, units): (usize, usize),
+) {
+    unsafe {
+        for line in first..panel.width {
+            let mut lanes = [0f32; MAX_LANES];
+            if line < panel.present {
+                let values = T::along::<S>(from.add(line * line_bytes), left);
+                S::store(lanes.as_mut_ptr(), values);
+            }
+            for (unit, &value) in lanes.iter().enumerate().take(units) {
+                *to.add(unit * panel.width + line) = value;
+            }
+        }
+    }
+}
+
+/// Packs lines that lie side by side.
+#[inline(always)]
+unsafe fn pack_across<S: Simd, T: Source>(panel: &Panel, depth_bytes: usize) {
+    unsafe {
+        for unit in 0..panel.units {
+            let to = panel.to.add(unit * panel.width);
+            let from = panel.from.add(unit * T::DEPTH * depth_bytes);
+            let pair = (unit + 1) * T::DEPTH <= panel.elements;
+            for line in (0..panel.width).step_by(S::LANES) {
+                let from = from.wrapping_add(line * T::BYTES);
+                let lines = panel.present.saturating_sub(line);
+                let values = T::across::<S>(from, depth_bytes, pair, lines);
+                S::store_first(to.add(line), values, panel.width - line);
+            }
+        }
+    }
+}
