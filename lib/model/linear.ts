@@ -9,7 +9,15 @@ import type { Address, Backend } from "../backend/backend.ts";
 import { bytesOf, type DType, DTYPE_BLOCKS } from "../tensor/dtype.ts";
 
 /** Element types that a weight can be multiplied in. */
-export const WEIGHT_DTYPES: readonly DType[] = ["f32", "f16", "bf16", "q8_0"];
+export const WEIGHT_DTYPES: readonly DType[] = [
+  ...["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1"] as const,
+  ...["q2_k", "q3_k", "q4_k", "q5_k", "q6_k"] as const,
+];
+
+/** Whether a weight's products can be those of integers: that is what its blocks are made of. */
+function isQuantized(dtype: DType): boolean {
+  return DTYPE_BLOCKS[dtype].elements > 1;
+}
 
 /**
  * How quantized weights are multiplied: `auto` rounds the activations to q8_0 blocks and multiplies
@@ -96,7 +104,7 @@ export class Products {
   multiply(weight: Weight, { out, x, rows, accumulate = false }: ProductArguments): void {
     const { kernels } = this.#backend;
     const quantizes = this.#activations === "auto" &&
-      weight.parts.some((part) => part.dtype === "q8_0");
+      weight.parts.some((part) => isQuantized(part.dtype));
     if (quantizes) {
       kernels.convert({
         out: this.#scratch,
@@ -109,7 +117,7 @@ export class Products {
     }
     let target = out;
     for (const part of weight.parts) {
-      const quantized = quantizes && part.dtype === "q8_0";
+      const quantized = quantizes && isQuantized(part.dtype);
       kernels.matmul({
         out: target,
         x: quantized ? this.#scratch : x,

@@ -9,6 +9,7 @@ import { Decoder } from "../../lib/model/decoder.ts";
 import type { DecoderSource } from "../../lib/model/load_weights.ts";
 import type { Activations } from "../../lib/model/linear.ts";
 import { onBackends } from "../on_backends.ts";
+import { meanDivergence } from "./divergence.ts";
 import { assertNear, goldenBatch, goldenSource, LOGIT_TOLERANCE } from "./golden_models.ts";
 import { dequantizeQ8, quantizeQ8 } from "./q8_0.ts";
 
@@ -101,22 +102,6 @@ onBackends(
     });
   },
 );
-
-/** Mean over rows of sum p log(p / q). */
-function meanDivergence(exact: Float32Array, other: Float32Array, vocabSize: number): number {
-  const logProbabilities = (logits: Float32Array) => {
-    const max = logits.reduce((most, x) => Math.max(most, x), -Infinity);
-    const logZ = max + Math.log(logits.reduce((sum, x) => sum + Math.exp(x - max), 0));
-    return Array.from(logits, (x) => x - logZ);
-  };
-  let total = 0;
-  for (let at = 0; at < exact.length; at += vocabSize) {
-    const p = logProbabilities(exact.subarray(at, at + vocabSize));
-    const q = logProbabilities(other.subarray(at, at + vocabSize));
-    total += p.reduce((sum, logP, i) => sum + Math.exp(logP) * (logP - q[i]!), 0);
-  }
-  return total / (exact.length / vocabSize);
-}
 
 onBackends("q8_0 activations stay close to exact ones", async (on) => {
   using opened = await on.open(2);

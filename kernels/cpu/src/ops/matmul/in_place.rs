@@ -5,7 +5,8 @@
 //! chunk apart, and nothing is prefetched by hand (kernels/lab/LOG.md has the numbers).
 
 use super::Product;
-use super::panel::{chunk_columns, pack, write};
+use super::levels::{PIECE, widen_on};
+use super::panel::{chunk_columns, pack, row_bytes, write};
 use super::weight::{Block8, Brain, Half, Single, Weight};
 use crate::abi_generated::dtype;
 use crate::context::Context;
@@ -20,27 +21,34 @@ const STREAMS: usize = 4;
 /// Computes the product of at most `MAX_ROWS` rows.
 pub unsafe fn multiply(isa: Isa, context: &Context, product: &Product) {
     let width = product.in_dim.next_multiple_of(isa.lanes());
-    let panel = context.scratch(4 * product.rows * width).cast::<f32>();
+    let wide_floats = STREAMS * width;
+    let floats = product.rows * width + wide_floats * context.threads();
+    let panel = context.scratch(4 * floats).cast::<f32>();
     unsafe { pack_x_on(isa, product, panel) };
     let columns = chunk_columns(product, STREAMS);
-    let task = Task { product, x: panel };
-    context.parallel(product.out_dim.div_ceil(columns), &|chunk, _| {
+    let wide = unsafe { panel.add(product.rows * width) };
+    #[rustfmt::skip]
+    let task = Task { isa, product, x: panel, wide, wide_floats };
+    context.parallel(product.out_dim.div_ceil(columns), &|chunk, worker| {
         let first = chunk * columns;
         let count = columns.min(product.out_dim - first);
-        unsafe { chunk_on(isa, &task, first, count) }
+        unsafe { chunk_on(isa, &task, first, count, worker) }
     });
 }
 
-/// What the threads share: the product and the panel of x.
+/// What the threads share: the product, the panel of x, and room for widened blocks of each worker.
 struct Task<'a> {
+    isa: Isa,
     product: &'a Product,
     x: *const f32,
+    wide: *mut f32,
+    wide_floats: usize,
 }
 
 unsafe impl Sync for Task<'_> {}
 
 per_isa! { unsafe fn pack_x_on = pack_x(product: &Product, to: *mut f32); }
-per_isa! { unsafe fn chunk_on = chunk(task: &Task, first: usize, count: usize); }
+per_isa! { unsafe fn chunk_on = chunk(task: &Task, first: usize, count: usize, worker: usize); }
 
 /// Packs all of x.
 #[inline(always)]
@@ -51,13 +59,14 @@ unsafe fn pack_x<S: Simd>(product: &Product, to: *mut f32) {
 
 /// All rows of `count` columns of the output.
 #[inline(always)]
-unsafe fn chunk<S: Simd>(task: &Task, first: usize, count: usize) {
+unsafe fn chunk<S: Simd>(task: &Task, first: usize, count: usize, worker: usize) {
     unsafe {
         match task.product.weight_dtype {
             dtype::F32 => typed::<S, Single>(task, first, count),
             dtype::F16 => typed::<S, Half>(task, first, count),
             dtype::BF16 => typed::<S, Brain>(task, first, count),
-            _ => typed::<S, Block8>(task, first, count),
+            dtype::Q8_0 => typed::<S, Block8>(task, first, count),
+            _ => blocks::<S>(task, first, count, worker),
         }
     }
 }
@@ -77,29 +86,66 @@ unsafe fn typed<S: Simd, W: Weight>(task: &Task, first: usize, count: usize) {
 unsafe fn columns<S: Simd, W: Weight, const MR: usize>(task: &Task, first: usize, count: usize) {
     unsafe {
         let apart = count / STREAMS;
+        let row_bytes = W::row_bytes(task.product.in_dim);
+        let weight = task.product.weight;
         for column in first..first + apart {
-            tile::<S, W, MR, STREAMS>(task, column, apart);
+            let mut w = [weight; STREAMS];
+            for (j, w) in w.iter_mut().enumerate() {
+                *w = w.add((column + j * apart) * row_bytes);
+            }
+            tile::<S, W, MR, STREAMS>(task, w, column, apart);
         }
         for column in first + apart * STREAMS..first + count {
-            tile::<S, W, MR, 1>(task, column, 0);
+            let w = [weight.add(column * row_bytes)];
+            tile::<S, W, MR, 1>(task, w, column, 0);
         }
     }
 }
 
-/// `MR` rows of `NR` columns, `apart` from one another.
+/// Columns of blocks: four at a time are widened, and multiplied as floats.
+#[inline(always)]
+unsafe fn blocks<S: Simd>(task: &Task, first: usize, count: usize, worker: usize) {
+    unsafe {
+        let (product, code) = (task.product, task.product.weight_dtype);
+        let row_bytes = row_bytes(code, product.in_dim);
+        let wide = task.wide.add(worker * task.wide_floats);
+        for column in (first..first + count).step_by(STREAMS) {
+            let present = STREAMS.min(first + count - column);
+            for j in 0..present {
+                let from = product.weight.add((column + j) * row_bytes);
+                for k in (0..product.in_dim).step_by(PIECE) {
+                    let (from, to) = (from.add(self::row_bytes(code, k)), j * product.in_dim + k);
+                    widen_on(
+                        task.isa,
+                        code,
+                        from,
+                        PIECE.min(product.in_dim - k),
+                        wide.add(to),
+                    );
+                }
+            }
+            for j in 0..present {
+                let w = [wide.add(j * product.in_dim).cast_const().cast()];
+                match product.rows {
+                    1 => tile::<S, Single, 1, 1>(task, w, column + j, 0),
+                    2 => tile::<S, Single, 2, 1>(task, w, column + j, 0),
+                    _ => tile::<S, Single, MAX_ROWS, 1>(task, w, column + j, 0),
+                }
+            }
+        }
+    }
+}
+
+/// `MR` rows of `NR` columns, `apart` from one another, whose weights start at `w`.
 #[inline(always)]
 unsafe fn tile<S: Simd, W: Weight, const MR: usize, const NR: usize>(
     task: &Task,
+    w: [*const u8; NR],
     column: usize,
     apart: usize,
 ) {
     unsafe {
         let product = task.product;
-        let row_bytes = W::row_bytes(product.in_dim);
-        let mut w = [product.weight; NR];
-        for (j, w) in w.iter_mut().enumerate() {
-            *w = w.add((column + j * apart) * row_bytes);
-        }
         let sums = dots::<S, W, MR, NR>(task.x, w, product.in_dim);
         for (row, sums) in sums.iter().enumerate() {
             if NR == STREAMS {

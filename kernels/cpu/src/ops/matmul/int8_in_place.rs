@@ -1,12 +1,14 @@
 //! Few rows of quantized activations: weights are read where they lie, four of their rows at once.
 //!
-//! As in in_place.rs the rows that are read together lie a quarter of a chunk apart.
+//! As in in_place.rs the rows that are read together lie a quarter of a chunk apart. A piece of the
+//! four is taken apart into levels and scales, which stay in the first cache, and multiplied with all
+//! rows of x.
 
 use super::Product;
+use super::levels::{Layout, MAX_UNITS, PIECE, Target, unpack_on};
 use super::panel::{chunk_columns, write};
+use super::prepared::{Prepared, prepare_rows_on};
 use crate::context::Context;
-use crate::quant::BlockFormat;
-use crate::quant::q8_0::Q8_0;
 use crate::simd::{Int8, Int8Isa, per_int8_isa};
 
 /// Columns that are computed together.
@@ -15,22 +17,63 @@ const STREAMS: usize = 4;
 /// Rows that share the weights of a block while these are in registers.
 const PANEL: usize = 3;
 
-/// Computes the product; meant for few rows.
-pub unsafe fn multiply(isa: Int8Isa, context: &Context, product: &Product) {
+/// Rows at most: sums of four columns are kept for all of them.
+pub const MAX_ROWS: usize = 12;
+
+/// Pieces of four weight rows taken apart.
+#[repr(C, align(64))]
+struct Piece {
+    /// Levels of each row.
+    levels: [[u8; PIECE]; STREAMS],
+    /// Scale of unit u of row j at [u][j].
+    scales: [[f32; STREAMS]; MAX_UNITS],
+    /// Minima likewise.
+    minima: [[f32; STREAMS]; MAX_UNITS],
+}
+
+/// Sums of four columns for every row.
+type Sums = [[f32; STREAMS]; MAX_ROWS];
+
+/// What the threads share.
+struct Task<'a> {
+    product: &'a Product,
+    layout: Layout,
+    x: *const Prepared,
+}
+
+unsafe impl Sync for Task<'_> {}
+
+/// Computes the product of at most `MAX_ROWS` rows.
+pub unsafe fn multiply(isa: Int8Isa, context: &Context, product: &Product, layout: Layout) {
+    let bytes = product.rows * (product.in_dim / 32) * size_of::<Prepared>();
+    let x = context.scratch(bytes).cast::<Prepared>();
+    unsafe { prepare_rows_on(isa.isa(), product, &layout, x) };
+    let task = Task { product, layout, x };
     let columns = chunk_columns(product, STREAMS);
     context.parallel(product.out_dim.div_ceil(columns), &|chunk, _| {
         let first = chunk * columns;
         let count = columns.min(product.out_dim - first);
-        unsafe { chunk_on(isa, product, first, count) }
+        unsafe { chunk_of(isa, &task, first, count) }
     });
 }
 
-per_int8_isa! { unsafe fn chunk_on = chunk(product: &Product, first: usize, count: usize); }
-
 /// All rows of `count` columns of the output.
-#[inline(always)]
-unsafe fn chunk<Q: Int8>(product: &Product, first: usize, count: usize) {
+unsafe fn chunk_of(isa: Int8Isa, task: &Task, first: usize, count: usize) {
+    let product = task.product;
+    let row_bytes = task.layout.row_bytes(product.in_dim);
     let apart = count.div_ceil(STREAMS);
+    let mut piece = Piece {
+        levels: [[0; PIECE]; STREAMS],
+        scales: [[0.0; STREAMS]; MAX_UNITS],
+        minima: [[0.0; STREAMS]; MAX_UNITS],
+    };
+    let target = Target {
+        levels: piece.levels.as_mut_ptr().cast(),
+        row_bytes: PIECE,
+        scales: piece.scales.as_mut_ptr().cast(),
+        minima: piece.minima.as_mut_ptr().cast(),
+        unit_floats: STREAMS,
+    };
     for at in 0..apart {
         // Where there is no fourth column, the first one is computed again, and not written.
         let mut columns = [first + at; STREAMS];
@@ -38,56 +81,114 @@ unsafe fn chunk<Q: Int8>(product: &Product, first: usize, count: usize) {
         for (j, column) in columns.iter_mut().enumerate().take(present) {
             *column += j * apart;
         }
-        let columns = (columns, present);
-        for row in (0..product.rows).step_by(PANEL) {
+        let weights = columns.map(|column| unsafe { product.weight.add(column * row_bytes) });
+        let mut sums: Sums = [[0.0; STREAMS]; MAX_ROWS];
+        for k in (0..product.in_dim).step_by(PIECE) {
+            let count = PIECE.min(product.in_dim - k);
             unsafe {
-                match product.rows - row {
-                    1 => tile::<Q, 1>(product, row, columns),
-                    2 => tile::<Q, 2>(product, row, columns),
-                    _ => tile::<Q, PANEL>(product, row, columns),
-                }
+                let from = weights.map(|weight| weight.add(task.layout.row_bytes(k)));
+                unpack_on(isa, product.weight_dtype, from, count, target);
+                add_piece_on(isa, task, &piece, k / 32, count / 32, &mut sums);
+            }
+        }
+        for (row, sums) in sums.iter().enumerate().take(product.rows) {
+            for (&column, &sum) in columns.iter().zip(sums).take(present) {
+                unsafe { write(product, row, column, sum) };
             }
         }
     }
 }
 
-/// `MR` rows of four columns.
+per_int8_isa! {
+    unsafe fn add_piece_on = add_piece(
+        task: &Task,
+        piece: &Piece,
+        first: usize,
+        count: usize,
+        sums: &mut Sums,
+    );
+}
+
+/// Adds `count` blocks of k from block `first` to the sums of all rows.
 #[inline(always)]
-unsafe fn tile<Q: Int8, const MR: usize>(
-    product: &Product,
-    row: usize,
-    (columns, present): ([usize; STREAMS], usize),
+unsafe fn add_piece<Q: Int8>(
+    task: &Task,
+    piece: &Piece,
+    first: usize,
+    count: usize,
+    sums: &mut Sums,
 ) {
     unsafe {
-        let weight_bytes = product.in_dim / 32 * Q8_0::BYTES;
-        let w = columns.map(|column| product.weight.add(column * weight_bytes));
-        let x_bytes = product.x_stride / 32 * Q8_0::BYTES;
-        let mut x = [product.x; MR];
-        for (i, x) in x.iter_mut().enumerate() {
-            *x = x.add((row + i) * x_bytes);
+        match (task.layout.unit, task.layout.minimum) {
+            (32, false) => all_rows::<Q, 1, false>(task, piece, first, count, sums),
+            (32, true) => all_rows::<Q, 1, true>(task, piece, first, count, sums),
+            (_, false) => all_rows::<Q, 2, false>(task, piece, first, count, sums),
+            (_, true) => all_rows::<Q, 2, true>(task, piece, first, count, sums),
         }
+    }
+}
+
+#[inline(always)]
+unsafe fn all_rows<Q: Int8, const UNITS: usize, const MINIMUM: bool>(
+    task: &Task,
+    piece: &Piece,
+    first: usize,
+    count: usize,
+    sums: &mut Sums,
+) {
+    let blocks = task.product.in_dim / 32;
+    for row in (0..task.product.rows).step_by(PANEL) {
+        unsafe {
+            let x = task.x.add(row * blocks + first);
+            let sums = &mut sums[row..];
+            match task.product.rows - row {
+                1 => tile::<Q, UNITS, MINIMUM, 1>(x, blocks, piece, count, sums),
+                2 => tile::<Q, UNITS, MINIMUM, 2>(x, blocks, piece, count, sums),
+                _ => tile::<Q, UNITS, MINIMUM, PANEL>(x, blocks, piece, count, sums),
+            }
+        }
+    }
+}
+
+/// Adds a piece to `MR` rows of four columns; rows of x lie `stride` blocks apart.
+#[inline(always)]
+unsafe fn tile<Q: Int8, const UNITS: usize, const MINIMUM: bool, const MR: usize>(
+    x: *const Prepared,
+    stride: usize,
+    piece: &Piece,
+    count: usize,
+    kept: &mut [[f32; STREAMS]],
+) {
+    unsafe {
         let mut sums = [Q::quad_splat(0.0); MR];
-        for at in (0..product.in_dim / 32 * Q8_0::BYTES).step_by(Q8_0::BYTES) {
-            let [a, b, c, d] = w.map(|w| w.add(at));
-            let scales = Q::quad_f16([a.cast(), b.cast(), c.cast(), d.cast()]);
-            let blocks = [
-                Q::block(a.add(2).cast()),
-                Q::block(b.add(2).cast()),
-                Q::block(c.add(2).cast()),
-                Q::block(d.add(2).cast()),
-            ];
-            for i in 0..MR {
-                let from = x[i].add(at);
-                let products = Q::products(&blocks, Q::block(from.add(2).cast()));
-                let scale = Q::quad_mul(scales, Q::quad_f16([from.cast(); 4]));
-                sums[i] = Q::quad_fma(products, scale, sums[i]);
+        for (sum, kept) in sums.iter_mut().zip(kept.iter()) {
+            *sum = Q::quad_load(kept);
+        }
+        for block in 0..count {
+            let level = |j: usize| Q::block(piece.levels[j].as_ptr().add(32 * block).cast());
+            let w = [level(0), level(1), level(2), level(3)];
+            for (i, sum) in sums.iter_mut().enumerate() {
+                let x = &*x.add(i * stride + block);
+                let levels = Q::block(x.levels.as_ptr());
+                let products = if UNITS == 1 {
+                    [Q::products(&w, levels, x.starts[0]); 2]
+                } else {
+                    Q::half_products(&w, levels, x.starts)
+                };
+                for (unit, products) in products.into_iter().enumerate().take(UNITS) {
+                    let at = block * UNITS + unit;
+                    let scale = Q::quad_load(piece.scales.get_unchecked(at));
+                    let scale = Q::quad_mul(scale, Q::quad_splat(x.scale));
+                    *sum = Q::quad_fma(products, scale, *sum);
+                    if MINIMUM {
+                        let minimum = Q::quad_load(piece.minima.get_unchecked(at));
+                        *sum = Q::quad_fma(minimum, Q::quad_splat(x.sums[unit]), *sum);
+                    }
+                }
             }
         }
-        for (i, &sums) in sums.iter().enumerate() {
-            let sums = Q::quad_floats(sums);
-            for (&column, sum) in columns.iter().zip(sums).take(present) {
-                write(product, row + i, column, sum);
-            }
+        for (kept, sum) in kept.iter_mut().zip(sums) {
+            *kept = Q::quad_floats(sum);
         }
     }
 }

@@ -2,15 +2,17 @@
 //! of a vector are columns of the output, which spares folding lanes and shares the scales.
 //!
 //! A panel of weights holds, for each block of 32 of k, words of packed levels (two or four of k in a
-//! word) with a lane for each column, then the columns' scales; a panel of x the words of its rows
-//! side by side, then their scales and what their sums of products start from. All of x is packed
-//! first; then each chunk of the output, one panel wide, packs its weights some blocks at a time.
+//! word) with a lane for each column; then the scales of all its units, and their minima. A panel of x
+//! holds for each block the words of its rows side by side, then what `Prepared` has beside levels.
+//! All of x is packed first; then each chunk of the output, one panel wide, packs its weights some
+//! blocks at a time.
 
 use super::Product;
+use super::levels::{Layout, PIECE, Target, unpack_on};
+use super::prepared::{Prepared, prepare_block};
 use crate::context::Context;
 use crate::quant::BlockFormat;
 use crate::quant::q8_0::Q8_0;
-use crate::simd::float16::f16_to_f32;
 use crate::simd::{Int8, Int8Isa, Simd, per_int8_isa};
 
 /// Rows of x in a panel, and vectors of columns in a panel of weights: a tile.
@@ -20,15 +22,19 @@ const NV: usize = 2;
 /// Blocks of k that are packed and multiplied at a time: their weights stay in the first cache.
 const BLOCKS: usize = 16;
 
+/// Blocks of k that are taken apart at a time.
+const PIECE_BLOCKS: usize = PIECE / 32;
+
 /// Rows of x that are packed at a time.
 const MAX_ROWS: usize = 512;
 
-/// The most bytes of packed levels that a panel has per block: 32 columns of 64 bytes.
-const MAX_LEVELS: usize = 2048;
+/// The most columns of a panel of weights.
+const MAX_COLUMNS: usize = 32;
 
 /// What the threads share: the product, and where things lie in scratch.
 struct Plan<'a> {
     product: &'a Product,
+    layout: Layout,
     first_row: usize,
     rows: usize,
     /// Packed x, and bytes of one block of a panel of it.
@@ -41,48 +47,50 @@ struct Plan<'a> {
 
 unsafe impl Sync for Plan<'_> {}
 
-/// Bytes of one block of a panel of x.
+/// Bytes of one block of a panel of x: levels, scales, and starts and sums of two units.
 const fn x_block(level_bytes: usize) -> usize {
-    MR * (32 * level_bytes + 8)
+    MR * (32 * level_bytes + 4 + 2 * 8)
 }
 
-/// Bytes of one block of a panel of weights.
-const fn w_block(level_bytes: usize, lanes: usize) -> usize {
-    NV * lanes * (32 * level_bytes + 4)
+/// Bytes of the levels of one block of a panel of weights.
+const fn level_block(level_bytes: usize, lanes: usize) -> usize {
+    NV * lanes * 32 * level_bytes
+}
+
+/// Floats of the scales of a panel of weights, or of its minima: two units a block.
+const fn scale_floats(lanes: usize) -> usize {
+    2 * BLOCKS * NV * lanes
+}
+
+/// Bytes of a panel of weights.
+const fn panel_bytes(level_bytes: usize, lanes: usize) -> usize {
+    BLOCKS * level_block(level_bytes, lanes) + 2 * 4 * scale_floats(lanes)
 }
 
 /// Computes the product.
-pub unsafe fn multiply(isa: Int8Isa, context: &Context, product: &Product) {
+pub unsafe fn multiply(isa: Int8Isa, context: &Context, product: &Product, layout: Layout) {
     let lanes = isa.isa().lanes();
     let x_block = x_block(isa.level_bytes());
     let max_rows = product.rows.min(MAX_ROWS).next_multiple_of(MR);
     let x_bytes = (max_rows / MR * (product.in_dim / 32) * x_block).next_multiple_of(64);
-    let work_bytes = BLOCKS * w_block(isa.level_bytes(), lanes) + max_rows * NV * lanes * 4;
+    let work_bytes = panel_bytes(isa.level_bytes(), lanes) + max_rows * NV * lanes * 4;
     let work_bytes = work_bytes.next_multiple_of(64);
     let x = context.scratch(x_bytes + work_bytes * context.threads());
     let work = unsafe { x.add(x_bytes) };
     for first_row in (0..product.rows).step_by(MAX_ROWS) {
         let rows = MAX_ROWS.min(product.rows - first_row);
-        let plan = Plan {
-            product,
-            first_row,
-            rows,
-            x,
-            x_block,
-            work,
-            work_bytes,
-        };
+        #[rustfmt::skip]
+        let plan = Plan { product, layout, first_row, rows, x, x_block, work, work_bytes };
         context.parallel(rows.div_ceil(MR), &|panel, _| {
             unsafe { pack_x_on(isa, &plan, panel) };
         });
         context.parallel(product.out_dim.div_ceil(NV * lanes), &|chunk, worker| {
-            unsafe { chunk_on(isa, &plan, chunk * NV * lanes, worker) };
+            unsafe { chunk_of(isa, &plan, chunk * NV * lanes, worker) };
         });
     }
 }
 
 per_int8_isa! { unsafe fn pack_x_on = pack_x(plan: &Plan, panel: usize); }
-per_int8_isa! { unsafe fn chunk_on = chunk(plan: &Plan, column: usize, worker: usize); }
 
 /// Packs one panel of x. Rows past the last are zeros.
 #[inline(always)]
@@ -92,54 +100,64 @@ unsafe fn pack_x<Q: Int8>(plan: &Plan, panel: usize) {
     let present = MR.min(product.rows - row);
     let (row_bytes, words) = (product.x_stride / 32 * Q8_0::BYTES, 8 * Q::LEVEL_BYTES);
     let blocks = product.in_dim / 32;
+    let none = [0u8; Q8_0::BYTES];
     for block in 0..blocks {
         unsafe {
             let to = plan.x.add((panel * blocks + block) * plan.x_block);
-            let scales = to.add(MR * words * 4).cast::<f32>();
+            let rest = to.add(MR * words * 4).cast::<f32>();
             for i in 0..MR {
-                let mut levels = [0u32; 16];
-                let (mut scale, mut start) = (0.0, 0);
+                let mut from = none.as_ptr();
                 if i < present {
-                    let from = product.x.add((row + i) * row_bytes + block * Q8_0::BYTES);
-                    scale = f16_to_f32(from.cast::<u16>().read_unaligned());
-                    start = Q::pack_activation(levels.as_mut_ptr().cast(), from.add(2).cast());
+                    from = product.x.add((row + i) * row_bytes + block * Q8_0::BYTES);
                 }
+                let x: Prepared = prepare_block(from, &plan.layout);
+                let mut levels = [0u32; 16];
+                Q::pack_levels(levels.as_mut_ptr().cast(), x.levels.as_ptr().cast());
                 for (word, &level) in levels.iter().enumerate().take(words) {
                     *to.cast::<u32>().add(word * MR + i) = level;
                 }
-                *scales.add(i) = scale;
-                *scales.add(MR + i).cast::<i32>() = start;
+                *rest.add(i) = x.scale;
+                for unit in 0..2 {
+                    *rest.add(MR * (1 + unit) + i).cast::<i32>() = x.starts[unit];
+                    *rest.add(MR * (3 + unit) + i) = x.sums[unit];
+                }
             }
         }
     }
 }
 
 /// All rows of one panel of columns.
-#[inline(always)]
-unsafe fn chunk<Q: Int8>(plan: &Plan, column: usize, worker: usize) {
+unsafe fn chunk_of(isa: Int8Isa, plan: &Plan, column: usize, worker: usize) {
     unsafe {
-        let (lanes, product) = (Q::S::LANES, plan.product);
+        let (lanes, product) = (isa.isa().lanes(), plan.product);
         let weights = plan.work.add(worker * plan.work_bytes);
-        let sums = weights
-            .add(BLOCKS * w_block(Q::LEVEL_BYTES, lanes))
-            .cast::<f32>();
+        let sums = weights.add(panel_bytes(isa.level_bytes(), lanes));
         let columns = (NV * lanes).min(product.out_dim - column);
         let blocks = product.in_dim / 32;
         for first in (0..blocks).step_by(BLOCKS) {
             let count = BLOCKS.min(blocks - first);
-            for block in 0..count {
-                let to = weights.add(block * w_block(Q::LEVEL_BYTES, lanes));
-                pack_weights::<Q>(product, to, column, columns, first + block);
+            for piece in (0..count).step_by(PIECE_BLOCKS) {
+                let range = (first, piece, PIECE_BLOCKS.min(count - piece));
+                pack_piece_on(isa, isa, plan, weights, (column, columns), range);
             }
-            for panel in 0..plan.rows.div_ceil(MR) {
-                let x = plan.x.add((panel * blocks + first) * plan.x_block);
-                let sums = sums.add(panel * MR * NV * lanes);
-                tile::<Q>(x, weights, count, sums, first == 0);
-            }
+            add_blocks_on(isa, plan, weights, sums.cast(), first, count);
         }
-        for row in 0..plan.rows {
-            let out = (plan.first_row + row) * product.out_stride + column;
-            for i in (0..columns).step_by(lanes) {
+        write_out_on(isa, plan, sums.cast(), (column, columns));
+    }
+}
+
+per_int8_isa! {
+    unsafe fn write_out_on = write_out(plan: &Plan, sums: *const f32, columns: (usize, usize));
+}
+
+/// Writes the sums of a panel of columns to the output, or adds them to it.
+#[inline(always)]
+unsafe fn write_out<Q: Int8>(plan: &Plan, sums: *const f32, (column, columns): (usize, usize)) {
+    let (product, lanes) = (plan.product, Q::S::LANES);
+    for row in 0..plan.rows {
+        let out = (plan.first_row + row) * product.out_stride + column;
+        for i in (0..columns).step_by(lanes) {
+            unsafe {
                 let out = product.out.add(out + i);
                 let mut sum = Q::S::load(sums.add(row * NV * lanes + i));
                 if product.accumulate {
@@ -151,40 +169,111 @@ unsafe fn chunk<Q: Int8>(plan: &Plan, column: usize, worker: usize) {
     }
 }
 
-/// Packs one block of a panel of weights. Columns past the last are zeros.
+per_int8_isa! {
+    unsafe fn pack_piece_on = pack_piece(
+        kind: Int8Isa,
+        plan: &Plan,
+        to: *mut u8,
+        columns: (usize, usize),
+        range: (usize, usize, usize),
+    );
+}
+
+/// Packs `count` blocks of a panel of weights, from block `piece` of those that start at `first`. Where
+/// a column is missing the last one stands once more, and is not written out.
 #[inline(always)]
-unsafe fn pack_weights<Q: Int8>(
-    product: &Product,
+unsafe fn pack_piece<Q: Int8>(
+    kind: Int8Isa,
+    plan: &Plan,
     to: *mut u8,
-    column: usize,
-    columns: usize,
-    block: usize,
+    (column, columns): (usize, usize),
+    (first, piece, count): (usize, usize, usize),
 ) {
     unsafe {
-        let (bytes, size) = (32 * Q::LEVEL_BYTES, NV * Q::S::LANES);
-        let row_bytes = product.in_dim / 32 * Q8_0::BYTES;
-        let scales = to.add(size * bytes).cast::<f32>();
-        let none = [0u8; Q8_0::BYTES];
-        let mut rows = [0u64; MAX_LEVELS / 8];
+        let (product, layout, lanes) = (plan.product, &plan.layout, Q::S::LANES);
+        let row_bytes = layout.row_bytes(product.in_dim);
+        let weight = product.weight.add(layout.row_bytes(32 * (first + piece)));
+        let size = NV * lanes;
+        let scales = to.add(BLOCKS * level_block(Q::LEVEL_BYTES, lanes));
+        let scales = scales.cast::<f32>().add(piece * 32 / layout.unit * size);
+        let mut rows = [0u64; MAX_COLUMNS * PIECE / 8];
         let rows = rows.as_mut_ptr().cast::<u8>();
         for i in (0..size).step_by(4) {
-            let mut four = [none.as_ptr(); 4];
-            for (j, from) in four.iter_mut().enumerate().take(columns.saturating_sub(i)) {
-                *from = product
-                    .weight
-                    .add((column + i + j) * row_bytes + block * Q8_0::BYTES);
-                Q::S::prefetch(from.wrapping_add(BLOCKS * Q8_0::BYTES));
+            let mut from = [weight; 4];
+            for (j, from) in from.iter_mut().enumerate() {
+                *from = weight.add((column + (i + j).min(columns - 1)) * row_bytes);
+                for line in (0..layout.row_bytes(PIECE)).step_by(64) {
+                    Q::S::prefetch(from.wrapping_add(layout.row_bytes(PIECE) + line));
+                }
             }
-            for (j, from) in four.iter().enumerate() {
-                Q::pack_weight(rows.add((i + j) * bytes), from.add(2).cast());
+            let target = Target {
+                levels: rows.add(i * PIECE),
+                row_bytes: PIECE,
+                scales: scales.add(i),
+                minima: scales.add(scale_floats(lanes) + i),
+                unit_floats: size,
+            };
+            unpack_on(kind, product.weight_dtype, from, 32 * count, target);
+        }
+        for block in 0..count {
+            let to = to.add((piece + block) * level_block(Q::LEVEL_BYTES, lanes));
+            turn::<Q>(to, rows.add(32 * block));
+        }
+    }
+}
+
+/// Turns one block of levels, a row for each column, into words with a lane for each column.
+#[inline(always)]
+unsafe fn turn<Q: Int8>(to: *mut u8, rows: *const u8) {
+    unsafe {
+        let (size, bytes) = (NV * Q::S::LANES, 32 * Q::LEVEL_BYTES);
+        let mut wide = [0u64; MAX_COLUMNS * 64 / 8];
+        let wide = wide.as_mut_ptr().cast::<u8>();
+        let (mut from, mut stride) = (rows, PIECE);
+        if Q::LEVEL_BYTES > 1 {
+            for i in 0..size {
+                Q::pack_levels(wide.add(i * bytes), rows.add(i * PIECE));
             }
-            let four = Q::quad_floats(Q::quad_f16(four.map(|from| from.cast())));
-            scales.add(i).cast::<[f32; 4]>().write_unaligned(four);
+            (from, stride) = (wide, bytes);
         }
         for word in (0..bytes / 4).step_by(Q::SQUARE) {
             for i in (0..size).step_by(Q::SQUARE) {
                 let to = to.add((word * size + i) * 4);
-                Q::transpose(rows.add(i * bytes + word * 4), bytes, to, size * 4);
+                Q::transpose(from.add(i * stride + word * 4), stride, to, size * 4);
+            }
+        }
+    }
+}
+
+per_int8_isa! {
+    unsafe fn add_blocks_on = add_blocks(
+        plan: &Plan,
+        weights: *const u8,
+        sums: *mut f32,
+        first: usize,
+        count: usize,
+    );
+}
+
+/// Adds `count` blocks of k to the sums of all rows of a panel of columns.
+#[inline(always)]
+unsafe fn add_blocks<Q: Int8>(
+    plan: &Plan,
+    weights: *const u8,
+    sums: *mut f32,
+    first: usize,
+    count: usize,
+) {
+    unsafe {
+        let blocks = plan.product.in_dim / 32;
+        for panel in 0..plan.rows.div_ceil(MR) {
+            let x = plan.x.add((panel * blocks + first) * plan.x_block);
+            let sums = sums.add(panel * MR * NV * Q::S::LANES);
+            match (plan.layout.unit, plan.layout.minimum) {
+                (32, false) => tile::<Q, 1, false>(x, weights, count, sums, first == 0),
+                (32, true) => tile::<Q, 1, true>(x, weights, count, sums, first == 0),
+                (_, false) => tile::<Q, 2, false>(x, weights, count, sums, first == 0),
+                (_, true) => tile::<Q, 2, true>(x, weights, count, sums, first == 0),
             }
         }
     }
@@ -192,10 +281,19 @@ unsafe fn pack_weights<Q: Int8>(
 
 /// Adds `blocks` blocks of k to a tile, whose sums lie in memory row by row.
 #[inline(always)]
-unsafe fn tile<Q: Int8>(x: *const u8, w: *const u8, blocks: usize, kept: *mut f32, first: bool) {
+unsafe fn tile<Q: Int8, const UNITS: usize, const MINIMUM: bool>(
+    x: *const u8,
+    w: *const u8,
+    blocks: usize,
+    kept: *mut f32,
+    first: bool,
+) {
     unsafe {
         let lanes = Q::S::LANES;
         let words = 8 * Q::LEVEL_BYTES;
+        let scales = w
+            .add(BLOCKS * level_block(Q::LEVEL_BYTES, lanes))
+            .cast::<f32>();
         let mut sums = [[Q::S::zero(); NV]; MR];
         if !first {
             for (i, sum) in sums.as_flattened_mut().iter_mut().enumerate() {
@@ -204,35 +302,61 @@ unsafe fn tile<Q: Int8>(x: *const u8, w: *const u8, blocks: usize, kept: *mut f3
         }
         for block in 0..blocks {
             let x = x.add(block * x_block(Q::LEVEL_BYTES));
-            let w = w.add(block * w_block(Q::LEVEL_BYTES, lanes));
-            let x_scales = x.add(MR * words * 4).cast::<f32>();
-            let w_scales = w.add(NV * lanes * words * 4).cast::<f32>();
-            let mut ints = [[Q::ints_splat(0); NV]; MR];
-            for i in 0..MR {
-                ints[i] = [Q::ints_splat(*x_scales.add(MR + i).cast::<i32>()); NV];
-            }
-            for word in 0..words {
-                let mut levels = [Q::ints_splat(0); NV];
-                for (v, level) in levels.iter_mut().enumerate() {
-                    *level = Q::ints_load(w.add((word * NV + v) * lanes * 4));
-                }
+            let w = w.add(block * level_block(Q::LEVEL_BYTES, lanes));
+            let rest = x.add(MR * words * 4).cast::<f32>();
+            for unit in 0..UNITS {
+                let range = (unit * words / UNITS, words / UNITS);
+                let ints = dots::<Q>(x, w, rest.add(MR * (1 + unit)).cast(), range);
+                let scales = scales.add((block * UNITS + unit) * NV * lanes);
+                let minima = scales.add(scale_floats(lanes));
                 for i in 0..MR {
-                    let x = Q::ints_splat(*x.cast::<i32>().add(word * MR + i));
+                    let x_scale = Q::S::splat(*rest.add(i));
                     for v in 0..NV {
-                        ints[i][v] = Q::ints_dot(ints[i][v], levels[v], x);
+                        let scale = Q::S::mul(Q::S::load(scales.add(v * lanes)), x_scale);
+                        sums[i][v] = Q::S::fma(Q::ints_floats(ints[i][v]), scale, sums[i][v]);
+                        if MINIMUM {
+                            let minimum = Q::S::load(minima.add(v * lanes));
+                            let sum = Q::S::splat(*rest.add(MR * (3 + unit) + i));
+                            sums[i][v] = Q::S::fma(minimum, sum, sums[i][v]);
+                        }
                     }
-                }
-            }
-            for i in 0..MR {
-                let x_scale = Q::S::splat(*x_scales.add(i));
-                for v in 0..NV {
-                    let scale = Q::S::mul(Q::S::load(w_scales.add(v * lanes)), x_scale);
-                    sums[i][v] = Q::S::fma(Q::ints_floats(ints[i][v]), scale, sums[i][v]);
                 }
             }
         }
         for (i, &sum) in sums.as_flattened().iter().enumerate() {
             Q::S::store(kept.add(i * lanes), sum);
         }
+    }
+}
+
+/// Sums of products of the levels of one unit: `count` words from word `first`.
+#[inline(always)]
+unsafe fn dots<Q: Int8>(
+    x: *const u8,
+    w: *const u8,
+    starts: *const i32,
+    (first, count): (usize, usize),
+) -> [[Q::Ints; NV]; MR] {
+    unsafe {
+        let lanes = Q::S::LANES;
+        let mut ints = [[Q::ints_splat(0); NV]; MR];
+        if Q::LEVEL_BYTES == 1 {
+            for (i, ints) in ints.iter_mut().enumerate() {
+                *ints = [Q::ints_splat(*starts.add(i)); NV];
+            }
+        }
+        for word in first..first + count {
+            let mut levels = [Q::ints_splat(0); NV];
+            for (v, level) in levels.iter_mut().enumerate() {
+                *level = Q::ints_load(w.add((word * NV + v) * lanes * 4));
+            }
+            for (i, ints) in ints.iter_mut().enumerate() {
+                let x = Q::ints_splat(*x.cast::<i32>().add(word * MR + i));
+                for (v, sum) in ints.iter_mut().enumerate() {
+                    *sum = Q::ints_dot(*sum, levels[v], x);
+                }
+            }
+        }
+        ints
     }
 }

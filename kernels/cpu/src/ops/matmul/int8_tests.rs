@@ -1,58 +1,109 @@
 //! Products of quantized rows: to the bit those of the plain reference, on every path.
 
+use super::levels::{Layout, Levels, layout, with_format};
 use super::{Product, int8_in_place, int8_packed, matmul_on};
 use crate::abi_generated::dtype;
 use crate::context::Context;
 use crate::ops::testing::{context, numbers};
 use crate::quant::BlockFormat;
+use crate::quant::k_symmetric::{Q3K, Q6K};
+use crate::quant::k_with_minimum::{Q2K, Q4K, Q5K};
+use crate::quant::legacy::{Q4_0, Q4_1, Q5_0, Q5_1};
 use crate::quant::q8_0::Q8_0;
-use crate::simd::float16::f16_to_f32;
 use crate::simd::{Int8Isa, Isa};
 
-/// Rows of q8_0 blocks of numbers whose size differs from block to block.
-fn blocks(rows: usize, dim: usize, seed: u64) -> Vec<u8> {
+/// The block types.
+pub const BLOCK_TYPES: [u32; 10] = [
+    dtype::Q4_0,
+    dtype::Q4_1,
+    dtype::Q5_0,
+    dtype::Q5_1,
+    dtype::Q8_0,
+    dtype::Q2_K,
+    dtype::Q3_K,
+    dtype::Q4_K,
+    dtype::Q5_K,
+    dtype::Q6_K,
+];
+
+/// Rows of blocks of numbers whose size differs from block to block.
+pub fn blocks(code: u32, rows: usize, dim: usize, seed: u64) -> Vec<u8> {
     let mut x = numbers(rows * dim, seed);
     for (i, x) in x.iter_mut().enumerate() {
         *x *= [1.0, 0.01, 30.0, 0.0, 1e-6][(i / 32 * 7) % 5];
     }
-    let mut bytes = vec![0u8; x.len() / 32 * Q8_0::BYTES];
-    for (x, to) in x.chunks(32).zip(bytes.chunks_mut(Q8_0::BYTES)) {
-        unsafe { Q8_0::quantize(x.as_ptr(), to.as_mut_ptr()) };
+    let layout = layout(code).unwrap();
+    let mut bytes = vec![0u8; rows * layout.row_bytes(dim)];
+    for (x, to) in x
+        .chunks(layout.elements)
+        .zip(bytes.chunks_mut(layout.bytes))
+    {
+        unsafe {
+            with_format!(code, Format => Format::quantize(x.as_ptr(), to.as_mut_ptr()), panic!())
+        }
     }
     bytes
 }
 
-/// The plain reference: one chain over the blocks, rounded as the instruction set rounds.
-fn reference(x: &[u8], w: &[u8], in_dim: usize, fused: bool) -> f32 {
-    let mut sum = 0f32;
-    for block in 0..in_dim / 32 {
-        let at = block * Q8_0::BYTES;
-        let parts = |row: &[u8]| {
-            let scale = f16_to_f32(u16::from_le_bytes([row[at], row[at + 1]]));
-            let levels: Vec<i32> = row[at + 2..at + 34]
-                .iter()
-                .map(|&b| i32::from(b as i8))
-                .collect();
-            (scale, levels)
+/// A row of weights taken apart: levels, and scale and minimum of each.
+struct Parts {
+    levels: Vec<i32>,
+    scales: Vec<f32>,
+    minima: Vec<f32>,
+}
+
+fn parts(code: u32, row: &[u8]) -> Parts {
+    let (mut levels, mut scales, mut minima) = (Vec::new(), Vec::new(), Vec::new());
+    let layout = layout(code).unwrap();
+    for block in row.chunks(layout.bytes) {
+        let mut bytes = vec![0u8; layout.elements];
+        let (s, m) = unsafe {
+            with_format!(code, Format => {
+                Format::levels::<true>(block.as_ptr(), bytes.as_mut_ptr());
+                Format::scales(block.as_ptr())
+            }, panic!())
         };
-        let ((x_scale, x), (w_scale, w)) = (parts(x), parts(w));
-        let levels = x.iter().zip(&w).map(|(x, w)| x * w).sum::<i32>() as f32;
-        let scale = w_scale * x_scale;
-        sum = if fused {
-            levels.mul_add(scale, sum)
+        for (i, &level) in bytes.iter().enumerate() {
+            levels.push(i32::from(level as i8));
+            scales.push(s[i / layout.unit]);
+            minima.push(m[i / layout.unit]);
+        }
+    }
+    Parts {
+        levels,
+        scales,
+        minima,
+    }
+}
+
+/// The plain reference: one chain over the units, rounded as the instruction set rounds.
+fn reference(x: &Parts, w: &Parts, layout: &Layout, fused: bool) -> f32 {
+    let add = |a: f32, b: f32, sum: f32| {
+        if fused {
+            a.mul_add(b, sum)
         } else {
-            levels * scale + sum
-        };
+            a * b + sum
+        }
+    };
+    let mut sum = 0f32;
+    for at in (0..w.levels.len()).step_by(layout.unit) {
+        let (x_levels, w_levels) = (&x.levels[at..at + layout.unit], &w.levels[at..]);
+        let product: i32 = x_levels.iter().zip(w_levels).map(|(x, w)| x * w).sum();
+        sum = add(product as f32, w.scales[at] * x.scales[at], sum);
+        if layout.minimum {
+            let total = x_levels.iter().sum::<i32>() as f32;
+            sum = add(w.minima[at], x.scales[at] * total, sum);
+        }
     }
     sum
 }
 
-type Path = unsafe fn(Int8Isa, &Context, &Product);
+type Path = unsafe fn(Int8Isa, &Context, &Product, Layout);
 
 /// Runs a path on a product whose output has gaps, and gives the output without them.
 fn run(
     path: (Path, Int8Isa, &Context),
-    (x, w): (&[u8], &[u8]),
+    (x, w, weight_dtype): (&[u8], &[u8], u32),
     (rows, out_dim, in_dim): (usize, usize, usize),
     accumulate: bool,
 ) -> Vec<u32> {
@@ -63,7 +114,7 @@ fn run(
         x: x.as_ptr(),
         weight: w.as_ptr(),
         x_dtype: dtype::Q8_0,
-        weight_dtype: dtype::Q8_0,
+        weight_dtype,
         rows,
         out_dim,
         in_dim,
@@ -71,7 +122,7 @@ fn run(
         out_stride: stride,
         accumulate,
     };
-    unsafe { path.0(path.1, path.2, &product) };
+    unsafe { path.0(path.1, path.2, &product, layout(weight_dtype).unwrap()) };
     assert!(
         out.chunks(stride).all(|row| row[out_dim..] == [0.5; 3]),
         "wrote into a gap"
@@ -80,6 +131,46 @@ fn run(
         .flat_map(|row| &row[..out_dim])
         .map(|x| x.to_bits())
         .collect()
+}
+
+/// Requires every path on everything that this machine has to give the bits of the reference.
+fn check(code: u32, (rows, out_dim, in_dim): (usize, usize, usize)) {
+    let layout = layout(code).unwrap();
+    let in_dim = in_dim.next_multiple_of(layout.elements);
+    let x = blocks(dtype::Q8_0, rows, in_dim, 1);
+    let mut w = blocks(code, out_dim, in_dim, 2);
+    if code == dtype::Q8_0 {
+        // The lowest level, which ggml's quantizer never makes, but others may.
+        for block in w.chunks_mut(layout.bytes).step_by(3) {
+            block[7] = 0x80;
+        }
+    }
+    let apart = |code: u32, rows: &[u8], count: usize| -> Vec<Parts> {
+        let bytes = rows.len() / count;
+        rows.chunks(bytes).map(|row| parts(code, row)).collect()
+    };
+    let (x_parts, w_parts) = (apart(dtype::Q8_0, &x, rows), apart(code, &w, out_dim));
+    for fused in [false, true] {
+        let sums: Vec<f32> = (0..rows * out_dim)
+            .map(|i| reference(&x_parts[i / out_dim], &w_parts[i % out_dim], &layout, fused))
+            .collect();
+        for isa in Int8Isa::available().filter(|isa| fused == (isa.isa() != Isa::Scalar)) {
+            let paths = [int8_in_place::multiply as Path, int8_packed::multiply];
+            let few = rows <= int8_in_place::MAX_ROWS;
+            for path in paths.into_iter().skip(usize::from(!few)) {
+                for accumulate in [false, true] {
+                    let want: Vec<u32> = sums
+                        .iter()
+                        .map(|&sum| if accumulate { 0.5 + sum } else { sum }.to_bits())
+                        .collect();
+                    let path = (path, isa, context());
+                    let got = run(path, (&x, &w, code), (rows, out_dim, in_dim), accumulate);
+                    let what = format!("{isa:?} type {code} {rows}x{out_dim}x{in_dim}");
+                    assert!(got == want, "{what} differs");
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -91,69 +182,46 @@ fn both_paths_give_the_bits_of_the_reference_on_everything_this_machine_has() {
         (3, 33, 544),
         (4, 64, 32),
         (5, 31, 1024),
+        (12, 9, 320),
         (13, 97, 576),
         (70, 8, 96),
         (514, 19, 64),
     ];
-    for (rows, out_dim, in_dim) in shapes {
-        let (x, mut w) = (blocks(rows, in_dim, 1), blocks(out_dim, in_dim, 2));
-        // The lowest level, which ggml's quantizer never makes, but others may.
-        for block in w.chunks_mut(Q8_0::BYTES).step_by(3) {
-            block[7] = 0x80;
-        }
-        let (x_bytes, w_bytes) = (x.len() / rows, w.len() / out_dim);
-        for fused in [false, true] {
-            let sums: Vec<f32> = (0..rows * out_dim)
-                .map(|i| {
-                    let x = &x[i / out_dim * x_bytes..][..x_bytes];
-                    let w = &w[i % out_dim * w_bytes..][..w_bytes];
-                    reference(x, w, in_dim, fused)
-                })
-                .collect();
-            for isa in Int8Isa::available().filter(|isa| fused == (isa.isa() != Isa::Scalar)) {
-                for path in [int8_in_place::multiply as Path, int8_packed::multiply] {
-                    for accumulate in [false, true] {
-                        let want: Vec<u32> = sums
-                            .iter()
-                            .map(|&sum| if accumulate { 0.5 + sum } else { sum }.to_bits())
-                            .collect();
-                        let path = (path, isa, context());
-                        let got = run(path, (&x, &w), (rows, out_dim, in_dim), accumulate);
-                        assert!(got == want, "{isa:?} {rows}x{out_dim}x{in_dim} differs");
-                    }
-                }
-            }
+    for code in BLOCK_TYPES {
+        for shape in shapes {
+            check(code, shape);
         }
     }
 }
 
 #[test]
 fn a_quantized_row_gives_the_same_bits_alone_and_among_others_on_any_number_of_threads() {
-    let (rows, out_dim, in_dim) = (37, 70, 320);
-    let (x, w) = (blocks(rows, in_dim, 3), blocks(out_dim, in_dim, 4));
-    let row_bytes = x.len() / rows;
+    let (rows, out_dim, in_dim) = (37, 70, 512);
     let one = Context::new(1);
-    for isa in Isa::available() {
+    let x = blocks(dtype::Q8_0, rows, in_dim, 3);
+    let row_bytes = x.len() / rows;
+    for (code, isa) in BLOCK_TYPES
+        .into_iter()
+        .flat_map(|code| Isa::available().map(move |isa| (code, isa)))
+    {
+        let w = blocks(code, out_dim, in_dim, 4);
         let path = |context, first: usize, rows: usize| {
-            let multiply: Path = |isa, context, product| {
+            let multiply: Path = |isa, context, product, _| {
                 unsafe { matmul_on(isa.isa(), context, product) }.unwrap();
             };
             let path = (multiply, Int8Isa::Plain(isa), context);
-            run(
-                path,
-                (&x[first * row_bytes..], &w),
-                (rows, out_dim, in_dim),
-                false,
-            )
+            let x = &x[first * row_bytes..];
+            run(path, (x, &w, code), (rows, out_dim, in_dim), false)
         };
         let all = path(context(), 0, rows);
-        assert_eq!(path(&one, 0, rows), all, "{isa:?}: threads change bits");
+        let what = format!("{isa:?} type {code}");
+        assert_eq!(path(&one, 0, rows), all, "{what}: threads change bits");
         for (first, count) in [(0, 1), (36, 1), (5, 2), (9, 3), (20, 4), (3, 5), (1, 30)] {
             let want = &all[first * out_dim..][..count * out_dim];
             assert_eq!(
                 path(context(), first, count),
                 want,
-                "{isa:?}: rows {first}+{count}"
+                "{what}: rows {first}+{count}"
             );
         }
     }

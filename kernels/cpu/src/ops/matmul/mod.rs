@@ -8,18 +8,22 @@
 //! of both operands into the order in which a register tile consumes them (many rows: bound by
 //! arithmetic). Weights of 16 bits and blocks are widened exactly on the way.
 //!
-//! In a product of q8_0 rows with q8_0 weights each output element is one chain over the blocks of k:
-//! sum = fma(levels, scale, sum), where `levels`, the sum of 32 products of integers, and `scale`, the
-//! product of two half-precision scales, are both exact. So every path, layout and instruction set
-//! gives the same bits (but for `fma` where it rounds twice).
+//! In a product of q8_0 rows with blocks each output element is one chain over the units of k, the runs
+//! of 16 or 32 levels that share a scale: sum = fma(levels, scale, sum), where `levels`, the sum of the
+//! unit's products of integers, is exact, and `scale` is that of the weight's unit times that of x,
+//! rounded once; then, where units have a minimum, sum = fma(minimum, scale of x times the sum of its
+//! levels, sum). So every path, layout and instruction set gives the same bits (but for `fma` where it
+//! rounds twice). levels/ takes blocks apart; `prepared` says what of a block of x is shared.
 
 mod in_place;
 mod int8_in_place;
 mod int8_packed;
 #[cfg(test)]
 mod int8_tests;
+mod levels;
 mod packed;
 mod panel;
+mod prepared;
 #[cfg(test)]
 mod tests;
 mod weight;
@@ -27,6 +31,7 @@ mod weight;
 use crate::abi_generated::dtype;
 use crate::context::{Context, Status};
 use crate::simd::{Int8Isa, Isa, isa};
+use levels::layout;
 
 /// The arguments of one product; strides are in elements.
 #[derive(Clone, Copy)]
@@ -91,24 +96,18 @@ pub unsafe fn matmul_on(isa: Isa, context: &Context, product: &Product) -> Statu
         match (product.x_dtype, product.rows) {
             (dtype::F32, 0..=in_place::MAX_ROWS) => in_place::multiply(isa, context, product),
             (dtype::F32, _) => packed::multiply(isa, context, product),
-            _ => multiply_int8(Int8Isa::of(isa), context, product),
+            (_, rows) => {
+                let isa = Int8Isa::of(isa);
+                let layout = layout(product.weight_dtype).ok_or("weight has no blocks")?;
+                if rows <= int8_in_place::MAX_ROWS {
+                    int8_in_place::multiply(isa, context, product, layout)
+                } else {
+                    int8_packed::multiply(isa, context, product, layout)
+                }
+            }
         }
     }
     Ok(())
-}
-
-/// Rows up to which quantized weights are read in place.
-const INT8_IN_PLACE_ROWS: usize = 12;
-
-/// The product of quantized rows on a given kind of integer products.
-unsafe fn multiply_int8(isa: Int8Isa, context: &Context, product: &Product) {
-    unsafe {
-        if product.rows <= INT8_IN_PLACE_ROWS {
-            int8_in_place::multiply(isa, context, product)
-        } else {
-            int8_packed::multiply(isa, context, product)
-        }
-    }
 }
 
 /// Sums of nothing: zeros.
@@ -124,17 +123,18 @@ fn check(product: &Product) -> Status {
     if product.x_stride < product.in_dim || product.out_stride < product.out_dim {
         return Err("a stride is smaller than its row");
     }
-    if product.weight_dtype == dtype::Q8_0 && !product.in_dim.is_multiple_of(32) {
-        return Err("a q8_0 row is a multiple of 32 long");
+    let blocks = layout(product.weight_dtype);
+    if blocks.is_some_and(|layout| !product.in_dim.is_multiple_of(layout.elements)) {
+        return Err("a row of weights is a whole number of blocks long");
     }
     if product.x_dtype == dtype::Q8_0 && !product.x_stride.is_multiple_of(32) {
         return Err("the stride of q8_0 rows is a multiple of 32");
     }
     match (product.x_dtype, product.weight_dtype) {
-        (dtype::F32, dtype::F32 | dtype::F16 | dtype::BF16 | dtype::Q8_0) => Ok(()),
-        (dtype::Q8_0, dtype::Q8_0) => Ok(()),
-        (dtype::F32, _) => Err("weight is f32, f16, bf16 or q8_0"),
-        (dtype::Q8_0, _) => Err("q8_0 rows are multiplied by q8_0 weights"),
+        (dtype::F32 | dtype::Q8_0, _) if blocks.is_some() => Ok(()),
+        (dtype::F32, dtype::F32 | dtype::F16 | dtype::BF16) => Ok(()),
+        (dtype::F32, _) => Err("weight is f32, f16, bf16 or a block type"),
+        (dtype::Q8_0, _) => Err("q8_0 rows are multiplied by weights of a block type"),
         _ => Err("x is f32 or q8_0"),
     }
 }

@@ -45,6 +45,7 @@ const UNROLL: usize = if cfg!(target_arch = "wasm32") { 1 } else { 4 };
 
 /// What the threads share: the product, how it is cut, and where things lie in scratch.
 struct Plan<'a> {
+    isa: Isa,
     product: &'a Product,
     /// The rows at work.
     first_row: usize,
@@ -83,7 +84,7 @@ pub unsafe fn multiply(isa: Isa, context: &Context, product: &Product) {
             CHUNK_COLUMNS / 2
         };
         #[rustfmt::skip]
-        let plan = Plan { product, first_row, rows, chunk_rows, chunk_columns, vectors, x, work, work_floats };
+        let plan = Plan { isa, product, first_row, rows, chunk_rows, chunk_columns, vectors, x, work, work_floats };
         context.parallel(rows.div_ceil(MR), &|panel, _| {
             unsafe { pack_x_on(isa, &plan, panel) };
         });
@@ -191,7 +192,15 @@ unsafe fn pack_panel<S: Simd, const NR: usize>(block: &Block, panel: usize) {
         let present = NR.min(block.width - panel * NR);
         let end = product.in_dim.min((block.v + block.count) * S::LANES);
         let (rows, k) = ((NR, present), (block.v * S::LANES, end));
-        pack_weights::<S>(product.weight_dtype, to, from, row_bytes, rows, k);
+        pack_weights::<S>(
+            block.plan.isa,
+            product.weight_dtype,
+            to,
+            from,
+            row_bytes,
+            rows,
+            k,
+        );
     }
 }
 

@@ -4,9 +4,10 @@
 //! LANES of k; and so on. What lies past the end of a row, or past the last row, is 0.
 
 use super::Product;
+use super::levels::{PIECE, layout, widen_on};
 use super::weight::{Block8, Brain, Half, Single, Weight};
 use crate::abi_generated::dtype;
-use crate::simd::Simd;
+use crate::simd::{Isa, Simd};
 use core::sync::atomic::{Ordering, compiler_fence};
 
 /// Bytes of weights in a chunk of work, at most: enough to let the streams run, few enough that a
@@ -23,8 +24,8 @@ const CHUNKS: usize = 16;
 pub fn row_bytes(dtype: u32, in_dim: usize) -> usize {
     match dtype {
         dtype::F32 => Single::row_bytes(in_dim),
-        dtype::Q8_0 => Block8::row_bytes(in_dim),
-        _ => Half::row_bytes(in_dim),
+        dtype::F16 | dtype::BF16 => Half::row_bytes(in_dim),
+        _ => layout(dtype).map_or(0, |layout| layout.row_bytes(in_dim)),
     }
 }
 
@@ -39,6 +40,7 @@ pub fn chunk_columns(product: &Product, streams: usize) -> usize {
 /// `pack` of weights of any type.
 #[inline(always)]
 pub unsafe fn pack_weights<S: Simd>(
+    isa: Isa,
     dtype: u32,
     to: *mut f32,
     from: *const u8,
@@ -51,7 +53,39 @@ pub unsafe fn pack_weights<S: Simd>(
             dtype::F32 => pack::<S, Single>(to, from, row_bytes, rows, k),
             dtype::F16 => pack::<S, Half>(to, from, row_bytes, rows, k),
             dtype::BF16 => pack::<S, Brain>(to, from, row_bytes, rows, k),
-            _ => pack::<S, Block8>(to, from, row_bytes, rows, k),
+            dtype::Q8_0 => pack::<S, Block8>(to, from, row_bytes, rows, k),
+            _ => pack_blocks::<S>(isa, dtype, to, from, row_bytes, rows, k),
+        }
+    }
+}
+
+/// `pack` of blocks: `first` is a multiple of every block's length.
+#[inline(always)]
+unsafe fn pack_blocks<S: Simd>(
+    isa: Isa,
+    dtype: u32,
+    to: *mut f32,
+    from: *const u8,
+    row_bytes: usize,
+    (size, present): (usize, usize),
+    (first, end): (usize, usize),
+) {
+    let mut wide = [0f32; PIECE];
+    for k in (first..end).step_by(PIECE) {
+        let count = PIECE.min(end - k);
+        for i in 0..size {
+            unsafe {
+                if i < present {
+                    let from = from.add(i * row_bytes + self::row_bytes(dtype, k));
+                    widen_on(isa, dtype, from, count, wide.as_mut_ptr());
+                } else {
+                    wide.fill(0.0);
+                }
+                for at in (0..count).step_by(S::LANES) {
+                    let to = to.add((k - first + at) * size + i * S::LANES);
+                    S::store(to, S::load(wide.as_ptr().add(at)));
+                }
+            }
         }
     }
 }

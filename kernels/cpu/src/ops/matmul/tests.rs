@@ -1,15 +1,52 @@
 //! Products against the plain reference, and the same bits on every path.
 
+use super::int8_tests::{BLOCK_TYPES, blocks};
+use super::levels::{layout, with_format};
 use super::{Product, matmul_on};
 use crate::abi_generated::dtype;
 use crate::context::Context;
 use crate::ops::testing::{context, numbers};
 use crate::quant::BlockFormat;
+use crate::quant::k_symmetric::{Q3K, Q6K};
+use crate::quant::k_with_minimum::{Q2K, Q4K, Q5K};
+use crate::quant::legacy::{Q4_0, Q4_1, Q5_0, Q5_1};
 use crate::quant::q8_0::Q8_0;
 use crate::simd::Isa;
 use crate::simd::float16::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 
 const FLOATS: [u32; 4] = [dtype::F32, dtype::F16, dtype::BF16, dtype::Q8_0];
+
+#[test]
+fn products_of_floats_with_blocks_are_those_with_the_floats_they_stand_for() {
+    for (code, (rows, out_dim, k)) in BLOCK_TYPES
+        .into_iter()
+        .flat_map(|code| [(1, 9, 768), (3, 66, 256), (40, 50, 1280)].map(|shape| (code, shape)))
+    {
+        let x = matrix(dtype::F32, rows, k, 7).bytes;
+        let w = blocks(code, out_dim, k, 8);
+        let layout = layout(code).unwrap();
+        let mut floats = vec![0f32; out_dim * k];
+        for (from, to) in w
+            .chunks(layout.bytes)
+            .zip(floats.chunks_mut(layout.elements))
+        {
+            unsafe {
+                with_format!(code, Format => Format::dequantize(from.as_ptr(), to.as_mut_ptr()), ())
+            }
+        }
+        let wide: Vec<u8> = floats.iter().flat_map(|w| w.to_le_bytes()).collect();
+        for isa in Isa::available() {
+            let run = |w: &[u8], code| {
+                let (x, w) = ((&x[..], dtype::F32), (w, code));
+                bits(&product(isa, context(), x, w, (rows, out_dim, k)))
+            };
+            assert!(
+                run(&w, code) == run(&wide, dtype::F32),
+                "{isa:?} type {code}"
+            );
+        }
+    }
+}
 
 /// A weight matrix as it lies in memory, and the floats that it stands for.
 struct Matrix {
@@ -265,7 +302,11 @@ fn products_of_nothing_are_zeros_and_impossible_ones_are_refused() {
     assert!(run(&product).unwrap_err().contains("stride"));
     product.x_stride = 4;
     product.weight_dtype = dtype::Q8_0;
-    assert!(run(&product).unwrap_err().contains("multiple of 32"));
+    assert!(
+        run(&product)
+            .unwrap_err()
+            .contains("whole number of blocks")
+    );
     product.weight_dtype = dtype::I32;
     assert!(run(&product).unwrap_err().contains("weight is"));
     product.weight_dtype = dtype::F32;

@@ -25,13 +25,20 @@ pub trait Int8: Copy + 'static {
 
     /// Reads 32 levels.
     unsafe fn block(p: *const i8) -> Self::Block;
-    /// Four products of blocks, as floats. No level of x is -128.
-    unsafe fn products(w: &[Self::Block; 4], x: Self::Block) -> Self::Quad;
+    /// Four products of blocks, as floats. No level of x is -128. Where `LEVEL_BYTES` is 1 the levels
+    /// of w are unsigned, and `start` is added.
+    unsafe fn products(w: &[Self::Block; 4], x: Self::Block, start: i32) -> Self::Quad;
+    /// The same of the first and of the last 16 levels of the blocks.
+    unsafe fn half_products(
+        w: &[Self::Block; 4],
+        x: Self::Block,
+        starts: [i32; 2],
+    ) -> [Self::Quad; 2];
 
     /// The same float four times.
     unsafe fn quad_splat(x: f32) -> Self::Quad;
-    /// Four half-precision numbers from four places.
-    unsafe fn quad_f16(p: [*const u16; 4]) -> Self::Quad;
+    /// Reads four floats.
+    unsafe fn quad_load(p: &[f32; 4]) -> Self::Quad;
     /// a * b
     unsafe fn quad_mul(a: Self::Quad, b: Self::Quad) -> Self::Quad;
     /// a * b + c, rounded as `S::fma` rounds.
@@ -50,44 +57,20 @@ pub trait Int8: Copy + 'static {
     /// Turns a square of 32-bit words: word c of row r becomes word r of row c. Strides in bytes.
     unsafe fn transpose(from: *const u8, from_stride: usize, to: *mut u8, to_stride: usize);
 
-    /// Packs the levels of a weight: bytes raised by 128, since the instruction that multiplies bytes
-    /// wants one operand unsigned, or 16-bit integers.
+    /// Packs 32 levels: bytes as they are, or signed bytes as 16-bit integers.
     #[inline(always)]
-    unsafe fn pack_weight(to: *mut u8, levels: *const i8) {
+    unsafe fn pack_levels(to: *mut u8, levels: *const u8) {
         // Arrays, not memory, which the compiler would have to take for overlapping.
         let levels = unsafe { levels.cast::<[i8; 32]>().read() };
-        let (mut bytes, mut words) = ([0u8; 32], [0i16; 32]);
-        for i in 0..32 {
-            bytes[i] = levels[i] as u8 ^ 0x80;
-            words[i] = i16::from(levels[i]);
-        }
-        unsafe {
-            match Self::LEVEL_BYTES {
-                1 => to.cast::<[u8; 32]>().write_unaligned(bytes),
-                _ => to.cast::<[i16; 32]>().write_unaligned(words),
-            }
-        }
-    }
-    /// Packs the levels of an activation and gives what a sum of products has to start from.
-    #[inline(always)]
-    unsafe fn pack_activation(to: *mut u8, levels: *const i8) -> i32 {
-        let levels = unsafe { levels.cast::<[i8; 32]>().read() };
         let mut words = [0i16; 32];
-        let mut sum = 0;
         for i in 0..32 {
             words[i] = i16::from(levels[i]);
-            sum += i32::from(levels[i]);
         }
         unsafe {
             match Self::LEVEL_BYTES {
                 1 => to.cast::<[i8; 32]>().write_unaligned(levels),
                 _ => to.cast::<[i16; 32]>().write_unaligned(words),
             }
-        }
-        if Self::LEVEL_BYTES == 1 {
-            -128 * sum
-        } else {
-            0
         }
     }
 }

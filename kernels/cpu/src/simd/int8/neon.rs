@@ -1,25 +1,29 @@
 //! Products of levels with NEON.
 
 use super::Int8;
-use crate::simd::float16::f16_to_f32;
-use crate::simd::{Neon, Simd};
+use crate::simd::Neon;
 use core::arch::aarch64::*;
 
 /// Four lanes; packed levels are 16-bit integers.
 #[derive(Clone, Copy)]
 pub struct Neon8;
 
-/// The product of two blocks in four parts.
+/// The product of 16 levels in four parts.
 #[inline(always)]
-unsafe fn parts(w: [int8x16_t; 2], x: [int8x16_t; 2]) -> int32x4_t {
+unsafe fn part(w: int8x16_t, x: int8x16_t) -> int32x4_t {
     unsafe {
-        let mut sum = vdupq_n_s32(0);
-        for i in 0..2 {
-            let low = vmull_s8(vget_low_s8(w[i]), vget_low_s8(x[i]));
-            let high = vmull_high_s8(w[i], x[i]);
-            sum = vpadalq_s16(vpadalq_s16(sum, low), high);
-        }
-        sum
+        let low = vmull_s8(vget_low_s8(w), vget_low_s8(x));
+        vpadalq_s16(vpaddlq_s16(low), vmull_high_s8(w, x))
+    }
+}
+
+/// Adds up the four parts of each of four products.
+#[inline(always)]
+unsafe fn quad_of_parts(parts: [int32x4_t; 4]) -> float32x4_t {
+    unsafe {
+        let ab = vpaddq_s32(parts[0], parts[1]);
+        let cd = vpaddq_s32(parts[2], parts[3]);
+        vcvtq_f32_s32(vpaddq_s32(ab, cd))
     }
 }
 
@@ -36,11 +40,28 @@ impl Int8 for Neon8 {
         unsafe { [vld1q_s8(p), vld1q_s8(p.add(16))] }
     }
     #[inline(always)]
-    unsafe fn products(w: &[[int8x16_t; 2]; 4], x: [int8x16_t; 2]) -> float32x4_t {
+    unsafe fn products(w: &[[int8x16_t; 2]; 4], x: [int8x16_t; 2], _start: i32) -> float32x4_t {
         unsafe {
-            let ab = vpaddq_s32(parts(w[0], x), parts(w[1], x));
-            let cd = vpaddq_s32(parts(w[2], x), parts(w[3], x));
-            vcvtq_f32_s32(vpaddq_s32(ab, cd))
+            let mut parts = [vdupq_n_s32(0); 4];
+            for i in 0..4 {
+                parts[i] = vaddq_s32(part(w[i][0], x[0]), part(w[i][1], x[1]));
+            }
+            quad_of_parts(parts)
+        }
+    }
+    #[inline(always)]
+    unsafe fn half_products(
+        w: &[[int8x16_t; 2]; 4],
+        x: [int8x16_t; 2],
+        _starts: [i32; 2],
+    ) -> [float32x4_t; 2] {
+        unsafe {
+            let mut parts = [[vdupq_n_s32(0); 4]; 2];
+            for i in 0..4 {
+                parts[0][i] = part(w[i][0], x[0]);
+                parts[1][i] = part(w[i][1], x[1]);
+            }
+            [quad_of_parts(parts[0]), quad_of_parts(parts[1])]
         }
     }
     #[inline(always)]
@@ -48,11 +69,8 @@ impl Int8 for Neon8 {
         unsafe { vdupq_n_f32(x) }
     }
     #[inline(always)]
-    unsafe fn quad_f16(p: [*const u16; 4]) -> float32x4_t {
-        unsafe {
-            let floats = p.map(|p| f16_to_f32(p.read_unaligned()));
-            vld1q_f32(floats.as_ptr())
-        }
+    unsafe fn quad_load(p: &[f32; 4]) -> float32x4_t {
+        unsafe { vld1q_f32(p.as_ptr()) }
     }
     #[inline(always)]
     unsafe fn quad_mul(a: float32x4_t, b: float32x4_t) -> float32x4_t {

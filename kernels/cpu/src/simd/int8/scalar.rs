@@ -1,12 +1,17 @@
 //! Products of levels in plain Rust.
 
 use super::Int8;
-use crate::simd::float16::f16_to_f32;
 use crate::simd::{Scalar, Simd};
 
 /// Four lanes; packed levels are 16-bit integers.
 #[derive(Clone, Copy)]
 pub struct Scalar8;
+
+#[inline(always)]
+fn product_of(w: &[i8], x: &[i8]) -> i32 {
+    let terms = w.iter().zip(x).map(|(&w, &x)| i32::from(w) * i32::from(x));
+    terms.sum()
+}
 
 impl Int8 for Scalar8 {
     type S = Scalar;
@@ -21,24 +26,20 @@ impl Int8 for Scalar8 {
         unsafe { p.cast::<[i8; 32]>().read() }
     }
     #[inline(always)]
-    unsafe fn products(w: &[[i8; 32]; 4], x: [i8; 32]) -> [f32; 4] {
-        let mut sums = [0f32; 4];
-        for (sum, w) in sums.iter_mut().zip(w) {
-            let mut total = 0;
-            for i in 0..32 {
-                total += i32::from(w[i]) * i32::from(x[i]);
-            }
-            *sum = total as f32;
-        }
-        sums
+    unsafe fn products(w: &[[i8; 32]; 4], x: [i8; 32], _start: i32) -> [f32; 4] {
+        w.map(|w| product_of(&w, &x) as f32)
+    }
+    #[inline(always)]
+    unsafe fn half_products(w: &[[i8; 32]; 4], x: [i8; 32], _starts: [i32; 2]) -> [[f32; 4]; 2] {
+        [0..16, 16..32].map(|half| w.map(|w| product_of(&w[half.clone()], &x[half.clone()]) as f32))
     }
     #[inline(always)]
     unsafe fn quad_splat(x: f32) -> [f32; 4] {
         [x; 4]
     }
     #[inline(always)]
-    unsafe fn quad_f16(p: [*const u16; 4]) -> [f32; 4] {
-        p.map(|p| f16_to_f32(unsafe { p.read_unaligned() }))
+    unsafe fn quad_load(p: &[f32; 4]) -> [f32; 4] {
+        *p
     }
     #[inline(always)]
     unsafe fn quad_mul(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {

@@ -3,6 +3,11 @@
 use super::{Int8, Int8Isa};
 use crate::simd::Simd;
 
+/// What is added to signed levels of a weight, where an instruction set wants them unsigned.
+fn raise<Q: Int8>() -> u8 {
+    if Q::LEVEL_BYTES == 1 { 128 } else { 0 }
+}
+
 /// Levels that reach both ends of their range.
 fn levels(seed: u32, lowest: i32) -> [i8; 32] {
     let mut state = seed.wrapping_mul(2_654_435_761);
@@ -16,7 +21,7 @@ fn levels(seed: u32, lowest: i32) -> [i8; 32] {
     })
 }
 
-fn product(w: &[i8; 32], x: &[i8; 32]) -> i32 {
+fn product(w: &[i8], x: &[i8]) -> i32 {
     w.iter()
         .zip(x)
         .map(|(&w, &x)| i32::from(w) * i32::from(x))
@@ -26,14 +31,22 @@ fn product(w: &[i8; 32], x: &[i8; 32]) -> i32 {
 #[inline(always)]
 unsafe fn check_products<Q: Int8>(w: &[[i8; 32]; 4], x: &[i8; 32]) {
     unsafe {
-        let blocks = [0, 1, 2, 3].map(|i| Q::block(w[i].as_ptr()));
-        let got = Q::quad_floats(Q::products(&blocks, Q::block(x.as_ptr())));
-        let want = [0, 1, 2, 3].map(|i| product(&w[i], x) as f32);
-        assert_eq!(got, want);
-        let halves = [0x3c00u16, 0xc000, 0x3555, 0x0001];
-        let wide = halves.map(crate::simd::float16::f16_to_f32);
-        let quad = Q::quad_f16([0, 1, 2, 3].map(|i| &raw const halves[i]));
-        assert_eq!(Q::quad_floats(quad), wide);
+        let raised = w.map(|w| w.map(|level| level.wrapping_add(raise::<Q>() as i8)));
+        let blocks = [0, 1, 2, 3].map(|i| Q::block(raised[i].as_ptr()));
+        let start =
+            |x: &[i8]| -i32::from(raise::<Q>()) * x.iter().map(|&x| i32::from(x)).sum::<i32>();
+        let levels = Q::block(x.as_ptr());
+        let got = Q::quad_floats(Q::products(&blocks, levels, start(x)));
+        assert_eq!(got, w.map(|w| product(&w, x) as f32));
+        let starts = [start(&x[..16]), start(&x[16..])];
+        let got = Q::half_products(&blocks, levels, starts).map(|quad| Q::quad_floats(quad));
+        for (half, got) in got.iter().enumerate() {
+            let half = 16 * half..16 * half + 16;
+            let want = w.map(|w| product(&w[half.clone()], &x[half.clone()]) as f32);
+            assert_eq!(*got, want);
+        }
+        let wide = [1.0, -2.0, 0.333_251_95, 5.960_464_5e-8];
+        let quad = Q::quad_load(&wide);
         let (half, one) = (Q::quad_splat(0.5), Q::quad_splat(1.0));
         let sums = Q::quad_fma(Q::quad_mul(quad, half), half, one);
         assert_eq!(Q::quad_floats(sums), wide.map(|x| x * 0.25 + 1.0));
@@ -50,7 +63,8 @@ unsafe fn check_packed<Q: Int8>(seed: u32) {
         let mut rows = vec![0u8; lanes * bytes];
         let columns: Vec<[i8; 32]> = (0..lanes).map(|c| levels(seed + c as u32, -128)).collect();
         for (column, to) in columns.iter().zip(rows.chunks_mut(bytes)) {
-            Q::pack_weight(to.as_mut_ptr(), column.as_ptr());
+            let raised = column.map(|level| (level as u8).wrapping_add(raise::<Q>()));
+            Q::pack_levels(to.as_mut_ptr(), raised.as_ptr());
         }
         let mut packed = vec![0u8; lanes * bytes];
         for word in (0..bytes / 4).step_by(Q::SQUARE) {
@@ -62,7 +76,9 @@ unsafe fn check_packed<Q: Int8>(seed: u32) {
         }
         let x = levels(seed + 99, -128);
         let mut activation = [0u8; 64];
-        let mut sum = Q::ints_splat(Q::pack_activation(activation.as_mut_ptr(), x.as_ptr()));
+        Q::pack_levels(activation.as_mut_ptr(), x.as_ptr().cast());
+        let total: i32 = x.iter().map(|&x| i32::from(x)).sum();
+        let mut sum = Q::ints_splat(-i32::from(raise::<Q>()) * total);
         for word in 0..bytes / 4 {
             let w = Q::ints_load(packed.as_ptr().add(word * lanes * 4));
             let x = activation.as_ptr().cast::<i32>().add(word).read_unaligned();

@@ -5,12 +5,36 @@
 //! computes for a level of -128 is the host's choice (kernels/lab/LOG.md has the numbers).
 
 use super::Int8;
-use crate::simd::{Simd, Wasm};
+use crate::simd::Wasm;
 use core::arch::wasm32::*;
 
 /// Four lanes; packed levels are 16-bit integers.
 #[derive(Clone, Copy)]
 pub struct Wasm8;
+
+/// The product of 16 levels, from vector `I` of a block, in four parts.
+#[inline(always)]
+fn part<const I: usize>(w: &[v128; 4], x: &[v128; 4]) -> v128 {
+    i32x4_add(
+        i32x4_dot_i16x8(w[I], x[I]),
+        i32x4_dot_i16x8(w[I + 1], x[I + 1]),
+    )
+}
+
+/// Adds up the four parts of two products to two parts of each.
+#[inline(always)]
+fn halves(a: v128, b: v128) -> v128 {
+    let low = i32x4_shuffle::<0, 4, 1, 5>(a, b);
+    i32x4_add(low, i32x4_shuffle::<2, 6, 3, 7>(a, b))
+}
+
+/// Adds up the four parts of each of four products.
+#[inline(always)]
+fn quad_of_parts(parts: [v128; 4]) -> v128 {
+    let (ab, cd) = (halves(parts[0], parts[1]), halves(parts[2], parts[3]));
+    let even = i64x2_shuffle::<0, 2>(ab, cd);
+    f32x4_convert_i32x4(i32x4_add(even, i64x2_shuffle::<1, 3>(ab, cd)))
+}
 
 impl Int8 for Wasm8 {
     type S = Wasm;
@@ -32,32 +56,29 @@ impl Int8 for Wasm8 {
         }
     }
     #[inline(always)]
-    unsafe fn products(w: &[[v128; 4]; 4], x: [v128; 4]) -> v128 {
-        let parts = |w: &[v128; 4]| {
-            let ab = i32x4_add(i32x4_dot_i16x8(w[0], x[0]), i32x4_dot_i16x8(w[1], x[1]));
-            let cd = i32x4_add(i32x4_dot_i16x8(w[2], x[2]), i32x4_dot_i16x8(w[3], x[3]));
-            i32x4_add(ab, cd)
-        };
-        let halves = |a: v128, b: v128| {
-            let low = i32x4_shuffle::<0, 4, 1, 5>(a, b);
-            i32x4_add(low, i32x4_shuffle::<2, 6, 3, 7>(a, b))
-        };
-        let ab = halves(parts(&w[0]), parts(&w[1]));
-        let cd = halves(parts(&w[2]), parts(&w[3]));
-        let even = i64x2_shuffle::<0, 2>(ab, cd);
-        f32x4_convert_i32x4(i32x4_add(even, i64x2_shuffle::<1, 3>(ab, cd)))
+    unsafe fn products(w: &[[v128; 4]; 4], x: [v128; 4], _start: i32) -> v128 {
+        let mut parts = [i32x4_splat(0); 4];
+        for i in 0..4 {
+            parts[i] = i32x4_add(part::<0>(&w[i], &x), part::<2>(&w[i], &x));
+        }
+        quad_of_parts(parts)
+    }
+    #[inline(always)]
+    unsafe fn half_products(w: &[[v128; 4]; 4], x: [v128; 4], _starts: [i32; 2]) -> [v128; 2] {
+        let mut parts = [[i32x4_splat(0); 4]; 2];
+        for i in 0..4 {
+            parts[0][i] = part::<0>(&w[i], &x);
+            parts[1][i] = part::<2>(&w[i], &x);
+        }
+        [quad_of_parts(parts[0]), quad_of_parts(parts[1])]
     }
     #[inline(always)]
     unsafe fn quad_splat(x: f32) -> v128 {
         f32x4_splat(x)
     }
     #[inline(always)]
-    unsafe fn quad_f16(p: [*const u16; 4]) -> v128 {
-        unsafe {
-            let [a, b, c, d] = p.map(|p| p.read_unaligned());
-            let halves = [a, b, c, d];
-            Wasm::load_f16(halves.as_ptr())
-        }
+    unsafe fn quad_load(p: &[f32; 4]) -> v128 {
+        unsafe { v128_load(p.as_ptr().cast()) }
     }
     #[inline(always)]
     unsafe fn quad_mul(a: v128, b: v128) -> v128 {

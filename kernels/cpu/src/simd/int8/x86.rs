@@ -1,8 +1,9 @@
 //! Products of levels on x86: with AVX2, AVX-512, and with the VNNI extensions of both.
 //!
-//! In place all of them use 256-bit vectors, as one block fills one: |w| times x with the sign of w
-//! is what the instruction for unsigned by signed bytes can multiply. Its 16-bit sums of two do not
-//! overflow, as 2 * 128 * 127 < 2^15.
+//! In place all of them use 256-bit vectors, as one block fills one. VNNI multiplies the unsigned
+//! levels of weights as they are. Without it |w| times x with the sign of w is what the instruction
+//! for unsigned by signed bytes can multiply: its 16-bit sums of two do not overflow, as
+//! 2 * 128 * 127 < 2^15.
 
 use super::Int8;
 use crate::simd::{Avx2, Avx512};
@@ -33,15 +34,36 @@ unsafe fn parts_words(w: __m256i, x: __m256i) -> __m256i {
     }
 }
 
-/// Adds up the eight parts of each of four products.
 #[inline(always)]
-unsafe fn quad_of_parts(parts: [__m256i; 4]) -> __m128 {
+unsafe fn all_parts_words(w: &[__m256i; 4], x: __m256i) -> [__m256i; 4] {
+    unsafe {
+        [
+            parts_words(w[0], x),
+            parts_words(w[1], x),
+            parts_words(w[2], x),
+            parts_words(w[3], x),
+        ]
+    }
+}
+
+/// Adds up the eight parts of each of four products, the first four and the last four by themselves.
+#[inline(always)]
+unsafe fn halves_of_parts(parts: [__m256i; 4]) -> [__m128i; 2] {
     unsafe {
         let ab = _mm256_hadd_epi32(parts[0], parts[1]);
         let cd = _mm256_hadd_epi32(parts[2], parts[3]);
         let sums = _mm256_hadd_epi32(ab, cd);
         let upper = _mm256_extracti128_si256::<1>(sums);
-        _mm_cvtepi32_ps(_mm_add_epi32(_mm256_castsi256_si128(sums), upper))
+        [_mm256_castsi256_si128(sums), upper]
+    }
+}
+
+/// Adds up the eight parts of each of four products.
+#[inline(always)]
+unsafe fn sums_of_parts(parts: [__m256i; 4]) -> __m128i {
+    unsafe {
+        let [lower, upper] = halves_of_parts(parts);
+        _mm_add_epi32(lower, upper)
     }
 }
 
@@ -92,11 +114,8 @@ macro_rules! in_256_bits {
             unsafe { _mm_set1_ps(x) }
         }
         #[inline(always)]
-        unsafe fn quad_f16(p: [*const u16; 4]) -> __m128 {
-            unsafe {
-                let [a, b, c, d] = p.map(|p| p.cast::<i16>().read_unaligned());
-                _mm_cvtph_ps(_mm_setr_epi16(a, b, c, d, 0, 0, 0, 0))
-            }
+        unsafe fn quad_load(p: &[f32; 4]) -> __m128 {
+            unsafe { _mm_loadu_ps(p.as_ptr()) }
         }
         #[inline(always)]
         unsafe fn quad_mul(a: __m128, b: __m128) -> __m128 {
@@ -167,11 +186,14 @@ impl Int8 for Avx2Words {
     const LEVEL_BYTES: usize = 2;
 
     #[inline(always)]
-    unsafe fn products(w: &[__m256i; 4], x: __m256i) -> __m128 {
+    unsafe fn products(w: &[__m256i; 4], x: __m256i, _start: i32) -> __m128 {
+        unsafe { _mm_cvtepi32_ps(sums_of_parts(all_parts_words(w, x))) }
+    }
+    #[inline(always)]
+    unsafe fn half_products(w: &[__m256i; 4], x: __m256i, _starts: [i32; 2]) -> [__m128; 2] {
         unsafe {
-            let (a, b) = (parts_words(w[0], x), parts_words(w[1], x));
-            let (c, d) = (parts_words(w[2], x), parts_words(w[3], x));
-            quad_of_parts([a, b, c, d])
+            let [a, b] = halves_of_parts(all_parts_words(w, x));
+            [_mm_cvtepi32_ps(a), _mm_cvtepi32_ps(b)]
         }
     }
     #[inline(always)]
@@ -186,13 +208,28 @@ impl Int8 for Avx2Vnni {
     const LEVEL_BYTES: usize = 1;
 
     #[inline(always)]
-    unsafe fn products(w: &[__m256i; 4], x: __m256i) -> __m128 {
+    unsafe fn products(w: &[__m256i; 4], x: __m256i, start: i32) -> __m128 {
         unsafe {
             let mut parts = [_mm256_setzero_si256(); 4];
-            for (part, &w) in parts.iter_mut().zip(w) {
-                *part = _mm256_dpbusd_avx_epi32(*part, _mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+            for i in 0..4 {
+                parts[i] = _mm256_dpbusd_avx_epi32(parts[i], w[i], x);
             }
-            quad_of_parts(parts)
+            let sums = _mm_add_epi32(sums_of_parts(parts), _mm_set1_epi32(start));
+            _mm_cvtepi32_ps(sums)
+        }
+    }
+    #[inline(always)]
+    unsafe fn half_products(w: &[__m256i; 4], x: __m256i, starts: [i32; 2]) -> [__m128; 2] {
+        unsafe {
+            let mut parts = [_mm256_setzero_si256(); 4];
+            for i in 0..4 {
+                parts[i] = _mm256_dpbusd_avx_epi32(parts[i], w[i], x);
+            }
+            let [a, b] = halves_of_parts(parts);
+            [
+                _mm_cvtepi32_ps(_mm_add_epi32(a, _mm_set1_epi32(starts[0]))),
+                _mm_cvtepi32_ps(_mm_add_epi32(b, _mm_set1_epi32(starts[1]))),
+            ]
         }
     }
     #[inline(always)]
@@ -207,8 +244,12 @@ impl Int8 for Avx512Words {
     const LEVEL_BYTES: usize = 2;
 
     #[inline(always)]
-    unsafe fn products(w: &[__m256i; 4], x: __m256i) -> __m128 {
-        unsafe { Avx2Words::products(w, x) }
+    unsafe fn products(w: &[__m256i; 4], x: __m256i, start: i32) -> __m128 {
+        unsafe { Avx2Words::products(w, x, start) }
+    }
+    #[inline(always)]
+    unsafe fn half_products(w: &[__m256i; 4], x: __m256i, starts: [i32; 2]) -> [__m128; 2] {
+        unsafe { Avx2Words::half_products(w, x, starts) }
     }
     #[inline(always)]
     unsafe fn ints_dot(sum: __m512i, w: __m512i, x: __m512i) -> __m512i {
@@ -222,13 +263,28 @@ impl Int8 for Avx512Vnni {
     const LEVEL_BYTES: usize = 1;
 
     #[inline(always)]
-    unsafe fn products(w: &[__m256i; 4], x: __m256i) -> __m128 {
+    unsafe fn products(w: &[__m256i; 4], x: __m256i, start: i32) -> __m128 {
         unsafe {
             let mut parts = [_mm256_setzero_si256(); 4];
-            for (part, &w) in parts.iter_mut().zip(w) {
-                *part = _mm256_dpbusd_epi32(*part, _mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+            for i in 0..4 {
+                parts[i] = _mm256_dpbusd_epi32(parts[i], w[i], x);
             }
-            quad_of_parts(parts)
+            let sums = _mm_add_epi32(sums_of_parts(parts), _mm_set1_epi32(start));
+            _mm_cvtepi32_ps(sums)
+        }
+    }
+    #[inline(always)]
+    unsafe fn half_products(w: &[__m256i; 4], x: __m256i, starts: [i32; 2]) -> [__m128; 2] {
+        unsafe {
+            let mut parts = [_mm256_setzero_si256(); 4];
+            for i in 0..4 {
+                parts[i] = _mm256_dpbusd_epi32(parts[i], w[i], x);
+            }
+            let [a, b] = halves_of_parts(parts);
+            [
+                _mm_cvtepi32_ps(_mm_add_epi32(a, _mm_set1_epi32(starts[0]))),
+                _mm_cvtepi32_ps(_mm_add_epi32(b, _mm_set1_epi32(starts[1]))),
+            ]
         }
     }
     #[inline(always)]
