@@ -41,6 +41,14 @@ export interface ChatFlags {
   readonly system: string | undefined;
 }
 
+/** What the text has to follow. */
+export interface FormFlags {
+  /** A file with a JSON schema. */
+  readonly jsonSchema: string | undefined;
+  /** A file with a grammar. */
+  readonly grammar: string | undefined;
+}
+
 /** How more than one token comes of a pass, and what is kept for the next run. */
 export interface SpeedFlags {
   /** A small model that guesses. */
@@ -55,7 +63,7 @@ export interface SpeedFlags {
 
 /** What `llamero generate` is called with. */
 export interface GenerateCommandOptions
-  extends ComputeOptions, SamplingFlags, ModelFlags, ChatFlags, SpeedFlags {
+  extends ComputeOptions, SamplingFlags, ModelFlags, ChatFlags, FormFlags, SpeedFlags {
   /** A model in any format. */
   readonly model: string;
   /** A tokenizer besides the model's own. */
@@ -83,6 +91,16 @@ const CHAT_OPTIONS: OptionSpecs<ChatFlags> = {
     doc: "answer messages by the model's chat template; a conversation on a terminal",
   },
   system: { group: "Chat", value: "TEXT", doc: "what the model is told before all else" },
+};
+
+/** Specs of {@linkcode FormFlags}. */
+const FORM_OPTIONS: OptionSpecs<FormFlags> = {
+  jsonSchema: {
+    group: "Form",
+    value: "FILE",
+    doc: "write JSON that fits this JSON Schema, or fail where a keyword cannot be followed",
+  },
+  grammar: { group: "Form", value: "FILE", doc: "write what this grammar gives (GBNF)" },
 };
 
 /** Specs of {@linkcode SpeedFlags}. */
@@ -214,6 +232,7 @@ export const spec: CommandSpec<GenerateCommandOptions> = {
         "with --json or --prompts, tell the log-probabilities of each token and of the N likeliest",
     },
     ...CHAT_OPTIONS,
+    ...FORM_OPTIONS,
     ...SAMPLING_OPTIONS,
     ...SPEED_OPTIONS,
     ...MODEL_OPTIONS,
@@ -261,6 +280,9 @@ const EXCLUSIVE:
     ["prompts", "lookup"],
     ["prompts", "promptCache"],
     ["chat", "promptCache"],
+    ["jsonSchema", "grammar"],
+    ["jsonSchema", "ignoreEos"],
+    ["grammar", "ignoreEos"],
   ];
 
 function checkCombination(values: GenerateCommandOptions): void {

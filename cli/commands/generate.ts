@@ -6,11 +6,12 @@
 
 import { formatBytes } from "../../lib/base/format.ts";
 import { checkDraftModel } from "../../lib/infer/draft_model.ts";
+import { TokenGrammar } from "../../lib/infer/grammar/grammar_constraint.ts";
 import { LanguageModel } from "../../lib/infer/language_model.ts";
 import { chat } from "../generate/chat.ts";
 import { continueOne } from "../generate/one.ts";
 import { continueMany } from "../generate/many.ts";
-import { type Opened, promptText } from "../generate/opened.ts";
+import { type Opened, promptText, readGrammar } from "../generate/opened.ts";
 import { readPrompts } from "../generate/prompts.ts";
 import type { Io } from "../io.ts";
 import { openBackendFor } from "../open_backend.ts";
@@ -28,6 +29,7 @@ export async function run(values: GenerateCommandOptions, io: Io): Promise<void>
   const text = prompts !== undefined || (asksForMore && values.prompt === undefined)
     ? undefined
     : await promptText(values, io);
+  const rules = await readGrammar(values, io);
   const log = new Log(io, values);
   const signal = io.interruption();
   const backend = openBackendFor(values, log);
@@ -39,7 +41,8 @@ export async function run(values: GenerateCommandOptions, io: Io): Promise<void>
       : await openModel(values.draft, values, options);
     if (draft) checkDraftModel(model, draft);
     warnOfContext(model, values, log);
-    const opened: Opened = { model, draft, values, io, log, signal, start };
+    const grammar = rules && new TokenGrammar(model, rules);
+    const opened: Opened = { model, draft, grammar, values, io, log, signal, start };
     if (prompts) await continueMany(opened, prompts);
     else if (values.chat) await chat(opened, text);
     else await continueOne(opened, text!);

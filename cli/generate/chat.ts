@@ -20,6 +20,7 @@ export async function chat(opened: Opened, message: string | undefined): Promise
     template,
     ...continueOptions(opened),
     system: values.system,
+    grammar: opened.grammar,
     drafter,
     draftTokens: values.draftTokens,
   });

@@ -12,13 +12,13 @@ import { textFields } from "./report.ts";
 
 /** Writes one JSON object a line, in the order of the prompts. */
 export async function continueMany(opened: Opened, texts: readonly string[]): Promise<void> {
-  const { model, values, io, log } = opened;
+  const { model, grammar, values, io, log } = opened;
   const prompts = await encodeAll(opened, texts);
   const ticker = log.progress({ label: "texts", total: texts.length, unit: "texts" });
   try {
     const options = continueOptions(opened);
     const progress = (done: number) => ticker.update(done);
-    for await (const one of generateMany(model, { ...options, prompts, progress })) {
+    for await (const one of generateMany(model, { ...options, prompts, grammar, progress })) {
       writeJson(io.stdout, {
         index: one.index,
         ...textFields(model, one, values),

@@ -27,6 +27,7 @@ export async function continueOne(opened: Opened, text: string): Promise<void> {
     const pieces = generate(model, {
       ...continueOptions(opened),
       prompt,
+      constraint: opened.grammar?.constraint(prompt),
       promptCache,
       drafter,
       draftTokens: values.draftTokens,

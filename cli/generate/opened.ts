@@ -5,6 +5,8 @@
  */
 
 import { UsageError } from "../../lib/base/errors.ts";
+import type { Grammar } from "../../lib/infer/grammar/grammar.ts";
+import type { TokenGrammar } from "../../lib/infer/grammar/grammar_constraint.ts";
 import type { LanguageModel } from "../../lib/infer/language_model.ts";
 import type { GenerateCommandOptions } from "../commands/generate.spec.ts";
 import type { Io } from "../io.ts";
@@ -17,6 +19,8 @@ export interface Opened {
   readonly model: LanguageModel;
   /** The model that guesses. */
   readonly draft: LanguageModel | undefined;
+  /** What the texts have to follow. */
+  readonly grammar: TokenGrammar | undefined;
   /** The command line. */
   readonly values: GenerateCommandOptions;
   /** The process. */
@@ -41,6 +45,20 @@ export async function promptText(
   throw new UsageError('Cannot run "llamero generate": there is no prompt', {
     hint: 'give one with --prompt "Once upon a time", --prompt-file FILE, or on stdin',
   });
+}
+
+/** The grammar of the flags, read before a model is. @throws {ConfigError} When it cannot be followed. */
+export async function readGrammar(
+  values: Pick<GenerateCommandOptions, "grammar" | "jsonSchema">,
+  io: Io,
+): Promise<Grammar | undefined> {
+  if (values.grammar !== undefined) {
+    const { parseGbnf } = await import("../../lib/infer/grammar/gbnf.ts");
+    return parseGbnf(await readText(values.grammar, io));
+  }
+  if (values.jsonSchema === undefined) return undefined;
+  const { parseJsonSchema } = await import("../../lib/infer/grammar/json_schema.ts");
+  return parseJsonSchema(await readText(values.jsonSchema, io));
 }
 
 /** How texts are continued, by the flags. */

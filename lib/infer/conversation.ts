@@ -18,6 +18,7 @@ import {
   type GenerateOptions,
   PROMPT_ROWS,
 } from "./generate.ts";
+import type { TokenGrammar } from "./grammar/grammar_constraint.ts";
 import type { LanguageModel } from "./language_model.ts";
 
 /** Positions of a conversation where nobody says how many: a model's own can take all memory. */
@@ -28,6 +29,8 @@ export interface ConversationOptions
   extends Omit<GenerateOptions, "prompt" | "promptCache" | "constraint"> {
   /** How messages become text. */
   readonly template: ChatTemplate;
+  /** What every answer has to follow. */
+  readonly grammar?: TokenGrammar | undefined;
   /** What the model is told before all else. */
   readonly system?: string | undefined;
 }
@@ -108,7 +111,7 @@ export class Conversation {
    */
   async *say(
     content: string,
-    options: Pick<GenerateOptions, "constraint" | "signal"> = {},
+    options: Pick<GenerateOptions, "signal"> = {},
   ): AsyncGenerator<string, GeneratedText, void> {
     const messages: ChatMessage[] = [...this.#messages, { role: "user", content }];
     const prompt = encodeMessages(this.#model, { template: this.#template, messages });
@@ -118,6 +121,7 @@ export class Conversation {
       ...this.#options,
       ...options,
       prompt,
+      constraint: this.#options.grammar?.constraint(prompt),
       prefix,
       session: this.#session,
       context: this.#context,

@@ -7,8 +7,8 @@
 
 import type { SessionOptions } from "../model/decoder.ts";
 import { KV_PAGE_SIZE } from "../model/kv_cache.ts";
-import type { TokenConstraint } from "./constraint.ts";
 import { type ContinueOptions, PROMPT_ROWS, requestOf } from "./generate.ts";
+import type { TokenGrammar } from "./grammar/grammar_constraint.ts";
 import type { LanguageModel } from "./language_model.ts";
 import type { RunningText } from "./running_text.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -23,8 +23,8 @@ export interface GenerateManyOptions extends ContinueOptions {
   readonly prompts: readonly ArrayLike<number>[];
   /** Most texts that run together. @default {8} */
   readonly together?: number | undefined;
-  /** Makes the constraint of one text. */
-  readonly constraint?: (() => TokenConstraint) | undefined;
+  /** What every text has to follow. */
+  readonly grammar?: TokenGrammar | undefined;
   /** Called with the texts that have ended, and all of them. */
   readonly progress?: ((done: number, total: number) => void) | undefined;
 }
@@ -56,7 +56,7 @@ export async function* generateMany(
     const scheduler = new Scheduler(session, { context, signal });
     const texts = prompts.map((prompt): OnItsWay => ({
       running: scheduler.add(
-        requestOf(model, { ...options, prompt, constraint: options.constraint?.() }),
+        requestOf(model, { ...options, prompt, constraint: options.grammar?.constraint(prompt) }),
       ),
       pieces: new TextPieces(model.tokenizer.decoder({ skipSpecial: true }), {
         prompt,

@@ -8,6 +8,7 @@ import type { Backend } from "../backend/backend.ts";
 import { pieceText } from "../formats/piece_list.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { characterLength, decodeIds, streamDecoder } from "./detokenizer.ts";
+import { surfaceOf } from "./surface.ts";
 import { type EncodedBatch, type EngineOptions, TextEngine } from "./text_engine.ts";
 import type {
   DecodeOptions,
@@ -147,6 +148,10 @@ class EngineTokenizer implements CompiledTokenizer {
 
   decoder(options: DecodeOptions = {}): StreamDecoder {
     return streamDecoder(this.definition.decode, options);
+  }
+
+  surface(id: number): Uint8Array {
+    return surfaceOf(this.definition.decode, id);
   }
 
   piece(id: number): string {

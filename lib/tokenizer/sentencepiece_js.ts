@@ -10,6 +10,7 @@ import { FormatError, LlameroError } from "../base/errors.ts";
 import { quoted } from "../base/quoted.ts";
 import { bytesField, NORMALIZER_FIELD } from "../formats/sentencepiece_model.ts";
 import { pieceText } from "../formats/piece_list.ts";
+import { surfaceOf } from "./surface.ts";
 import type { CompiledTokenizer, StreamEncoder } from "./compiled.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { characterLength, decodeIds, streamDecoder } from "./detokenizer.ts";
@@ -171,6 +172,10 @@ class ForeignTokenizer implements CompiledTokenizer {
         return text;
       },
     };
+  }
+
+  surface(id: number): Uint8Array {
+    return surfaceOf(this.definition.decode, id);
   }
 
   piece(id: number): string {

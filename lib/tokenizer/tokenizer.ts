@@ -71,4 +71,6 @@ export interface Tokenizer {
   decoder(options?: DecodeOptions): StreamDecoder;
   /** The piece of an id as its file has it; bytes that are not UTF-8 show as U+FFFD. */
   piece(id: number): string;
+  /** The bytes that an id writes in the middle of a text; none where it writes nothing. */
+  surface(id: number): Uint8Array;
 }
