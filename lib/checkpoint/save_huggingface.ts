@@ -26,7 +26,8 @@ export interface SaveHuggingFaceOptions extends SaveOptions {
   readonly shardBytes?: number | undefined;
 }
 
-type Json = Record<string, unknown>;
+/** A JSON object. */
+export type Json = Record<string, unknown>;
 
 /** Prepares a model to be written as Hugging Face's; every model can be. */
 export async function planHuggingFace(

@@ -16,8 +16,10 @@ import { type TokenNode, type TokenTexts, tokenTexts } from "./token_texts.ts";
 const KEPT_MASKS = 512;
 
 /** Where a text stands: in the grammar, and inside a character. */
-interface Position {
+export interface GrammarPosition {
+  /** State of the automaton. */
   readonly state: number;
+  /** The character that has begun. */
   readonly partial: PartialCharacter;
 }
 
@@ -48,7 +50,7 @@ export class TokenGrammar {
   }
 
   /** Sets the logits of what may not come to -Infinity. @throws {ConfigError} When nothing may. */
-  mask(logits: Float32Array, position: Position, atStart: boolean): void {
+  mask(logits: Float32Array, position: GrammarPosition, atStart: boolean): void {
     const allowed = this.#allowed(position, logits.length, atStart);
     let any = false;
     for (let id = 0; id < logits.length; id++) {
@@ -63,7 +65,7 @@ export class TokenGrammar {
   }
 
   /** Where the text stands after a token. */
-  after(position: Position, id: number, atStart: boolean): Position {
+  after(position: GrammarPosition, id: number, atStart: boolean): GrammarPosition {
     const surface = this.#model.tokenizer.surface(id);
     const bytes = atStart && surface[0] === 0x20 ? surface.subarray(1) : surface;
     return this.#walk(position, bytes) ?? { state: DEAD, partial: NO_PARTIAL };
@@ -89,7 +91,7 @@ export class TokenGrammar {
     return false;
   }
 
-  #allowed(position: Position, vocab: number, atStart: boolean): Uint32Array {
+  #allowed(position: GrammarPosition, vocab: number, atStart: boolean): Uint32Array {
     const isPlain = position.partial.missing === 0 && !atStart;
     const known = isPlain ? this.#masks.get(position.state) : undefined;
     if (known) return known;
@@ -123,7 +125,7 @@ export class TokenGrammar {
     }
   }
 
-  #walk({ state, partial }: Position, bytes: Uint8Array): Position | undefined {
+  #walk({ state, partial }: GrammarPosition, bytes: Uint8Array): GrammarPosition | undefined {
     for (const byte of bytes) {
       const next = addByte(partial, byte);
       if (next === undefined) return undefined;
@@ -137,7 +139,7 @@ export class TokenGrammar {
   }
 
   /** Whether a character that has begun can become one that may come. */
-  #leavesWay({ state, partial }: Position): boolean {
+  #leavesWay({ state, partial }: GrammarPosition): boolean {
     if (partial.missing === 0) return true;
     for (const charClass of this.#automaton.classes.within(partial.first, partial.last)) {
       if (this.#automaton.step(state, charClass) !== DEAD) return true;
@@ -149,10 +151,10 @@ export class TokenGrammar {
 /** Follows one text. */
 class GrammarConstraint implements TokenConstraint {
   readonly #grammar: TokenGrammar;
-  #position: Position;
+  #position: GrammarPosition;
   #atStart: boolean;
 
-  constructor(grammar: TokenGrammar, position: Position, atStart: boolean) {
+  constructor(grammar: TokenGrammar, position: GrammarPosition, atStart: boolean) {
     this.#grammar = grammar;
     this.#position = position;
     this.#atStart = atStart;

@@ -21,6 +21,7 @@ import {
 import { otherNames } from "./other_names.ts";
 import { integerRange } from "./integer_range.ts";
 import { JsonRules } from "./json_rules.ts";
+import { checkNesting } from "./nesting.ts";
 import { parsePattern } from "./pattern.ts";
 import { FORMATS } from "./string_formats.ts";
 
@@ -67,24 +68,6 @@ export function parseJsonSchema(source: string): Grammar {
     throw new ConfigError(`Cannot read the schema: ${reason}`, { cause });
   }
   return new SchemaReader(schema).grammar();
-}
-
-/** The parser of the language descends by calls; what is deeper than any schema is refused before. */
-function checkNesting(source: string): void {
-  let depth = 0;
-  let inString = false;
-  for (let i = 0; i < source.length; i++) {
-    const char = source[i];
-    if (inString && char === "\\") i++;
-    else if (char === '"') inString = !inString;
-    else if (!inString && (char === "{" || char === "[")) depth++;
-    else if (!inString && (char === "}" || char === "]")) depth--;
-    if (depth > GRAMMAR_LIMITS.depth) {
-      throw new ConfigError(
-        `Cannot read the schema: it is nested more than ${GRAMMAR_LIMITS.depth} deep`,
-      );
-    }
-  }
 }
 
 class SchemaReader {
