@@ -29,7 +29,7 @@ const MOST_POSITIONAL = 2;
 const NAMELESS = /^(utils?|helpers?|common|misc)$/;
 /** What a command's record may import besides types, so that `--help` stays quick. */
 const CHEAP =
-  /^(lib\/base\/|cli\/(command|options|option_values)\.ts$|cli\/commands\/\w+\.spec\.ts$)/;
+  /^(lib\/base\/|cli\/(command|options|option_values|piece_options)\.ts$|cli\/commands\/\w+\.spec\.ts$)/;
 const PROCESS = ["env", "exit", "args", "stdin", "stdout", "stderr", "addSignalListener"];
 const PROMPTS = ["prompt", "confirm", "alert"];
 

@@ -6,10 +6,11 @@
 
 import { type FileHandle, open } from "node:fs/promises";
 import { Readable } from "node:stream";
-import { createGunzip } from "node:zlib";
+import { createGunzip, createZstdDecompress } from "node:zlib";
 import { asError, FormatError, LlameroError } from "../base/errors.ts";
 import { fileError } from "../base/file_error.ts";
 import { quotedPath } from "../base/quoted.ts";
+import { isZstandard, ZstandardFrames } from "./zstandard_frames.ts";
 
 /** A text to read: a file, or a stream such as stdin. */
 export interface TextInput {
@@ -90,27 +91,48 @@ async function* metered(
   }
 }
 
-async function* gunzipped(
+/** What node's decompressors have in common. */
+type Decompressor = ReturnType<typeof createGunzip> | ReturnType<typeof createZstdDecompress>;
+
+async function* decompressed(
+  name: string,
+  chunks: AsyncIterable<Uint8Array>,
+  decompressor: Decompressor,
+): AsyncGenerator<Uint8Array> {
+  const source = Readable.from(chunks);
+  source.on("error", (error) => decompressor.destroy(error));
+  source.pipe(decompressor);
+  try {
+    for await (const bytes of decompressor) yield bytes as Uint8Array;
+  } catch (thrown) {
+    if (thrown instanceof LlameroError) throw thrown;
+    throw damaged(name, asError(thrown).message, thrown);
+  } finally {
+    source.destroy();
+    decompressor.destroy();
+  }
+}
+
+function damaged(name: string, reason: string, cause?: unknown): FormatError {
+  return new FormatError(`Cannot decompress ${quotedPath(name)}: ${reason}`, {
+    file: name,
+    cause,
+    hint: "the file is damaged or not complete",
+  });
+}
+
+async function* decompressedFrames(
   name: string,
   chunks: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
-  const gunzip = createGunzip({ chunkSize: CHUNK });
-  const source = Readable.from(chunks);
-  source.on("error", (error) => gunzip.destroy(error));
-  source.pipe(gunzip);
+  const frames = new ZstandardFrames(chunks);
   try {
-    for await (const bytes of gunzip) yield bytes as Uint8Array;
-  } catch (thrown) {
-    if (thrown instanceof LlameroError) throw thrown;
-    const reason = asError(thrown).message;
-    throw new FormatError(`Cannot decompress ${quotedPath(name)}: ${reason}`, {
-      file: name,
-      cause: thrown,
-      hint: "the file is damaged or not complete",
-    });
+    while (await frames.more()) {
+      const frame = frames.next(() => damaged(name, "unexpected end of file"));
+      yield* decompressed(name, frame, createZstdDecompress({ chunkSize: CHUNK }));
+    }
   } finally {
-    source.destroy();
-    gunzip.destroy();
+    await frames.close();
   }
 }
 
@@ -139,7 +161,11 @@ export async function* textChunks(
   const stored = stream === undefined ? fileChunks(name, 0) : streamChunks(stream);
   const head = await peek(stored);
   if (head[0] === 0x1f && head[1] === 0x8b) {
-    yield* skipping(gunzipped(name, metered(rejoined(head, stored), meter)), start);
+    const all = metered(rejoined(head, stored), meter);
+    yield* skipping(decompressed(name, all, createGunzip({ chunkSize: CHUNK })), start);
+  } else if (isZstandard(head)) {
+    const all = metered(rejoined(head, stored), meter);
+    yield* skipping(decompressedFrames(name, all), start);
   } else if (start > 0 && stream === undefined) {
     await stored.return(undefined);
     meter.stored += start;

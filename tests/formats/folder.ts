@@ -18,6 +18,12 @@ export async function withFolder(body: (folder: string) => void | Promise<void>)
   }
 }
 
+/** A new folder that `using` removes. */
+export function temporaryFolder(): Disposable & { readonly path: string } {
+  const path = Deno.makeTempDirSync({ prefix: "llamero-test-" });
+  return { path, [Symbol.dispose]: () => Deno.removeSync(path, { recursive: true }) };
+}
+
 /** Joins byte arrays and UTF-8 strings. */
 export function bytesOf(
   ...parts: readonly (Uint8Array | string | readonly number[])[]

@@ -134,6 +134,8 @@ function normalizerSpec(training: PieceTraining, charsmap: Uint8Array): Protobuf
     varint(field.addDummyPrefix, training.addDummyPrefix),
     varint(field.removeExtraWhitespaces, training.removeExtraWhitespaces),
     text(field.ruleTsv, ""),
+    // Behind the schema's own fields, which readers that do not know it skip.
+    ...(training.literalMarks ? [varint(field.literalMarks, true)] : []),
   ];
 }
 

@@ -66,6 +66,8 @@ export interface PieceTraining extends SamplingOptions {
   readonly removeExtraWhitespaces: boolean;
   /** A space is put in front of every text. */
   readonly addDummyPrefix: boolean;
+  /** U+2581 in text is a character, not a space: ours, other readers skip it. */
+  readonly literalMarks: boolean;
   /** Longest piece in characters, 1 to 512. */
   readonly maxSentencepieceLength: number;
   /** Longer lines, in bytes, are left out. */
@@ -119,6 +121,7 @@ const SENTENCEPIECE: PieceTraining = {
   allowWhitespaceOnlyPieces: false,
   removeExtraWhitespaces: true,
   addDummyPrefix: true,
+  literalMarks: false,
   maxSentencepieceLength: 16,
   maxSentenceLength: 4192,
   userDefinedSymbols: [],
@@ -149,7 +152,7 @@ const LLAMA: PieceTraining = {
 /** Options by the name of their defaults; `palm` is lossless (Chowdhery et al. 2022, section 2). */
 export const TRAINING_DEFAULTS: Readonly<Record<TrainingDefaults, PieceTraining>> = {
   llama: LLAMA,
-  palm: { ...LLAMA, vocabSize: 256000, addDummyPrefix: false },
+  palm: { ...LLAMA, vocabSize: 256000, addDummyPrefix: false, literalMarks: true },
   sentencepiece: SENTENCEPIECE,
 };
 

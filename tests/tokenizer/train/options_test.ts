@@ -25,7 +25,12 @@ Deno.test("all defaults are valid", () => {
 });
 
 Deno.test("the defaults of PaLM are Llama's, lossless and larger", () => {
-  deepStrictEqual(palm, { ...llama, addDummyPrefix: false, vocabSize: 256000 });
+  deepStrictEqual(palm, {
+    ...llama,
+    addDummyPrefix: false,
+    literalMarks: true,
+    vocabSize: 256000,
+  });
 });
 
 Deno.test("values that spm_train refuses are refused", () => {
