@@ -31,6 +31,7 @@ export const COMMANDS: Readonly<Record<string, SpecLoader>> = {
   "tokenize encode": () => import("./commands/tokenize_encode.spec.ts"),
   "tokenize decode": () => import("./commands/tokenize_decode.spec.ts"),
   "tokenize info": () => import("./commands/tokenize_info.spec.ts"),
+  train: () => import("./commands/train.spec.ts"),
   generate: () => import("./commands/generate.spec.ts"),
   convert: () => import("./commands/convert.spec.ts"),
   quantize: () => import("./commands/quantize.spec.ts"),

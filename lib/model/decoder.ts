@@ -59,7 +59,7 @@ export class Decoder {
 
   private constructor(
     backend: Backend,
-    source: DecoderSource,
+    source: Pick<DecoderSource, "config" | "ropeLayout">,
     parts: { readonly weights: DecoderWeights; readonly activations: Activations },
   ) {
     this.backend = backend;
@@ -82,6 +82,15 @@ export class Decoder {
   ): Promise<Decoder> {
     const weights = await loadWeights(backend, source, options);
     return new Decoder(backend, source, { weights, activations: options.activations ?? "auto" });
+  }
+
+  /** A decoder over weights that lie in the backend's memory already, such as those in training. */
+  static over(
+    backend: Backend,
+    source: Pick<DecoderSource, "config" | "ropeLayout">,
+    weights: DecoderWeights,
+  ): Decoder {
+    return new Decoder(backend, source, { weights, activations: "f32" });
   }
 
   /** Reserves the memory of a session. @throws {BackendError} When there is none left. */

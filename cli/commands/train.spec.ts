@@ -1,0 +1,203 @@
+/**
+ * The record of `llamero train`.
+ *
+ * @module
+ */
+
+import { UsageError } from "../../lib/base/errors.ts";
+import type { CommandSpec, OptionSpecs } from "../command.ts";
+import { integer } from "../option_values.ts";
+import { COMPUTE_OPTIONS, type ComputeOptions } from "../options.ts";
+import { RECIPE_OPTIONS, type RecipeFlags } from "./train_recipe.spec.ts";
+
+/** What a run is made of. */
+export interface RunFlags {
+  /** The run's folder. */
+  readonly out: string;
+  /** Name of a model and its recipe. */
+  readonly preset: string | undefined;
+  /** A file of settings. */
+  readonly config: string | undefined;
+  /** The tokenizer. */
+  readonly tokenizer: string | undefined;
+  /** Indexed datasets, each with weight and epochs. */
+  readonly data: readonly string[];
+  /** Texts, tokenized on the way. */
+  readonly text: readonly string[];
+  /** Indexed datasets or texts to evaluate on. */
+  readonly evalData: readonly string[];
+  /** A model to begin with. */
+  readonly init: string | undefined;
+  /** Goes on with the run. */
+  readonly resume: boolean;
+  /** Replaces a run. */
+  readonly force: boolean;
+}
+
+/** How a run goes on, what it saves and says. */
+export interface CourseFlags {
+  /** Recovers from spikes. */
+  readonly skipSpikes: boolean;
+  /** Starts again after failures. */
+  readonly restarts: number | undefined;
+  /** Steps between checkpoints. */
+  readonly saveEvery: number | undefined;
+  /** Checkpoints kept. */
+  readonly keep: number | undefined;
+  /** Steps between evaluations. */
+  readonly evalEvery: number | undefined;
+  /** Sequences of an evaluation. */
+  readonly evalSequences: number | undefined;
+  /** Steps between samples. */
+  readonly sampleEvery: number | undefined;
+  /** Tokens of a sample. */
+  readonly sampleTokens: number | undefined;
+  /** What samples continue. */
+  readonly samplePrompt: string | undefined;
+  /** Steps between lines. */
+  readonly logEvery: number | undefined;
+  /** Prints the plan alone. */
+  readonly plan: boolean;
+  /** A machine to plan for. */
+  readonly hardware: string | undefined;
+  /** Devices to plan for. */
+  readonly devices: number | undefined;
+}
+
+/** What `llamero train` is called with. */
+export interface TrainOptions extends ComputeOptions, RunFlags, RecipeFlags, CourseFlags {}
+
+const count = integer({ min: 1 });
+const countOr0 = integer({ min: 0 });
+
+/** Specs of {@linkcode CourseFlags}. */
+const COURSE_OPTIONS: OptionSpecs<CourseFlags> = {
+  skipSpikes: {
+    group: "Course",
+    doc: "when the loss jumps, go back 100 steps or more and skip 200 to 500 batches (PaLM)",
+  },
+  restarts: {
+    group: "Course",
+    value: "N",
+    parse: countOr0,
+    defaultDoc: "0",
+    doc: "start again from the last checkpoint after so many failures",
+  },
+  saveEvery: {
+    group: "Course",
+    value: "N",
+    parse: count,
+    defaultDoc: "a tenth of the steps",
+    doc: "steps between checkpoints",
+  },
+  keep: {
+    group: "Course",
+    value: "N",
+    parse: count,
+    defaultDoc: "3",
+    doc: "checkpoints that are kept",
+  },
+  evalEvery: {
+    group: "Course",
+    value: "N",
+    parse: count,
+    defaultDoc: "as --save-every",
+    doc: "steps between evaluations",
+  },
+  evalSequences: {
+    group: "Course",
+    value: "N",
+    parse: count,
+    defaultDoc: "64",
+    doc: "sequences of an evaluation at most",
+  },
+  sampleEvery: {
+    group: "Course",
+    value: "N",
+    parse: count,
+    defaultDoc: "as --save-every",
+    doc: "steps between samples of text",
+  },
+  sampleTokens: {
+    group: "Course",
+    value: "N",
+    parse: count,
+    defaultDoc: "64",
+    doc: "tokens of a sample",
+  },
+  samplePrompt: { group: "Course", value: "TEXT", doc: "what samples continue" },
+  logEvery: {
+    group: "Course",
+    value: "N",
+    parse: count,
+    defaultDoc: "10",
+    doc: "steps between lines of the log",
+  },
+  plan: { group: "Plan", doc: "print the resolved run, its memory and time, and stop" },
+  hardware: {
+    group: "Plan",
+    value: "NAME",
+    defaultDoc: "this machine",
+    doc: "a machine to plan for",
+  },
+  devices: { group: "Plan", value: "N", parse: count, defaultDoc: "1", doc: "how many of them" },
+};
+
+/** The record of `llamero train`. */
+export const spec: CommandSpec<TrainOptions> = {
+  name: "train",
+  group: "Training",
+  summary: "train a model from text to checkpoint",
+  description:
+    "Settings come from flags, then --config, then the preset; RUN/config.toml has them " +
+    "all, with where each came from. A run that was stopped in any way goes on with --resume, to " +
+    "the same bits. SIGINT finishes the step and saves. Checkpoints are Hugging Face folders in " +
+    "RUN/checkpoints; RUN/report.html shows the course.",
+  arguments: {},
+  options: {
+    out: { value: "DIR", required: true, doc: "the folder of the run" },
+    preset: { value: "NAME", doc: "a model and its recipe; llamero presets lists them" },
+    config: { value: "FILE", doc: "settings as TOML; keys are the names of these options" },
+    tokenizer: { value: "PATH", doc: "a tokenizer file, or a folder that has one" },
+    data: {
+      value: "PREFIX",
+      repeat: "many",
+      doc: "an indexed dataset, as PREFIX[=WEIGHT[:MAX_EPOCHS]]",
+    },
+    text: { value: "FILE", repeat: "many", doc: "texts to tokenize on the way, instead of --data" },
+    evalData: { value: "PREFIX", repeat: "many", doc: "an indexed dataset or text to evaluate on" },
+    init: { value: "PATH", doc: "a model to begin with, instead of random weights" },
+    resume: { doc: "go on with the run in --out" },
+    force: { doc: "replace the run in --out" },
+    ...RECIPE_OPTIONS,
+    ...COURSE_OPTIONS,
+    ...COMPUTE_OPTIONS,
+  },
+  examples: [
+    {
+      command: "llamero train --out run/ --preset debug --tokenizer tok/ --text book.txt",
+      doc: "a small model of one text",
+    },
+    {
+      command:
+        "llamero train --out run/ --preset llama-15m --tokenizer tok/ --data web=0.9 --data " +
+        "books=0.1:2 --tokens 300e6",
+      doc: "a mixture of two datasets, the second seen at most twice",
+    },
+    { command: "llamero train --out run/ --resume", doc: "go on with a run that was stopped" },
+    {
+      command: "llamero train --out run/ --preset llama1-65b --tokenizer tok/ --plan --hardware " +
+        "a100-80gb --devices 2048",
+      doc: "memory and time of a large run on paper",
+    },
+  ],
+  check: ({ data, text, resume, init, force }) => {
+    const refuse = (a: string, b: string) => {
+      throw new UsageError(`Cannot run "llamero train": ${a} and ${b} exclude each other`);
+    };
+    if (data.length > 0 && text.length > 0) refuse("--data", "--text");
+    if (resume && init !== undefined) refuse("--resume", "--init");
+    if (resume && force) refuse("--resume", "--force");
+  },
+  load: () => import("./train.ts"),
+};

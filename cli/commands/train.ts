@@ -1,0 +1,211 @@
+/**
+ * `llamero train`: trains a model from text to checkpoint.
+ *
+ * @module
+ */
+
+import { join, resolve } from "node:path";
+import { existsSync } from "node:fs";
+import { ConfigError } from "../../lib/base/errors.ts";
+import { formatInteger } from "../../lib/base/format.ts";
+import { quotedPath } from "../../lib/base/quoted.ts";
+import { repeatedShares } from "../../lib/data/shares.ts";
+import { datasetPaths } from "../../lib/formats/indexed_dataset.ts";
+import type { CompiledTokenizer } from "../../lib/tokenizer/compiled.ts";
+import { openTokenizer } from "../../lib/tokenizer/open.ts";
+import { readConfigFile } from "../../lib/train/config_file.ts";
+import { writeReport } from "../../lib/train/report.ts";
+import { checkResumable, readRunConfig } from "../../lib/train/resume_config.ts";
+import { configOfInit, trainRun } from "../../lib/train/run.ts";
+import { type RequestLayer, resolveRun, type RunConfig } from "../../lib/train/run_config.ts";
+import {
+  checkpointName,
+  latestStep,
+  RunLock,
+  type RunPaths,
+  runPaths,
+} from "../../lib/train/run_folder.ts";
+import {
+  checkRunFolder,
+  clearRun,
+  discardUnbegun,
+  writeRunConfig,
+} from "../../lib/train/run_start.ts";
+import { runTokenizerOf, vocabularyOf } from "../../lib/train/run_tokenizer.ts";
+import { tokensOfData } from "../../lib/train/setup.ts";
+import type { DataSetting } from "../../lib/train/settings.ts";
+import { packTexts } from "../../lib/train/text_data.ts";
+import type { Sources } from "../command.ts";
+import { type Io, writeJson } from "../io.ts";
+import { openBackendFor } from "../open_backend.ts";
+import { Log } from "../ui/log.ts";
+import type { TrainOptions } from "./train.spec.ts";
+import { requestOf, withAbsolutePaths } from "./train_request.ts";
+import { Watch } from "./train_watch.ts";
+
+/** Runs `llamero train`. */
+export async function run(
+  values: TrainOptions,
+  io: Io,
+  sources: Sources<TrainOptions>,
+): Promise<void> {
+  const log = new Log(io, values);
+  const paths = runPaths(resolve(values.out));
+  const flags = requestOf(values, sources);
+  const signal = io.interruption();
+  const call: Call = { values, io, log, paths, flags, signal };
+  if (values.resume) checkResumable(paths);
+  else checkRunFolder(paths, values);
+  const lock = RunLock.take(paths);
+  try {
+    const prepared = values.resume ? await resumed(call) : await begun(call);
+    await train(call, prepared);
+  } finally {
+    lock.release();
+    discardUnbegun(paths);
+  }
+}
+
+interface Call {
+  readonly values: TrainOptions;
+  readonly io: Io;
+  readonly log: Log;
+  readonly paths: RunPaths;
+  readonly flags: RequestLayer;
+  readonly signal: AbortSignal;
+}
+
+interface Prepared {
+  readonly config: RunConfig;
+  readonly tokenizer: CompiledTokenizer;
+}
+
+/** The run as its folder has it, with the changes that are allowed. */
+async function resumed({ paths, flags }: Call): Promise<Prepared> {
+  const config = readRunConfig(paths, flags);
+  const { settings } = config;
+  const latest = latestStep(paths);
+  const own = latest === undefined ? undefined : join(paths.checkpoints, checkpointName(latest));
+  // The tokenizer may have moved; every checkpoint has its own.
+  const path = existsSync(settings.tokenizer) || own === undefined ? settings.tokenizer : own;
+  const tokenizer = await openTokenizer(path);
+  writeRunConfig(paths, config);
+  return { config, tokenizer };
+}
+
+/** A new run: everything is refused that can be before its config is written. */
+async function begun(call: Call): Promise<Prepared> {
+  const { values, paths, flags, log } = call;
+  const layers = [flags];
+  if (values.config !== undefined) {
+    const path = values.config;
+    layers.push({ settings: withAbsolutePaths(readConfigFile(path)), origin: () => path });
+  }
+  const asked = <K extends keyof RequestLayer["settings"]>(key: K) =>
+    layers.find(({ settings }) => settings[key] !== undefined)?.settings[key];
+  const init = asked("init");
+  const tokenizerPath = asked("tokenizer") ?? init;
+  if (tokenizerPath === undefined) {
+    throw new ConfigError("Cannot train: there is no tokenizer", {
+      hint: "give one with --tokenizer PATH; llamero tokenize train makes one",
+    });
+  }
+  const tokenizer = await openTokenizer(tokenizerPath);
+  const surroundings = {
+    vocabulary: vocabularyOf(tokenizer),
+    initConfig: init === undefined ? undefined : await configOfInit(init),
+  };
+  // Once without data, so that a slip in a setting is told before an hour of tokenizing.
+  resolveRun(layers, surroundings);
+  if (values.force) clearRun(paths);
+  const inputs = await packInputs(call, {
+    tokenizer,
+    data: asked("data"),
+    text: asked("text"),
+    evalData: asked("evalData") ?? [],
+  });
+  const own: RequestLayer = {
+    settings: { ...inputs, tokenizer: tokenizerPath },
+    origin: (name) => layers.find(({ settings }) => name in settings)?.origin(name) ?? "the texts",
+  };
+  const config = resolveRun([own, ...layers], {
+    ...surroundings,
+    tokensOfData: () => tokensOfData(inputs.data),
+  });
+  writeRunConfig(paths, config);
+  log.detail(`settings are in ${paths.config}`);
+  return { config, tokenizer };
+}
+
+interface Inputs {
+  readonly tokenizer: CompiledTokenizer;
+  readonly data: readonly DataSetting[] | undefined;
+  readonly text: readonly string[] | undefined;
+  readonly evalData: readonly string[];
+}
+
+/** Tokenizes what is text. */
+async function packInputs(call: Call, inputs: Inputs) {
+  const { paths, log } = call;
+  const { tokenizer, data, text, evalData } = inputs;
+  if (data === undefined && text === undefined) {
+    throw new ConfigError("Cannot train: there are no data", {
+      hint: "give --data PREFIX (llamero tokenize pack makes them) or --text FILE",
+    });
+  }
+  const pack = async (files: readonly string[], name: string) => {
+    const prefix = join(paths.data, name);
+    const ticker = log.progress({ label: "tokenizing", unit: "tokens" });
+    try {
+      const tokens = await packTexts(files, {
+        tokenizer,
+        prefix,
+        signal: call.signal,
+        progress: (done) => ticker.update(done),
+      });
+      log.detail(`${formatInteger(tokens)} tokens of ${files.join(", ")}`);
+    } finally {
+      ticker.finish();
+    }
+    return prefix;
+  };
+  const isDataset = (path: string) => existsSync(datasetPaths(path).idx);
+  const evaluation: string[] = [];
+  for (const [i, path] of evalData.entries()) {
+    evaluation.push(isDataset(path) ? path : await pack([path], `eval-${i}`));
+  }
+  return { data: data ?? [{ path: await pack(text!, "text") }], evalData: evaluation };
+}
+
+async function train(call: Call, { config, tokenizer }: Prepared): Promise<void> {
+  const { values, io, log, paths, signal } = call;
+  const { settings } = config;
+  let watch: Watch | undefined;
+  let warned = false;
+  try {
+    const state = await trainRun({
+      config,
+      paths,
+      signal,
+      tokenizer: runTokenizerOf(tokenizer),
+      openBackend: () => openBackendFor(settings, log),
+      observe: (session) => {
+        for (const { name, epochs } of warned ? [] : repeatedShares(session.data.shares)) {
+          log.warn(`${quotedPath(name)} is seen ${epochs.toFixed(1)} times, more than 4`);
+        }
+        warned = true;
+        watch?.close();
+        return watch = new Watch(session, { config, paths, tokenizer, log, io });
+      },
+    });
+    writeReport(paths, config);
+    const { step } = state;
+    const folder = join(paths.checkpoints, checkpointName(step));
+    if (values.json) {
+      const { loss, eval_loss } = watch?.last ?? {};
+      writeJson(io.stdout, { step, tokens: state.tokens, loss, eval_loss, checkpoint: folder });
+    } else log.note(`trained ${step} steps: ${folder}, ${paths.report}`);
+  } finally {
+    watch?.close();
+  }
+}

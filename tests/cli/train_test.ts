@@ -1,0 +1,209 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { readMetrics } from "../../lib/train/metrics.ts";
+import { runPaths } from "../../lib/train/run_folder.ts";
+import { counting, writeDataset } from "../data/dataset_fixture.ts";
+import { checkpointHashes, timeless } from "../train/run_fixture.ts";
+import { type Outcome, runCli } from "./run_cli.ts";
+import { inTrainingFolder, TINY_CONFIG, type TrainingFolder } from "./train_fixture.ts";
+
+function tiny({ folder, tokenizer, text }: TrainingFolder, run: string): string[] {
+  const config = join(folder, "tiny.toml");
+  writeFileSync(config, TINY_CONFIG);
+  const out = join(folder, run);
+  return ["train", "--out", out, "--config", config, "--tokenizer", tokenizer, "--text", text];
+}
+
+Deno.test("train makes a run: config, metrics, event file, report, checkpoints", async () => {
+  await inTrainingFolder(async (folder) => {
+    const args = [...tiny(folder, "run"), "--steps", "20", "--save-every", "10", "--lr", "1e-2"];
+    const { code, stdout, stderr } = await runCli([...args, "--eval-data", folder.text, "--json"]);
+    assert.equal(code, 0, stderr);
+    const paths = runPaths(join(folder.folder, "run"));
+    const result = JSON.parse(stdout);
+    assert.equal(result.step, 20);
+    assert.equal(result.tokens, 20 * 64);
+    assert.equal(result.checkpoint, join(paths.checkpoints, "step-000020"));
+    const rows = readMetrics(paths.metrics);
+    assert.equal(rows.length, 20);
+    assert.deepEqual(Object.keys(rows[0]!), [
+      ..."step tokens loss grad_norm lr tokens_per_second mfu step_ms".split(" "),
+    ]);
+    assert.ok(rows[9]!.eval_loss! > 0 && rows[19]!.eval_loss! < rows[9]!.eval_loss!);
+    // The tokens are bytes: bits per byte are the nats per token over ln 2.
+    assert.ok(Math.abs(rows[9]!.eval_bits_per_byte! - rows[9]!.eval_loss! / Math.LN2) < 1e-9);
+    assert.match(readFileSync(paths.config, "utf8"), /^lr = 0.01 +# flag --lr$/m);
+    assert.match(readFileSync(paths.config, "utf8"), /^seq-len = 16 +# .*tiny.toml$/m);
+    assert.match(readFileSync(paths.config, "utf8"), /^clip = 1 +# preset debug$/m);
+    assert.match(readdirSync(paths.tensorboard)[0]!, /^events\.out\.tfevents\./);
+    const report = readFileSync(paths.report, "utf8");
+    assert.match(report, /<polyline/);
+    assert.doesNotMatch(report, /https?:/);
+  });
+});
+
+Deno.test("train --resume needs nothing else, and only the course may change", async () => {
+  await inTrainingFolder(async (folder) => {
+    const out = join(folder.folder, "run");
+    assert.equal(
+      (await runCli([...tiny(folder, "run"), "--steps", "6", "--save-every", "3"])).code,
+      0,
+    );
+    const longer = ["train", "--out", out, "--resume", "--steps", "9"];
+    const { code, stderr } = await runCli(longer);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /going on after step 6/);
+    assert.equal(readMetrics(runPaths(out).metrics).length, 9);
+    const refused = await runCli(["train", "--out", out, "--resume", "--lr", "1"]);
+    assert.equal(refused.code, 2);
+    assert.match(refused.stderr, /Cannot resume with another "lr": it is 1, and the run has 0.003/);
+    assert.equal((await runCli(["train", "--out", out, "--resume", "--lr", "0.003"])).code, 0);
+  });
+});
+
+Deno.test("a run is not begun twice in one folder, unless forced", async () => {
+  await inTrainingFolder(async (folder) => {
+    const args = [...tiny(folder, "run"), "--steps", "2"];
+    assert.equal((await runCli(args)).code, 0);
+    const again = await runCli(args);
+    assert.equal(again.code, 1);
+    assert.match(again.stderr, /a run is there already\nhint: go on with it with --resume/);
+    assert.equal((await runCli([...args, "--force", "--seed", "1"])).code, 0);
+    const foreign = join(folder.folder, "foreign");
+    await Deno.mkdir(foreign);
+    await Deno.writeTextFile(join(foreign, "thesis.txt"), "years of work");
+    const refused = await runCli([...tiny(folder, "foreign"), "--steps", "2", "--force"]);
+    assert.match(refused.stderr, /it has "thesis.txt", which is of no run/);
+    assert.ok(existsSync(join(foreign, "thesis.txt")));
+  });
+});
+
+Deno.test("resuming what is no run is refused", async () => {
+  await inTrainingFolder(async ({ folder }) => {
+    const { code, stderr } = await runCli(["train", "--out", join(folder, "none"), "--resume"]);
+    assert.equal(code, 1);
+    assert.match(stderr, /there is no run, which would have a config.toml/);
+    assert.ok(!existsSync(join(folder, "none")));
+  });
+});
+
+Deno.test("train with a first model goes on from its weights", async () => {
+  await inTrainingFolder(async (folder) => {
+    const schedule = ["--steps", "5", "--schedule", "constant", "--warmup", "0", "--lr", "1e-2"];
+    assert.equal((await runCli([...tiny(folder, "first"), ...schedule])).code, 0);
+    const first = runPaths(join(folder.folder, "first"));
+    const init = join(first.checkpoints, "latest");
+    const { code, stderr } = await runCli([...tiny(folder, "second"), ...schedule, "--init", init]);
+    assert.equal(code, 0, stderr);
+    const losses = [first, runPaths(join(folder.folder, "second"))]
+      .map(({ metrics }) => readMetrics(metrics).map(({ loss }) => loss!));
+    // A random model knows nothing of 512 tokens; the other has seen five batches.
+    assert.ok(losses[1]![0]! < losses[0]![0]! - 0.3, `${losses[0]![0]} ${losses[1]![0]}`);
+  });
+});
+
+/** Runs with a mistake and gives what it said. */
+async function refusal(folder: TrainingFolder, ...flags: string[]): Promise<Outcome> {
+  const run = `bad-${crypto.randomUUID()}`;
+  const outcome = await runCli([...tiny(folder, run), "--steps", "2", ...flags]);
+  assert.notEqual(outcome.code, 0);
+  assert.ok(!existsSync(join(folder.folder, run, "checkpoints", "latest")));
+  return outcome;
+}
+
+Deno.test("settings that are unknown, mistyped or contradictory are refused by name", async () => {
+  await inTrainingFolder(async (folder) => {
+    const file = join(folder.folder, "bad.toml");
+    const config = async (text: string) => {
+      writeFileSync(file, text);
+      const args = ["train", "--out", join(folder.folder, "x"), "--config", file];
+      const outcome = await runCli([
+        ...args,
+        "--tokenizer",
+        folder.tokenizer,
+        "--text",
+        folder.text,
+      ]);
+      assert.equal(outcome.code, 2);
+      return outcome.stderr;
+    };
+    assert.match(
+      await config('preset = "debug"\nwarm-up = 3'),
+      /no setting "warm-up"\nhint: did you mean warmup\?/,
+    );
+    assert.match(
+      await config('preset = "debug"\nlr = "fast"'),
+      /"lr" is "fast", a number above 0 was wanted/,
+    );
+    assert.match(
+      await config('preset = "debug"\nlr = -1'),
+      /"lr" is -1, a number above 0 was wanted/,
+    );
+    assert.match(await config('preset = "debug"\n[model]\nheads = 3'), /no setting "model.heads"/);
+    assert.match(await config('preset = "debug'), /line 1, column/);
+    assert.match(await config('preset = "debgu"'), /hint: did you mean debug\?/);
+    assert.match(await config("steps = 3"), /neither a preset nor a config says which model/);
+    assert.match((await refusal(folder, "--tokens", "1e6")).stderr, /both --steps and --tokens/);
+    assert.match(
+      (await refusal(folder, "--batch-tokens", "65")).stderr,
+      /a multiple of the sequence's 16/,
+    );
+    assert.match(
+      (await refusal(folder, "--seq-len", "512", "--batch-tokens", "512")).stderr,
+      /256 positions/,
+    );
+  });
+});
+
+Deno.test("data that cannot be trained on are refused before anything is saved", async () => {
+  await inTrainingFolder(async (folder) => {
+    const short = join(folder.folder, "short.txt");
+    writeFileSync(short, "too short");
+    const withData = async (...flags: string[]) => {
+      const args = tiny(folder, `bad-${crypto.randomUUID()}`).slice(0, -2);
+      const outcome = await runCli([...args, "--steps", "2", ...flags]);
+      assert.equal(outcome.code, 1);
+      return outcome.stderr;
+    };
+    assert.match(await withData("--text", short), /it has \d+ tokens, at least 17 were wanted/);
+    const prefix = join(folder.folder, "d");
+    writeDataset(prefix, [[...counting(100), 60_000, ...counting(100)]]);
+    assert.match(
+      await withData("--data", prefix, "--seed", "1"),
+      /is 60000, and the model's vocabulary/,
+    );
+    const index = readFileSync(`${prefix}.idx`);
+    index.writeInt32LE(1_000_000, 34);
+    writeFileSync(`${prefix}.idx`, index);
+    assert.match(await withData("--data", prefix), /sequence 0 has 1000000 tokens at byte 0/);
+    writeFileSync(`${prefix}.idx`, index.subarray(0, 20));
+    assert.match(await withData("--data", prefix), /Cannot read ".*d\.idx"/);
+    assert.match(await withData("--data", join(folder.folder, "none")), /no such file/);
+  });
+});
+
+Deno.test("a batch that cannot fit in memory is refused with the largest that fits", async () => {
+  await inTrainingFolder(async (folder) => {
+    const flags = ["--backend", "wasm", "--batch-tokens", "67108864", "--micro-batch", "4194304"];
+    const { stderr, code } = await refusal(folder, ...flags);
+    assert.equal(code, 1);
+    const fits = Number(/hint: --micro-batch (\d+) is the largest that fits/.exec(stderr)?.[1]);
+    assert.ok(fits > 1000 && fits < 4_194_304, stderr);
+  });
+});
+
+Deno.test("train on another number of threads gives the same checkpoints", async () => {
+  await inTrainingFolder(async (folder) => {
+    const hashes: unknown[] = [];
+    for (const threads of ["1", "2", "4"]) {
+      const args = [...tiny(folder, `run-${threads}`), "--steps", "4", "--threads", threads];
+      const { code, stderr } = await runCli([...args, "--backend", "wasm"]);
+      assert.equal(code, 0, stderr);
+      const paths = runPaths(join(folder.folder, `run-${threads}`));
+      hashes.push([await checkpointHashes(paths), timeless(readMetrics(paths.metrics))]);
+    }
+    assert.deepEqual(hashes[1], hashes[0]);
+    assert.deepEqual(hashes[2], hashes[0]);
+  });
+});
