@@ -6,7 +6,7 @@
 //! one chain: so no cut changes a bit.
 
 use super::multiply::{Arithmetic, Floats, Multiply};
-use super::pack::{Packing, pack_panel};
+use super::pack::{Packing, pack_panels};
 use super::tile::{Target, tile, tile_rows, tile_vectors};
 use super::{Operand, Product};
 use crate::context::Context;
@@ -20,8 +20,8 @@ const GROUP: usize = 2048;
 const CHUNK: (usize, usize) = (96, 256);
 /// Chunks that are sought, so that threads end together.
 const CHUNKS: usize = 32;
-/// Units that a thread packs at a time, at least.
-const PACKED_AT_ONCE: usize = 1 << 14;
+/// Lines that a thread packs at a time.
+const LINES_AT_ONCE: usize = 192;
 
 /// Rows and columns of a tile.
 #[derive(Clone, Copy)]
@@ -176,7 +176,10 @@ fn chunk_size((rows, columns): (usize, usize), tile: Tile) -> (usize, usize) {
 
 /// Packs the panels of all jobs on the threads of the pool.
 unsafe fn pack_all(isa: Isa, context: &Context, jobs: &[Packing]) {
-    let at_once = |job: &Packing| (PACKED_AT_ONCE / (job.width * job.units)).max(1);
+    let at_once = |job: &Packing| {
+        let fair = job.panels().div_ceil(4);
+        (LINES_AT_ONCE / job.width).min(fair).max(1)
+    };
     let chunks = |job: &Packing| job.panels().div_ceil(at_once(job));
     context.parallel(jobs.iter().map(chunks).sum(), &|chunk, _| {
         let mut chunk = chunk;
@@ -186,10 +189,8 @@ unsafe fn pack_all(isa: Isa, context: &Context, jobs: &[Packing]) {
                 continue;
             }
             let first = chunk * at_once(job);
-            for panel in first..(first + at_once(job)).min(job.panels()) {
-                unsafe { pack_panel(isa, job, panel) };
-            }
-            return;
+            let end = (first + at_once(job)).min(job.panels());
+            return unsafe { pack_panels(isa, job, (first, end)) };
         }
     });
 }

@@ -35,40 +35,40 @@ impl Packing {
     }
 }
 
-/// Packs one panel.
-pub unsafe fn pack_panel(isa: Isa, packing: &Packing, panel: usize) {
+/// Packs panels `first` up to `end`.
+pub unsafe fn pack_panels(isa: Isa, packing: &Packing, panels: (usize, usize)) {
     unsafe {
         match packing.arithmetic {
             #[cfg(target_arch = "x86_64")]
-            Arithmetic::Pairs => pack_pairs(packing, panel),
-            _ => pack_floats_on(isa, packing, panel),
+            Arithmetic::Pairs => pack_pairs(packing, panels),
+            _ => pack_floats_on(isa, packing, panels),
         }
     }
 }
 
-per_isa! { unsafe fn pack_floats_on = pack_floats(packing: &Packing, panel: usize); }
+per_isa! { unsafe fn pack_floats_on = pack_floats(packing: &Packing, panels: (usize, usize)); }
 
 #[inline(always)]
-unsafe fn pack_floats<S: Simd>(packing: &Packing, panel: usize) {
+unsafe fn pack_floats<S: Simd>(packing: &Packing, panels: (usize, usize)) {
     unsafe {
         match (packing.operand.half, packing.arithmetic) {
-            (true, _) => pack::<S, Brain>(packing, panel),
-            (false, Arithmetic::Rounded) => pack::<S, Rounded>(packing, panel),
-            (false, _) => pack::<S, Single>(packing, panel),
+            (true, _) => pack::<S, Brain>(packing, panels),
+            (false, Arithmetic::Rounded) => pack::<S, Rounded>(packing, panels),
+            (false, _) => pack::<S, Single>(packing, panels),
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c")]
-unsafe fn pack_pairs(packing: &Packing, panel: usize) {
+unsafe fn pack_pairs(packing: &Packing, panels: (usize, usize)) {
     use super::source::{BrainPairs, SinglePairs};
     use crate::simd::Avx512;
     unsafe {
         if packing.operand.half {
-            pack::<Avx512, BrainPairs>(packing, panel)
+            pack::<Avx512, BrainPairs>(packing, panels)
         } else {
-            pack::<Avx512, SinglePairs>(packing, panel)
+            pack::<Avx512, SinglePairs>(packing, panels)
         }
     }
 }
@@ -86,25 +86,45 @@ struct Panel {
     elements: usize,
 }
 
+/// Units that are packed of one panel before the next one's turn, where lines lie side by side: the
+/// reads of all panels together are runs that the processor foresees.
+const TURN: usize = 8;
+
 #[inline(always)]
-unsafe fn pack<S: Simd, T: Source>(packing: &Packing, panel: usize) {
+unsafe fn pack<S: Simd, T: Source>(packing: &Packing, (first, end): (usize, usize)) {
     unsafe {
         let operand = &packing.operand;
-        let line = packing.first_line + panel * packing.width;
-        let k = packing.first_unit * T::DEPTH;
-        let element = line * operand.line_stride + k * operand.depth_stride;
-        let panel = Panel {
+        if operand.depth_stride == 1 {
+            for panel in first..end {
+                let panel = open::<T>(packing, panel);
+                pack_along::<S, T>(&panel, operand.line_stride * T::BYTES);
+            }
+            return;
+        }
+        for unit in (0..packing.units).step_by(TURN) {
+            let units = (unit, packing.units.min(unit + TURN));
+            for panel in first..end {
+                let panel = open::<T>(packing, panel);
+                pack_across::<S, T>(&panel, operand.depth_stride * T::BYTES, units);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn open<T: Source>(packing: &Packing, panel: usize) -> Panel {
+    let operand = &packing.operand;
+    let line = packing.first_line + panel * packing.width;
+    let k = packing.first_unit * T::DEPTH;
+    let element = line * operand.line_stride + k * operand.depth_stride;
+    unsafe {
+        Panel {
             to: packing.to.add(panel * packing.width * packing.units),
             from: operand.address.add(element * T::BYTES),
             width: packing.width,
             present: packing.width.min(packing.end_line - line),
             units: packing.units,
             elements: (packing.units * T::DEPTH).min(packing.depth - k),
-        };
-        if operand.depth_stride == 1 {
-            pack_along::<S, T>(&panel, operand.line_stride * T::BYTES)
-        } else {
-            pack_across::<S, T>(&panel, operand.depth_stride * T::BYTES)
         }
     }
 }
@@ -165,11 +185,15 @@ unsafe fn scatter<S: Simd, T: Source>(
     }
 }
 
-/// Packs lines that lie side by side.
+/// Packs units `first` up to `end` of lines that lie side by side.
 #[inline(always)]
-unsafe fn pack_across<S: Simd, T: Source>(panel: &Panel, depth_bytes: usize) {
+unsafe fn pack_across<S: Simd, T: Source>(
+    panel: &Panel,
+    depth_bytes: usize,
+    (first, end): (usize, usize),
+) {
     unsafe {
-        for unit in 0..panel.units {
+        for unit in first..end {
             let to = panel.to.add(unit * panel.width);
             let from = panel.from.add(unit * T::DEPTH * depth_bytes);
             let pair = (unit + 1) * T::DEPTH <= panel.elements;
