@@ -21,7 +21,7 @@ export interface TrainerParts {
   /** Its optimizer. */
   readonly optimizer: Optimizer;
   /** Its batches. */
-  readonly data: TrainingData;
+  readonly data: Pick<TrainingData, "step">;
   /** Settings of the run. */
   readonly settings: TrainSettings;
 }

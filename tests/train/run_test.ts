@@ -1,8 +1,15 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Interrupted } from "../../lib/base/errors.ts";
+import { Interrupted, LlameroError } from "../../lib/base/errors.ts";
+import { verifyCheckpoint } from "../../lib/train/checkpoint_read.ts";
 import { readMetrics } from "../../lib/train/metrics.ts";
+import {
+  checkpointName,
+  checkpointSteps,
+  latestStep,
+  runPaths,
+} from "../../lib/train/run_folder.ts";
 import { onBackends } from "../on_backends.ts";
 import { checkpointHashes, inRunFolder, smallRun, timeless, train } from "./run_fixture.ts";
 
@@ -109,5 +116,40 @@ Deno.test("a checkpoint of another config is refused, with what differs", async 
     await assert.rejects(train(run, smallRun(data, { lr: 1e-4 })), /its "lr" is 0.003, 0.0001/);
     const wider = smallRun(data, { model: { intermediateSize: 64 } });
     await assert.rejects(train(run, wider), /"model.intermediate-size" is 48, 64 was wanted/);
+  });
+});
+
+Deno.test("a run whose folder vanishes ends with an error, and makes no folder again", async () => {
+  await inRunFolder(async ({ folder, data }) => {
+    const run = join(folder, "run");
+    const config = smallRun(data, { steps: 60 });
+    const onStep = ({ step }: { step: number }) => {
+      if (step === 6) Deno.removeSync(run, { recursive: true });
+    };
+    await assert.rejects(train(run, config, { onStep }), LlameroError);
+    assert.ok(!existsSync(run));
+  });
+});
+
+Deno.test("a save that fails ends the run, and the checkpoint before stays the latest", async () => {
+  await inRunFolder(async ({ folder, data }) => {
+    const run = join(folder, "run");
+    const config = smallRun(data, { steps: 60 });
+    const checkpoints = join(run, "checkpoints");
+    const onStep = ({ step }: { step: number }) => {
+      // A file where the folder was: nothing can be written into it, whoever runs the test.
+      if (step !== 10) return;
+      Deno.renameSync(checkpoints, join(run, "moved"));
+      Deno.writeTextFileSync(checkpoints, "");
+    };
+    await assert.rejects(train(run, config, { onStep }), LlameroError);
+    Deno.removeSync(checkpoints);
+    Deno.renameSync(join(run, "moved"), checkpoints);
+    const steps = checkpointSteps(runPaths(run));
+    assert.ok(steps.includes(latestStep(runPaths(run))!) && steps.at(-1)! <= 8, `${steps}`);
+    for (const step of steps) await verifyCheckpoint(join(checkpoints, checkpointName(step)));
+    const whole = await train(join(folder, "whole"), config);
+    const { paths } = await train(run, config);
+    assert.deepEqual(await checkpointHashes(paths), await checkpointHashes(whole.paths));
   });
 });
