@@ -18,7 +18,7 @@ import type { ModelConfig } from "./config.ts";
 import type { DecoderWeights } from "./decoder_weights.ts";
 import { Head, headBufferBytes, type HeadBuffers, headChunkRows } from "./head.ts";
 import { KV_PAGE_SIZE, KvCache, kvCacheBytes, type KvType } from "./kv_cache.ts";
-import { type Activations, Products } from "./linear.ts";
+import { type Activations, type ProductObserver, Products } from "./linear.ts";
 import { type DecoderSource, type LoadOptions, loadWeights } from "./load_weights.ts";
 import { plannedBytes, PlannedMemory } from "./memory_plan.ts";
 import { ropeFrequencies, type RopeLayout } from "./rope.ts";
@@ -39,6 +39,8 @@ export interface SessionOptions {
   readonly sequences?: number | undefined;
   /** Element type of cached keys and values. @default {"f32"} */
   readonly kvType?: KvType | undefined;
+  /** Sees the inputs of every product of the blocks. */
+  readonly observe?: ProductObserver | undefined;
 }
 
 type Buffers = BlockBuffers & HeadBuffers;
@@ -185,7 +187,11 @@ export class DecoderSession {
       frequencies: ropeFrequencies(config),
       vocabSize: config.vocabSize,
     });
-    this.#products = new Products(backend, { activations, scratch: at.quantized });
+    this.#products = new Products(backend, {
+      activations,
+      scratch: at.quantized,
+      observe: options.observe,
+    });
     this.head = new Head(backend, {
       config,
       weights,

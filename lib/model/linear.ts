@@ -84,24 +84,37 @@ export interface ProductArguments {
   readonly accumulate?: boolean | undefined;
 }
 
+/** Sees the inputs of every product before it is computed. */
+export type ProductObserver = (
+  weight: Weight,
+  inputs: Pick<ProductArguments, "x" | "rows">,
+) => void;
+
 /** Products with weights on one backend. */
 export class Products {
   readonly #backend: Backend;
   readonly #activations: Activations;
   readonly #scratch: Address;
+  readonly #observe: ProductObserver | undefined;
 
   /** `scratch` holds {@linkcode activationBytes} of the largest product. */
   constructor(
     backend: Backend,
-    options: { readonly activations: Activations; readonly scratch: Address },
+    options: {
+      readonly activations: Activations;
+      readonly scratch: Address;
+      readonly observe?: ProductObserver | undefined;
+    },
   ) {
     this.#backend = backend;
     this.#activations = options.activations;
     this.#scratch = options.scratch;
+    this.#observe = options.observe;
   }
 
   /** out[r,n] = (accumulate ? out[r,n] : 0) + sum_k x[r,k] weight[n,k]. */
   multiply(weight: Weight, { out, x, rows, accumulate = false }: ProductArguments): void {
+    this.#observe?.(weight, { x, rows });
     const { kernels } = this.#backend;
     const quantizes = this.#activations === "auto" &&
       weight.parts.some((part) => isQuantized(part.dtype));
