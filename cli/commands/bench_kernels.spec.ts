@@ -9,7 +9,11 @@ import { integer } from "../option_values.ts";
 import { COMPUTE_OPTIONS, type ComputeOptions } from "../options.ts";
 
 /** What `llamero bench kernels` can measure. */
-export const BENCHED: readonly string[] = ["matmul", "matvec", "rms_norm", "softmax", "swiglu"];
+export const BENCHED: readonly string[] = [
+  ...["matmul", "matvec", "rms_norm", "softmax", "swiglu"],
+  ...["attention_forward", "attention_backward", "cross_entropy"],
+  ...["rms_norm_backward", "swiglu_backward"],
+];
 
 /** What `llamero bench kernels` is called with. */
 export interface BenchKernelsOptions extends ComputeOptions {

@@ -12,26 +12,15 @@ import { type Io, writeJson } from "../io.ts";
 import { openBackendFor } from "../open_backend.ts";
 import { Log } from "../ui/log.ts";
 import { writeTable } from "../ui/table.ts";
+import type { KernelCase } from "./bench_kernel_case.ts";
+import { TRAINING_CASES } from "./bench_kernels_training.ts";
 import type { BenchKernelsArguments, BenchKernelsOptions } from "./bench_kernels.spec.ts";
 
 /** What the command line gives. */
 export type Values = BenchKernelsOptions & BenchKernelsArguments;
 
-/** One call to time: what bounds it, and how much of that it takes. */
-interface Case {
-  readonly kernel: string;
-  readonly shape: string;
-  /** Operations, where arithmetic is the limit. */
-  readonly flops?: number;
-  /** Bytes, where reading memory is the limit. */
-  readonly bytes?: number;
-  /** Bytes of each buffer that the call needs. */
-  readonly buffers: readonly number[];
-  call(backend: Backend, buffers: readonly number[]): void;
-}
-
 /** A case with its times in milliseconds. */
-interface Timed extends Case {
+interface Timed extends KernelCase {
   readonly median: number;
   readonly min: number;
   readonly max: number;
@@ -63,7 +52,7 @@ const product = (
   kernel: string,
   [rows, outDim, inDim]: readonly [number, number, number],
   [x, weight]: readonly [DType, DType],
-): Case => ({
+): KernelCase => ({
   kernel,
   shape: `${rows}x${inDim} ${x} by ${outDim}x${inDim} ${weight}`,
   ...(rows > 1 ? { flops: 2 * rows * outDim * inDim } : { bytes: bytesOf(weight, outDim * inDim) }),
@@ -92,7 +81,7 @@ const elementwise = (
     buffers: readonly number[],
     shape: { rows: number; dim: number },
   ) => void,
-): Case => {
+): KernelCase => {
   const shape = { rows: 4096, dim: 4096 };
   const bytes = shape.rows * shape.dim * 4;
   return {
@@ -104,7 +93,7 @@ const elementwise = (
   };
 };
 
-const CASES: readonly Case[] = [
+const CASES: readonly KernelCase[] = [
   ...[512, 1024, 2048].map((n) => product("matmul", [n, n, n], ["f32", "f32"])),
   product("matmul", [512, 1024, 1024], ["f32", "bf16"]),
   product("matmul", [512, 1024, 1024], ["q8_0", "q8_0"]),
@@ -132,13 +121,15 @@ const CASES: readonly Case[] = [
       gate_stride: shape.dim,
       up_stride: shape.dim,
     })),
+  ...TRAINING_CASES,
 ];
 
-function time(backend: Backend, one: Case, repeat: number): Timed {
+function time(backend: Backend, one: KernelCase, repeat: number): Timed {
   const buffers = one.buffers.map((bytes) => backend.alloc(bytes));
   try {
     // Ones in every byte are small numbers in every type, and pages that are really there.
     one.buffers.forEach((bytes, i) => backend.fill(buffers[i]!, 1, bytes));
+    one.prepare?.(backend, buffers);
     const times: number[] = [];
     for (let i = 0; i <= repeat; i++) {
       const start = performance.now();

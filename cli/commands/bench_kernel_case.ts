@@ -1,0 +1,25 @@
+/**
+ * What `llamero bench kernels` times.
+ *
+ * @module
+ */
+
+import type { Backend } from "../../lib/backend/backend.ts";
+
+/** One call to time: what bounds it, and how much of that it takes. */
+export interface KernelCase {
+  /** Name that the command line gives. */
+  readonly kernel: string;
+  /** Sizes, for the table. */
+  readonly shape: string;
+  /** Operations, where arithmetic is the limit. */
+  readonly flops?: number;
+  /** Bytes, where reading memory is the limit. */
+  readonly bytes?: number;
+  /** Bytes of each buffer that the call needs. */
+  readonly buffers: readonly number[];
+  /** Puts numbers into the buffers where those in them will not do. */
+  prepare?(backend: Backend, buffers: readonly number[]): void;
+  /** The call. */
+  call(backend: Backend, buffers: readonly number[]): void;
+}
