@@ -3,11 +3,16 @@
 //! A sequence of stable tokens is the encoding of its text exactly if all neighbours fit, and every
 //! prefix of a text has one such sequence (van Antwerpen & Neubeck 2024, the `bpe` crate of
 //! rust-gems). So the search takes the longest token that fits, goes back where none does, and never
-//! tries a place twice.
+//! tries a place twice. In a long run of one character most of the longest tokens do not fit, and
+//! finding that out costs more than merging by the book: so the search gives up after much work.
 
 use super::hash::NONE;
 use super::vocabulary::Vocabulary;
 use alloc::vec::Vec;
+
+/// Bytes of tokens tried for each byte of text, from which on merging by the book costs less.
+const WORK_PER_BYTE: usize = 4;
+const WORK_AT_LEAST: usize = 1024;
 
 /// Places in a text from which the search had to go back.
 #[derive(Default)]
@@ -34,7 +39,7 @@ impl DeadEnds {
 
 impl Vocabulary {
     /// Appends the tokens of `text` to `out`; false, with `out` as it was, if some part of the text
-    /// is no base token. The vocabulary must be regular.
+    /// is no base token, or if the search is too long. The vocabulary must be regular.
     pub fn encode(&self, text: &[u8], dead: &mut DeadEnds, out: &mut Vec<u32>) -> bool {
         if text.is_empty() {
             return true;
@@ -43,12 +48,18 @@ impl Vocabulary {
         let base = out.len();
         let mut at = 0;
         let mut token = self.trie.longest(text, 0);
+        let mut work = 0;
         loop {
             let last = if out.len() > base {
                 out[out.len() - 1]
             } else {
                 NONE
             };
+            work += if token == NONE { 1 } else { self.length(token) };
+            if work > WORK_PER_BYTE * text.len() + WORK_AT_LEAST {
+                out.truncate(base);
+                return false;
+            }
             let fitting = self.longest_fitting(last, token, at, dead);
             if fitting != NONE {
                 out.push(fitting);

@@ -1,12 +1,14 @@
 //! Tokenizers whose bytes merge, inside the pieces of a split pattern (tiktoken, Llama 3).
 
 use super::blob::{Blob, Flags};
-use super::cache::{Key, LONGEST};
+use super::cache::{Cache, Key, LONGEST};
+use super::few;
 use super::hash::{NONE, PieceTable};
 use super::merge::Symbol;
 use super::open::{Refusal, merges, piece_table, whole_table};
 use super::split::Splitter;
 use super::vocabulary::{Draft, Vocabulary};
+use super::words::{WINDOW, word};
 use super::worker::Worker;
 use alloc::vec::Vec;
 
@@ -74,7 +76,11 @@ impl ByteLevel {
     ) -> usize {
         let mut at = 0;
         let mut open = false;
-        while at < text.len() {
+        loop {
+            at = unsafe { words_met(text, at, &worker.cache, out) };
+            if at >= text.len() {
+                break;
+            }
             let end = unsafe { self.splitter.next(text, at, &mut open) };
             if open && !last {
                 return at;
@@ -108,19 +114,37 @@ impl ByteLevel {
             out.push(id);
             return;
         }
-        let key = (end - at <= LONGEST).then(|| unsafe { Key::new(text, at, end - at) });
-        if key.is_some_and(|key| worker.merged.get(key, out)) {
+        let piece = &text[at..end];
+        if piece.len() <= few::MOST && self.vocabulary.regular {
+            let mut symbols = [0; few::MOST];
+            for (symbol, &byte) in symbols.iter_mut().zip(piece) {
+                *symbol = self.byte_tokens[byte as usize];
+            }
+            self.vocabulary.merge_few(&symbols[..piece.len()], out);
             return;
         }
-        let piece = &text[at..end];
         worker.merge(&self.vocabulary, piece, || {
             let symbol =
                 |(i, &byte): (usize, &u8)| Symbol::new(i, i + 1, self.byte_tokens[byte as usize]);
             piece.iter().enumerate().map(symbol).collect()
         });
         out.extend_from_slice(&worker.tokens);
-        if let Some(key) = key {
-            worker.merged.put(key, &worker.tokens);
-        }
     }
+}
+
+/// Appends the ids of the words from `at` on, as long as they are of ASCII and were met before; gives
+/// the place behind them.
+///
+/// # Safety
+/// `text` must be well-formed UTF-8.
+#[inline(always)]
+unsafe fn words_met(text: &[u8], mut at: usize, met: &Cache, out: &mut Vec<u32>) -> usize {
+    while at + WINDOW <= text.len() {
+        let len = unsafe { word(text, at) };
+        if len == 0 || !met.get(unsafe { Key::new(text, at, len) }, out) {
+            break;
+        }
+        at += len;
+    }
+    at
 }

@@ -10,7 +10,7 @@ pub const NONE: u32 = u32::MAX;
 pub const INLINE: usize = 12;
 
 /// More probes than this come from pieces chosen to collide.
-const LONGEST_PROBE: usize = 4096;
+pub(super) const LONGEST_PROBE: usize = 4096;
 
 const K1: u64 = 0x9e37_79b9_7f4a_7c15;
 const K2: u64 = 0xd6e8_feb8_6659_fd93;
@@ -265,89 +265,5 @@ impl Texts {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
-    }
-}
-
-/// Finds the token that two neighbours merge into. A slot holds the token and, in the bits that the
-/// token does not need, a part of the hash, so that most misses cost one load.
-pub struct PairTable {
-    /// A bit for each of many hashes: small enough to stay in the cache, it tells most misses.
-    seen: Vec<u64>,
-    seen_shift: u32,
-    slots: Vec<u32>,
-    shift: u32,
-    id_bits: u32,
-}
-
-impl PairTable {
-    /// A table with room for so many pairs among `tokens` tokens.
-    pub fn new(count: usize, tokens: usize) -> PairTable {
-        let size = (count * 2).max(8).next_power_of_two();
-        let bits = (count * 6).max(64).next_power_of_two();
-        PairTable {
-            seen: vec![0; bits / 64],
-            seen_shift: 32 - bits.trailing_zeros().min(32),
-            slots: vec![NONE; size],
-            shift: 64 - size.trailing_zeros(),
-            id_bits: usize::BITS - tokens.leading_zeros(),
-        }
-    }
-
-    /// Word and bit of a hash among those seen.
-    #[inline(always)]
-    fn place(&self, hash: u64) -> (usize, u64) {
-        let place = (hash as u32).rotate_left(16) as u64 >> self.seen_shift;
-        (place as usize / 64, 1 << (place % 64))
-    }
-
-    #[inline(always)]
-    fn tag(&self, hash: u64) -> u32 {
-        // The all-ones slot means empty; the id part of a real slot is never all ones.
-        ((hash >> 16) as u32) << self.id_bits
-    }
-
-    /// Adds a pair that is not there yet.
-    pub fn insert(&mut self, left: u32, right: u32, token: u32) -> Result<(), &'static str> {
-        let hash = hash_pair(left, right);
-        let (word, bit) = self.place(hash);
-        self.seen[word] |= bit;
-        let mask = self.slots.len() - 1;
-        let first = (hash >> self.shift) as usize;
-        for probe in 0..LONGEST_PROBE {
-            let slot = (first + probe) & mask;
-            if self.slots[slot] == NONE {
-                self.slots[slot] = self.tag(hash) | token;
-                return Ok(());
-            }
-        }
-        Err("the merges are chosen to collide")
-    }
-
-    /// The token that `left` and `right` merge into, or [`NONE`]; `is_of` tells whether a token has
-    /// these halves.
-    #[inline(always)]
-    pub fn find(&self, left: u32, right: u32, is_of: impl Fn(u32) -> bool) -> u32 {
-        let hash = hash_pair(left, right);
-        let (word, bit) = self.place(hash);
-        if unsafe { *self.seen.get_unchecked(word) } & bit == 0 {
-            return NONE;
-        }
-        let mask = self.slots.len() - 1;
-        let tag = self.tag(hash);
-        let id_mask = (1u32 << self.id_bits) - 1;
-        let mut slot = (hash >> self.shift) as usize;
-        loop {
-            let found = unsafe { *self.slots.get_unchecked(slot & mask) };
-            if found == NONE {
-                return NONE;
-            }
-            if found & !id_mask == tag {
-                let token = found & id_mask;
-                if is_of(token) {
-                    return token;
-                }
-            }
-            slot += 1;
-        }
     }
 }

@@ -4,10 +4,9 @@
 //! (Sennrich et al. 2016; google/sentencepiece, bpe_model.cc). n log n in the length of the text.
 
 use super::hash::NONE;
+use super::queue::{Candidate, Queue};
 use super::vocabulary::Vocabulary;
-use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 
 /// A stretch of text that has been merged into one token so far.
 #[derive(Clone, Copy)]
@@ -39,8 +38,8 @@ impl Symbol {
 #[derive(Default)]
 pub struct Agenda {
     symbols: Vec<Symbol>,
-    /// Rank and left symbol, then the result: the heap's top is the next merge.
-    heap: BinaryHeap<Reverse<(u64, u32)>>,
+    /// Empty between runs.
+    queue: Queue,
     /// For each token, how long its left half was when it was last a candidate; empty if not kept.
     halves: Vec<u32>,
     count: usize,
@@ -56,7 +55,6 @@ impl Agenda {
     /// Merges the symbols as far as they go.
     pub fn run(&mut self, vocabulary: &Vocabulary, text: &[u8], symbols: Vec<Symbol>) {
         self.symbols = symbols;
-        self.heap.clear();
         self.count = self.symbols.len();
         let last = self.count.saturating_sub(1);
         for i in 0..self.count {
@@ -66,9 +64,31 @@ impl Agenda {
         for i in 1..self.count {
             self.propose(vocabulary, text, i as u32 - 1);
         }
-        while let Some(Reverse((key, result))) = self.heap.pop() {
-            self.apply(vocabulary, text, key as u32, result);
+        while let Some(candidate) = self.queue.pop() {
+            self.apply(vocabulary, text, candidate);
         }
+    }
+
+    /// Rank and result of merging two neighbours, if they merge.
+    #[inline(always)]
+    fn find(
+        &self,
+        vocabulary: &Vocabulary,
+        text: &[u8],
+        (left, right): (&Symbol, &Symbol),
+    ) -> Option<(u32, u32)> {
+        // Where the fast encoder is exact, tokens come of their own halves alone; but splitting back
+        // goes along any candidate.
+        if vocabulary.regular && self.halves.is_empty() {
+            let (rank, token) = vocabulary.pair(left.token, right.token);
+            return (token != NONE).then_some((rank, token));
+        }
+        vocabulary.merges.find(
+            (&vocabulary.texts, &vocabulary.by_text),
+            (left.token, right.token),
+            text,
+            (left.start as usize, right.end as usize),
+        )
     }
 
     fn propose(&mut self, vocabulary: &Vocabulary, text: &[u8], at: u32) {
@@ -80,37 +100,29 @@ impl Agenda {
         if left.token == NONE || right.token == NONE {
             return;
         }
-        let tables = (&vocabulary.texts, &vocabulary.by_text);
-        let span = (left.start as usize, right.end as usize);
-        let Some((rank, token)) =
-            vocabulary
-                .merges
-                .find(tables, (left.token, right.token), text, span)
-        else {
+        let Some((rank, token)) = self.find(vocabulary, text, (&left, &right)) else {
             return;
         };
-        self.heap
-            .push(Reverse(((rank as u64) << 32 | at as u64, token)));
+        self.queue.push(rank, Candidate::new(at, right.end));
         if let Some(half) = self.halves.get_mut(token as usize) {
             *half = left.end - left.start;
         }
     }
 
-    fn apply(&mut self, vocabulary: &Vocabulary, text: &[u8], at: u32, result: u32) {
+    fn apply(&mut self, vocabulary: &Vocabulary, text: &[u8], candidate: Candidate) {
+        let at = candidate.place();
         let left = self.symbols[at as usize];
         if left.end == left.start || left.after == NONE {
             return;
         }
         let right = self.symbols[left.after as usize];
-        // The candidate is stale if the two are not the same neighbours any more.
-        let tables = (&vocabulary.texts, &vocabulary.by_text);
-        let span = (left.start as usize, right.end as usize);
-        let now = vocabulary
-            .merges
-            .find(tables, (left.token, right.token), text, span);
-        if now.is_none_or(|(_, token)| token != result) {
+        // Borders only vanish: where the text ends as it did, the two are the same neighbours still.
+        if right.end != candidate.end() {
             return;
         }
+        let Some((_, result)) = self.find(vocabulary, text, (&left, &right)) else {
+            return;
+        };
         self.symbols[left.after as usize].end = right.start;
         let merged = &mut self.symbols[at as usize];
         merged.end = right.end;

@@ -61,6 +61,7 @@ pub fn find_splits(vocabulary: &mut Vocabulary) -> Result<bool, &'static str> {
     let in_turn = match &merges {
         Merges::Concatenation(ranks) => search.by_rank(ranks)?,
         Merges::List(list) => search.by_list(list)?,
+        Merges::Table(_) => return Err("merges come as a list"),
     };
     search.vocabulary.merges = merges;
     Ok(in_turn && search.is_undisturbed() && search.agrees())
@@ -196,7 +197,7 @@ impl Search<'_> {
         vocabulary.stable[token as usize] = true;
         let entry = &mut vocabulary.tokens[token as usize];
         (entry.rank, entry.left, entry.right) = (rank, split.0, split.1);
-        vocabulary.pairs.insert(split.0, split.1, token)
+        vocabulary.pairs.insert(split, token, rank)
     }
 
     /// Settles what has waited for a token, and what has waited for that, lowest ranks first.

@@ -58,7 +58,7 @@ impl Tokens {
         first
     }
 
-    /// The rank of every token that can come of a merge.
+    /// The rank of every token that can come of a merge, numbered without gaps.
     fn ranks(&self, blob: &Blob) -> Vec<u32> {
         let mut ranks = blob.ranks.clone();
         ranks.resize(self.texts.len(), NONE);
@@ -66,6 +66,12 @@ impl Tokens {
             if !self.mergeable[token] || token >= blob.pieces.len() {
                 *rank = NONE;
             }
+        }
+        let mut distinct: Vec<u32> = ranks.iter().copied().filter(|&r| r != NONE).collect();
+        distinct.sort_unstable();
+        distinct.dedup();
+        for rank in ranks.iter_mut().filter(|rank| **rank != NONE) {
+            *rank = distinct.partition_point(|other| other < rank) as u32;
         }
         ranks
     }

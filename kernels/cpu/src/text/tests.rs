@@ -31,7 +31,7 @@ fn vocabulary(random: &mut Random, letters: usize, pieces: usize, ties: bool) ->
     for _ in 0..pieces {
         let piece = random.text(letters, 6);
         if piece.len() > 1 {
-            let rank = random.below(if ties { 4 } else { 1 << 20 }) as u32;
+            let rank = random.below(if ties { 4 } else { 1 << 12 }) as u32;
             ranked.entry(piece).or_insert(rank);
         }
     }
@@ -91,6 +91,12 @@ fn check(random: &mut Random, letters: usize, pieces: usize, ties: bool) -> bool
         if vocabulary.regular {
             assert!(vocabulary.encode(&text, &mut dead, &mut ids));
             assert_eq!(ids, by_the_book(&vocabulary, &text), "{text:?}");
+            if text.len() <= super::few::MOST {
+                let symbols: Vec<u32> = text.iter().map(|b| (b - b'a') as u32).collect();
+                let mut few = Vec::new();
+                vocabulary.merge_few(&symbols, &mut few);
+                assert_eq!(few, ids, "{text:?}");
+            }
         }
     }
     vocabulary.regular

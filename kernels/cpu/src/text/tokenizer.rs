@@ -109,15 +109,15 @@ impl Tokenizer {
             return refused;
         }
         let mut ids = core::mem::take(&mut self.ids);
-        let mut worker = core::mem::take(&mut self.workers[0]);
+        let mut workers = core::mem::take(&mut self.workers);
         let unit = Unit {
             start: 0,
             end: text.len(),
             first: false,
             last,
         };
-        let at = self.encode_unit(text, unit, request, &mut worker, &mut ids);
-        self.workers[0] = worker;
+        let at = self.encode_unit(text, unit, request, &mut workers[0], &mut ids);
+        self.workers = workers;
         self.counts.push(ids.len() as u32);
         self.ids = ids;
         Outcome::Done(at)
@@ -164,7 +164,7 @@ impl Tokenizer {
 
     fn encode_alone(&mut self, text: &[u8], ends: &[u32], request: Request) {
         let mut ids = core::mem::take(&mut self.ids);
-        let mut worker = core::mem::take(&mut self.workers[0]);
+        let mut workers = core::mem::take(&mut self.workers);
         ids.reserve(text.len() / 3 + 64);
         let mut start = 0;
         for &end in ends {
@@ -175,11 +175,11 @@ impl Tokenizer {
                 first: true,
                 last: true,
             };
-            self.encode_unit(text, unit, &mut request.clone(), &mut worker, &mut ids);
+            self.encode_unit(text, unit, &mut request.clone(), &mut workers[0], &mut ids);
             self.counts.push((ids.len() - before) as u32);
             start = end as usize;
         }
-        self.workers[0] = worker;
+        self.workers = workers;
         self.ids = ids;
     }
 

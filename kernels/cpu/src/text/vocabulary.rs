@@ -4,7 +4,8 @@
 //! in two; with these splits one can tell in a few look-ups whether two tokens can stand side by side
 //! in an encoding, and from that encode in linear time (see `backtrack.rs`).
 
-use super::hash::{NONE, PairTable, PieceTable, Texts};
+use super::hash::{NONE, PieceTable, Texts};
+use super::pairs::PairTable;
 use super::splits::find_splits;
 use super::trie::Trie;
 use alloc::vec;
@@ -52,6 +53,8 @@ pub enum Merges {
     Concatenation(Vec<u32>),
     /// Those on a list, by their place in it: sorted (left, right, rank, result).
     List(Vec<(u32, u32, u32, u32)>),
+    /// The same for looking up often.
+    Table(PairTable),
 }
 
 /// The tokens before their splits are known.
@@ -89,7 +92,26 @@ impl Merges {
                 let at = list.binary_search_by_key(&pair, |m| (m.0, m.1)).ok()?;
                 Some((list[at].2, list[at].3))
             }
+            Merges::Table(table) => {
+                let (rank, token) = table.find(pair.0, pair.1);
+                (token != NONE).then_some((rank, token))
+            }
         }
+    }
+
+    /// As the encoders use them: a list is looked up often by the general one, and never by the fast one.
+    fn settled(self, regular: bool) -> Result<Merges, &'static str> {
+        let Merges::List(list) = self else {
+            return Ok(self);
+        };
+        if regular {
+            return Ok(Merges::List(Vec::new()));
+        }
+        let mut table = PairTable::new(list.len());
+        for (left, right, rank, result) in list {
+            table.insert((left, right), result, rank)?;
+        }
+        Ok(Merges::Table(table))
     }
 }
 
@@ -109,7 +131,7 @@ impl Vocabulary {
         let length = |t: u32| u16::try_from(texts.get(t).len());
         let lengths: Result<Vec<u16>, _> = (0..count).map(length).collect();
         let mut vocabulary = Vocabulary {
-            pairs: PairTable::new(count as usize, count as usize),
+            pairs: PairTable::new(count as usize),
             tokens: (0..count)
                 .map(|t| Token {
                     rank: 0,
@@ -121,7 +143,7 @@ impl Vocabulary {
             lengths: lengths.map_err(|_| "a piece is longer than 65,535 bytes")?,
             stable: vec![false; count as usize],
             trie: Trie::new(|t| texts.get(t), &used),
-            regular: true,
+            regular: false,
             texts,
             by_text,
             merges,
@@ -130,19 +152,18 @@ impl Vocabulary {
             vocabulary.stable[token as usize] = true;
         }
         vocabulary.regular = find_splits(&mut vocabulary)?;
+        let merges = core::mem::replace(&mut vocabulary.merges, Merges::List(Vec::new()));
+        vocabulary.merges = merges.settled(vocabulary.regular)?;
         let (stable, tokens) = (&vocabulary.stable, &mut vocabulary.tokens);
         let link = |token: u32, shorter: u32| tokens[token as usize].prefix = shorter;
         vocabulary.trie.retain(|token| stable[token as usize], link);
         Ok(vocabulary)
     }
 
-    /// The token that two neighbours merge into, or [`NONE`].
+    /// When two neighbours merge, and the token that they merge into; both are [`NONE`] if they do not.
     #[inline(always)]
-    pub fn merged(&self, left: u32, right: u32) -> u32 {
-        self.pairs.find(left, right, |token| {
-            let token = unsafe { self.tokens.get_unchecked(token as usize) };
-            token.left == left && token.right == right
-        })
+    pub fn pair(&self, left: u32, right: u32) -> (u32, u32) {
+        self.pairs.find(left, right)
     }
 
     /// Whether two stable tokens stay apart when their texts stand side by side: no merge across
@@ -155,8 +176,7 @@ impl Vocabulary {
         let (mut left, mut right) = (token(left), token(right));
         let mut limit = u32::MAX;
         loop {
-            let merged = self.merged(left_id, right_id);
-            if merged != NONE && token(merged).rank < limit {
+            if self.pair(left_id, right_id).0 < limit {
                 return false;
             }
             if left.rank > right.rank {

@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 
 /// Working memory of one thread.
 pub struct Worker {
-    /// Encodings met lately: few enough to stay close to the processor, which the tables of a whole
-    /// vocabulary are not. Most of a text's pieces are among a few thousand.
+    /// Encodings met lately: most of a text's pieces are among a few thousand, which stay closer to the
+    /// processor than the tables of a whole vocabulary do.
     pub cache: Cache,
     /// Encodings of pieces that are no tokens themselves, which are dear to find.
     pub merged: Cache,
@@ -37,7 +37,7 @@ pub struct Cut {
     pub ids: usize,
 }
 
-const RECENT: usize = 1 << 13;
+const RECENT: usize = 1 << 15;
 const MERGED: usize = 1 << 15;
 
 impl Default for Worker {
@@ -56,19 +56,18 @@ impl Default for Worker {
 }
 
 impl Worker {
-    /// Puts the tokens of a piece into `self.tokens`; false if a part of it is no base token.
+    /// Puts the tokens of a piece into `self.tokens`.
     pub fn merge(
         &mut self,
         vocabulary: &Vocabulary,
         piece: &[u8],
         symbols: impl FnOnce() -> Vec<Symbol>,
-    ) -> bool {
+    ) {
         self.tokens.clear();
-        if vocabulary.regular {
-            return vocabulary.encode(piece, &mut self.dead, &mut self.tokens);
+        if vocabulary.regular && vocabulary.encode(piece, &mut self.dead, &mut self.tokens) {
+            return;
         }
         self.agenda.run(vocabulary, piece, symbols());
         self.tokens.extend(self.agenda.symbols().map(|s| s.token));
-        true
     }
 }
