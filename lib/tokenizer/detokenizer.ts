@@ -8,6 +8,7 @@
  * @module
  */
 
+import { shortSurfaces, STORED, UNUSUAL } from "./short_surfaces.ts";
 import type { StreamDecoder } from "./tokenizer.ts";
 
 /** What decoding an id does. */
@@ -72,6 +73,16 @@ export function characterLength(bytes: Uint8Array, at: number): number {
   return length;
 }
 
+function isWellFormed(bytes: Uint8Array): boolean {
+  let at = 0;
+  while (at < bytes.length) {
+    const length = characterLength(bytes, at);
+    if (length <= 0) return false;
+    at += length;
+  }
+  return true;
+}
+
 /** The state of decoding one sequence of ids. */
 export class Detokenizer {
   readonly #table: DecodeTable;
@@ -116,6 +127,83 @@ export class Detokenizer {
     }
   }
 
+  /** Takes a whole sequence. @throws {RangeError} For an id outside the vocabulary. */
+  pushAll(ids: ArrayLike<number>): void {
+    let at = 0;
+    while (at < ids.length) {
+      if (!this.#atStart && this.#runLength === 0) at = this.#pushUsual(ids, at);
+      if (at < ids.length) this.push(ids[at++]!);
+    }
+  }
+
+  /**
+   * Takes ids whose bytes stand for themselves, and runs of byte pieces that are well-formed; gives
+   * the place of the first other id.
+   */
+  #pushUsual(ids: ArrayLike<number>, from: number): number {
+    const { low, high, lengths } = shortSurfaces(this.#table);
+    let room = this.#room(ids.length - from);
+    let at = this.#length;
+    let i = from;
+    while (i < ids.length) {
+      const id = ids[i]!;
+      if (at + STORED > room.byteLength) {
+        this.#length = at;
+        room = this.#room(ids.length - i);
+      }
+      const length = lengths[id];
+      if (length !== UNUSUAL && length !== undefined) {
+        room.setUint32(at, low[id]!, true);
+        room.setUint32(at + 4, high[id]!, true);
+        at += length;
+        i++;
+        continue;
+      }
+      this.#length = at;
+      const next = length === undefined ? i : this.#pushUnusual(ids, i);
+      if (next === i) break;
+      at = this.#length;
+      room = this.#room(0);
+      i = next;
+    }
+    this.#length = at;
+    return i;
+  }
+
+  /** The output as a view, with room for about so many ids. */
+  #room(ids: number): DataView {
+    this.#reserve(ids * 6 + STORED);
+    return new DataView(this.#out.buffer, this.#out.byteOffset, this.#out.byteLength);
+  }
+
+  /** Takes a long text or a well-formed run of bytes; gives the place behind it, or `at` if there is none. */
+  #pushUnusual(ids: ArrayLike<number>, at: number): number {
+    const { kinds, offsets, bytes, special } = this.#table;
+    const id = ids[at]!;
+    // Special ids are left to `push`, which knows whether they are skipped.
+    if (special.has(id)) return at;
+    if (kinds[id] === SURFACE.text || kinds[id] === SURFACE.spaced) {
+      this.#write(bytes, offsets[id]!, offsets[id + 1]!);
+      return at + 1;
+    }
+    let next = at;
+    while (next < ids.length && kinds[ids[next]!] === SURFACE.byte) next++;
+    this.#reserve(next - at);
+    const run = this.#out.subarray(this.#length, this.#length + next - at);
+    for (let i = at; i < next; i++) run[i - at] = bytes[offsets[ids[i]!]!]!;
+    if (!isWellFormed(run)) return at;
+    this.#length += run.length;
+    return next;
+  }
+
+  /** Makes room for so many bytes more. */
+  #reserve(count: number): void {
+    if (this.#length + count <= this.#out.length) return;
+    const larger = new Uint8Array(Math.max(this.#out.length * 2, this.#length + count));
+    larger.set(this.#out.subarray(0, this.#length));
+    this.#out = larger;
+  }
+
   /** How many spaces the table's rule drops from a piece that begins with one: 0 or 1. */
   #leadingSpace(): number {
     if (!this.#atStart) return 0;
@@ -158,24 +246,14 @@ export class Detokenizer {
     if (this.#table.malformed === "each") return this.#writeRun(true);
     const run = this.#run.subarray(0, this.#runLength);
     this.#runLength = 0;
-    let at = 0;
-    while (at < run.length) {
-      const step = characterLength(run, at);
-      if (step <= 0) break;
-      at += step;
-    }
-    if (at === run.length) return this.#writeRunBytes(run, 0, at);
+    if (isWellFormed(run)) return this.#writeRunBytes(run, 0, run.length);
     for (let i = 0; i < run.length; i++) this.#writeRunBytes(REPLACEMENT, 0, 3);
   }
 
   #write(bytes: ArrayLike<number>, start: number, end: number): void {
     const count = end - start;
     if (count <= 0) return;
-    if (this.#length + count > this.#out.length) {
-      const larger = new Uint8Array(Math.max(this.#out.length * 2, this.#length + count));
-      larger.set(this.#out.subarray(0, this.#length));
-      this.#out = larger;
-    }
+    this.#reserve(count);
     const out = this.#out;
     let at = this.#length;
     for (let i = start; i < end; i++) out[at++] = bytes[i]!;
@@ -203,7 +281,7 @@ export function decodeIds(
   options: { skipSpecial?: boolean | undefined } = {},
 ): string {
   const detokenizer = new Detokenizer(table, { ...options, capacity: ids.length * 6 + 16 });
-  for (let i = 0; i < ids.length; i++) detokenizer.push(ids[i]!);
+  detokenizer.pushAll(ids);
   detokenizer.finish();
   return new TextDecoder("utf-8", { ignoreBOM: true }).decode(detokenizer.take());
 }
