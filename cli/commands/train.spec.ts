@@ -13,7 +13,7 @@ import { RECIPE_OPTIONS, type RecipeFlags } from "./train_recipe.spec.ts";
 /** What a run is made of. */
 export interface RunFlags {
   /** The run's folder. */
-  readonly out: string;
+  readonly out: string | undefined;
   /** Name of a model and its recipe. */
   readonly preset: string | undefined;
   /** A file of settings. */
@@ -155,7 +155,7 @@ export const spec: CommandSpec<TrainOptions> = {
     "RUN/checkpoints; RUN/report.html shows the course.",
   arguments: {},
   options: {
-    out: { value: "DIR", required: true, doc: "the folder of the run" },
+    out: { value: "DIR", doc: "the folder of the run" },
     preset: { value: "NAME", doc: "a model and its recipe; llamero presets lists them" },
     config: { value: "FILE", doc: "settings as TOML; keys are the names of these options" },
     tokenizer: { value: "PATH", doc: "a tokenizer file, or a folder that has one" },
@@ -186,12 +186,19 @@ export const spec: CommandSpec<TrainOptions> = {
     },
     { command: "llamero train --out run/ --resume", doc: "go on with a run that was stopped" },
     {
-      command: "llamero train --out run/ --preset llama1-65b --tokenizer tok/ --plan --hardware " +
-        "a100-80gb --devices 2048",
+      command: "llamero train --preset llama1-65b --plan --hardware a100-80gb --devices 2048",
       doc: "memory and time of a large run on paper",
     },
   ],
-  check: ({ data, text, resume, init, force }) => {
+  check: ({ out, data, text, resume, init, force, plan, hardware, devices }) => {
+    if (out === undefined && !plan) {
+      throw new UsageError('Cannot run "llamero train": --out DIR is missing', {
+        hint: "llamero train --help shows how it is called",
+      });
+    }
+    if (!plan && (hardware !== undefined || devices !== undefined)) {
+      throw new UsageError('Cannot run "llamero train": --hardware and --devices need --plan');
+    }
     const refuse = (a: string, b: string) => {
       throw new UsageError(`Cannot run "llamero train": ${a} and ${b} exclude each other`);
     };

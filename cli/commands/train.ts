@@ -13,7 +13,7 @@ import { repeatedShares } from "../../lib/data/shares.ts";
 import { datasetPaths } from "../../lib/formats/indexed_dataset.ts";
 import type { CompiledTokenizer } from "../../lib/tokenizer/compiled.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
-import { readConfigFile } from "../../lib/train/config_file.ts";
+import { readConfigFile, type RequestedSettings } from "../../lib/train/config_file.ts";
 import { writeReport } from "../../lib/train/report.ts";
 import { checkResumable, readRunConfig } from "../../lib/train/resume_config.ts";
 import { configOfInit, trainRun } from "../../lib/train/run.ts";
@@ -40,6 +40,7 @@ import { type Io, writeJson } from "../io.ts";
 import { openBackendFor } from "../open_backend.ts";
 import { Log } from "../ui/log.ts";
 import type { TrainOptions } from "./train.spec.ts";
+import { printPlan } from "./train_plan.ts";
 import { requestOf, withAbsolutePaths } from "./train_request.ts";
 import { Watch } from "./train_watch.ts";
 
@@ -50,8 +51,9 @@ export async function run(
   sources: Sources<TrainOptions>,
 ): Promise<void> {
   const log = new Log(io, values);
-  const paths = runPaths(resolve(values.out));
   const flags = requestOf(values, sources);
+  if (values.plan) return await planned(values, flags, io);
+  const paths = runPaths(resolve(values.out!));
   const signal = io.interruption();
   const call: Call = { values, io, log, paths, flags, signal };
   if (values.resume) checkResumable(paths);
@@ -64,6 +66,41 @@ export async function run(
     lock.release();
     discardUnbegun(paths);
   }
+}
+
+/** Plans what would be begun, or what the run in `--out` is. */
+async function planned(values: TrainOptions, flags: RequestLayer, io: Io): Promise<void> {
+  if (values.resume && values.out !== undefined) {
+    return await printPlan(readRunConfig(runPaths(resolve(values.out)), flags), values, io);
+  }
+  const layers = layersOf(values, flags);
+  // Accelerators are made for bf16: their peak is that of bf16.
+  if (values.hardware !== undefined) {
+    const origin = () => `default on ${values.hardware}`;
+    layers.push({ settings: { dtype: "bf16" }, origin });
+  }
+  const path = askedOf(layers, "tokenizer");
+  const init = askedOf(layers, "init");
+  const data = askedOf(layers, "data");
+  const tokenizer = path === undefined ? undefined : await openTokenizer(path);
+  const config = resolveRun(layers, {
+    vocabulary: tokenizer === undefined ? {} : vocabularyOf(tokenizer),
+    initConfig: init === undefined ? undefined : await configOfInit(init),
+    tokensOfData: () => data && tokensOfData(data),
+  });
+  await printPlan({ ...config, settings: { ...config.settings, data: data ?? [] } }, values, io);
+}
+
+/** Flags first, then the file. */
+function layersOf(values: TrainOptions, flags: RequestLayer): RequestLayer[] {
+  if (values.config === undefined) return [flags];
+  const path = values.config;
+  return [flags, { settings: withAbsolutePaths(readConfigFile(path)), origin: () => path }];
+}
+
+/** What the first layer that asks for something asks for. */
+function askedOf<K extends keyof RequestedSettings>(layers: readonly RequestLayer[], key: K) {
+  return layers.find(({ settings }) => settings[key] !== undefined)?.settings[key];
 }
 
 interface Call {
@@ -96,13 +133,8 @@ async function resumed({ paths, flags }: Call): Promise<Prepared> {
 /** A new run: everything is refused that can be before its config is written. */
 async function begun(call: Call): Promise<Prepared> {
   const { values, paths, flags, log } = call;
-  const layers = [flags];
-  if (values.config !== undefined) {
-    const path = values.config;
-    layers.push({ settings: withAbsolutePaths(readConfigFile(path)), origin: () => path });
-  }
-  const asked = <K extends keyof RequestLayer["settings"]>(key: K) =>
-    layers.find(({ settings }) => settings[key] !== undefined)?.settings[key];
+  const layers = layersOf(values, flags);
+  const asked = <K extends keyof RequestedSettings>(key: K) => askedOf(layers, key);
   const init = asked("init");
   const tokenizerPath = asked("tokenizer") ?? init;
   if (tokenizerPath === undefined) {

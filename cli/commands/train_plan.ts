@@ -1,0 +1,148 @@
+/**
+ * `llamero train --plan`: the resolved run, its memory and its time, and nothing is trained.
+ *
+ * @module
+ */
+
+import { measureFlops } from "../../lib/backend/limits.ts";
+import { openBackend } from "../../lib/backend/open.ts";
+import { formatCount, formatDuration, formatInteger, formatMemory } from "../../lib/base/format.ts";
+import { BatchRamp } from "../../lib/data/ramp.ts";
+import type { WeightRole } from "../../lib/model/weights.ts";
+import { type PlannedMachine, planTraining, type TrainPlan } from "../../lib/plan/train_plan.ts";
+import { formatConfig } from "../../lib/train/config_text.ts";
+import type { RunConfig } from "../../lib/train/run_config.ts";
+import { memoryLimit, trainingOptions } from "../../lib/train/setup.ts";
+import { type Io, writeJson } from "../io.ts";
+import { writeTable } from "../ui/table.ts";
+
+/** What to plan for. */
+export interface PlanFlags {
+  /** A named machine; this one without it. */
+  readonly hardware: string | undefined;
+  /** How many. */
+  readonly devices: number | undefined;
+  /** One object instead of text. */
+  readonly json: boolean;
+}
+
+/** Prints the plan of a run. */
+export async function printPlan(config: RunConfig, flags: PlanFlags, io: Io): Promise<void> {
+  const { settings, model, preset } = config;
+  const ramp = new BatchRamp(settings);
+  const tokens = ramp.tokensBefore(settings.steps);
+  const plan = planTraining({
+    preset,
+    model,
+    tokens,
+    seqLen: ramp.at(settings.steps - 1).seqLen,
+    training: trainingOptions(settings),
+    machine: await machineOf(flags, settings),
+  });
+  if (flags.json) {
+    writeJson(io.stdout, { ...plan, tokens, settings, model, preset });
+    return;
+  }
+  const sections = [
+    section("Parameters", parameterRows(plan)),
+    section("Work", [
+      ["steps", formatInteger(settings.steps)],
+      ["tokens", formatCount(tokens)],
+      ["FLOPs per token, matrices", formatCount(plan.flopsPerToken.matrices)],
+      ["FLOPs per token, attention", formatCount(plan.flopsPerToken.attention)],
+      ["FLOPs of the run", plan.totalFlops.toExponential(3)],
+    ]),
+    section("Memory", memoryRows(plan)),
+    section("Time", timeRows(plan)),
+  ];
+  for (const { title, rows } of sections) {
+    io.stdout.write(`${title}\n`);
+    writeTable(io.stdout, {
+      columns: [{ title: "" }, { title: "", align: "right" }, { title: "" }],
+      rows: rows.map(([name, ...rest]) => [`  ${name}`, ...rest]),
+    });
+    io.stdout.write("\n");
+  }
+  io.stdout.write(formatConfig(config));
+}
+
+type Row = readonly string[];
+
+function section(title: string, rows: readonly Row[]): { title: string; rows: readonly Row[] } {
+  return { title, rows };
+}
+
+async function machineOf(
+  { hardware, devices = 1 }: PlanFlags,
+  settings: RunConfig["settings"],
+): Promise<PlannedMachine> {
+  if (hardware !== undefined) return { hardware, devices };
+  const { backend: name, threads, dtype } = settings;
+  const backend = await openBackend({ backend: name, threads });
+  try {
+    await backend.ready();
+    const flops = measureFlops(backend);
+    const peakFlops = dtype === "bf16" ? 2 * flops : flops;
+    return { peakFlops, memory: memoryLimit(backend).bytes };
+  } finally {
+    backend.close();
+  }
+}
+
+const ROLE_NAMES: readonly (readonly [string, readonly WeightRole[]])[] = [
+  ["embedding", ["embedding"]],
+  ["attention", ["attention.q", "attention.k", "attention.v", "attention.output"]],
+  ["feed-forward", ["feed_forward.gate", "feed_forward.up", "feed_forward.down"]],
+  ["norms", ["attention_norm", "feed_forward_norm", "final_norm"]],
+  ["head", ["head"]],
+];
+
+function parameterRows({ parameters, matrixParameters }: TrainPlan): Row[] {
+  const rows = ROLE_NAMES.map(([name, roles]): Row => {
+    const count = roles.reduce((sum, role) => sum + parameters.byRole[role], 0);
+    return [name, formatInteger(count)];
+  });
+  return [
+    ...rows,
+    ["all", formatInteger(parameters.total)],
+    ["of them in products of every token", formatInteger(matrixParameters)],
+  ];
+}
+
+function memoryRows({ bytes, checkpointBytes, machine }: TrainPlan): Row[] {
+  const { total, ...kinds } = bytes;
+  const names: Readonly<Record<keyof typeof kinds, string>> = {
+    weights: "weights (f32)",
+    gradients: "gradients (f32)",
+    moments: "moments of the optimizer (f32)",
+    compute: "bf16 copies",
+    packed: "packed copies",
+    kept: "activations kept for the backward pass",
+    working: "one block's work",
+    head: "chunks of logits",
+  };
+  const rows = Object.entries(kinds).filter(([, size]) => size > 0)
+    .map(([kind, size]): Row => [names[kind as keyof typeof kinds], formatMemory(size)]);
+  const { devices, memory } = machine;
+  return [
+    ...rows,
+    ["all", formatMemory(total)],
+    ...(devices > 1 ? [["shared evenly, per device", formatMemory(total / devices)]] : []),
+    ["there is, per device", formatMemory(memory)],
+    ["a checkpoint, and its copy while it is saved", formatMemory(checkpointBytes)],
+  ];
+}
+
+function timeRows({ machine, mfu, mfuSource, tokensPerSecond, seconds }: TrainPlan): Row[] {
+  const { name, devices, peakFlops } = machine;
+  return [
+    ["machine", devices > 1 ? `${devices} x ${name}` : name],
+    ["peak per device", `${formatCount(peakFlops)}FLOP/s`],
+    ["model FLOPs utilization", `${(100 * mfu).toFixed(1)}%`, mfuSource],
+    ["tokens per second", formatCount(tokensPerSecond)],
+    ...(devices > 1
+      ? [["tokens per second and device", formatCount(tokensPerSecond / devices)]]
+      : []),
+    ["time", formatDuration(1000 * seconds)],
+  ];
+}
