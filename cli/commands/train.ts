@@ -9,6 +9,7 @@ import { existsSync } from "node:fs";
 import { ConfigError } from "../../lib/base/errors.ts";
 import { formatInteger } from "../../lib/base/format.ts";
 import { quotedPath } from "../../lib/base/quoted.ts";
+import { checkDatasetTokenizers } from "../../lib/data/dataset_tokenizer.ts";
 import { repeatedShares } from "../../lib/data/shares.ts";
 import { datasetPaths } from "../../lib/formats/indexed_dataset.ts";
 import type { CompiledTokenizer } from "../../lib/tokenizer/compiled.ts";
@@ -160,6 +161,8 @@ async function begun(call: Call): Promise<Prepared> {
     settings: { ...inputs, tokenizer: tokenizerPath },
     origin: (name) => layers.find(({ settings }) => name in settings)?.origin(name) ?? "the texts",
   };
+  const prefixes = [...inputs.data.map(({ path }) => path), ...inputs.evalData];
+  await checkDatasetTokenizers(prefixes, tokenizer.definition.file);
   const config = resolveRun([own, ...layers], {
     ...surroundings,
     tokensOfData: () => tokensOfData(inputs.data),

@@ -101,9 +101,10 @@ export const RECIPE_OPTIONS: OptionSpecs<RecipeFlags> = {
   },
   batchRamp: {
     group: "Length",
-    value: "STEP:TOKENS,…",
+    value: "STEP:TOKENS",
     defaultDoc: PRESETS,
-    doc: "larger batches from later steps on; STEP:TOKENS:SEQ_LEN changes the sequence too",
+    doc:
+      "larger batches from later steps on, separated by commas; STEP:TOKENS:SEQ_LEN changes the sequence too",
   },
   optimizer: {
     group: "Recipe",
@@ -212,15 +213,15 @@ export const RECIPE_OPTIONS: OptionSpecs<RecipeFlags> = {
   },
   documentMask: {
     group: "Recipe",
-    value: "on|off",
+    value: "WORD",
     choices: ["on", "off"],
     defaultDoc: PRESETS,
     doc: "whether documents in one sequence do not see each other",
   },
   skipBatches: {
     group: "Recipe",
-    value: "STEP:BATCHES,…",
-    doc: "leave out so many batches of data before a step",
+    value: "STEP:BATCHES",
+    doc: "leave out so many batches of data before a step; several are separated by commas",
   },
   dtype: {
     group: "Computation",

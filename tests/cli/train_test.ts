@@ -183,6 +183,41 @@ Deno.test("data that cannot be trained on are refused before anything is saved",
   });
 });
 
+Deno.test("two tokenizers in one mixture, and data of another tokenizer, are refused", async () => {
+  await inTrainingFolder(async (folder) => {
+    const own = new Uint8Array(
+      await crypto.subtle.digest("SHA-256", await Deno.readFile(folder.tokenizer)),
+    ).toHex();
+    const dataset = (name: string, sha256?: string) => {
+      const prefix = writeDataset(join(folder.folder, name), [counting(200)]);
+      const tokenizer = { sha256, file: `${name}.model` };
+      if (sha256) writeFileSync(`${prefix}.json`, JSON.stringify({ tokens: 200, tokenizer }));
+      return prefix;
+    };
+    const [ours, theirs, unknown] = [dataset("a", own), dataset("b", "f00d"), dataset("c")];
+    const attempt = (...data: string[]) => {
+      const args = tiny(folder, `run-${crypto.randomUUID()}`).slice(0, -2);
+      return runCli([...args, "--steps", "2", ...data.flatMap((prefix) => ["--data", prefix])]);
+    };
+    const mixed = await attempt(ours, theirs);
+    assert.equal(mixed.code, 2);
+    assert.match(mixed.stderr, /packed with the tokenizer "a.model", the other with "b.model"/);
+    assert.match((await attempt(theirs)).stderr, /it was packed with "b.model", which is another/);
+    assert.equal((await attempt(ours, unknown)).code, 0);
+    // The model of --init has another vocabulary than the tokenizer.
+    const args = tiny(folder, "fits");
+    assert.equal((await runCli([...args, "--steps", "2"])).code, 0);
+    const bigger = join(folder.folder, "bigger.model");
+    const rank = `${btoa("th")} 256\n`;
+    await Deno.writeTextFile(bigger, await Deno.readTextFile(folder.tokenizer) + rank);
+    const init = join(folder.folder, "fits/checkpoints/latest");
+    const other = tiny({ ...folder, tokenizer: bigger }, "other");
+    const refused = await runCli([...other, "--steps", "2", "--init", init]);
+    assert.equal(refused.code, 2);
+    assert.match(refused.stderr, /"vocab-size" is \d+, \d+ was wanted/);
+  });
+});
+
 Deno.test("a batch that cannot fit in memory is refused with the largest that fits", async () => {
   await inTrainingFolder(async (folder) => {
     const flags = ["--backend", "wasm", "--batch-tokens", "67108864", "--micro-batch", "4194304"];
