@@ -28,6 +28,7 @@ export const PARENTS: Readonly<Record<string, ParentCommand>> = {
 /** Every command by name. */
 export const COMMANDS: Readonly<Record<string, SpecLoader>> = {
   "tokenize train": () => import("./commands/tokenize_train.spec.ts"),
+  "tokenize pack": () => import("./commands/tokenize_pack.spec.ts"),
   "tokenize encode": () => import("./commands/tokenize_encode.spec.ts"),
   "tokenize decode": () => import("./commands/tokenize_decode.spec.ts"),
   "tokenize info": () => import("./commands/tokenize_info.spec.ts"),

@@ -8,7 +8,7 @@ import { asError, FormatError } from "../base/errors.ts";
 import { quoted, quotedPath } from "../base/quoted.ts";
 import { malformedAt } from "../base/utf8.ts";
 import { HeldBytes } from "./held_bytes.ts";
-import type { DocumentReader, TextBlock } from "./text_blocks.ts";
+import type { DocumentReader, ReadingPlace, TextBlock } from "./text_blocks.ts";
 
 const NEWLINE = 0x0a;
 /** Longer strings are more than JavaScript can hold. */
@@ -23,14 +23,18 @@ export class JsonLinesReader implements DocumentReader {
   readonly #held = new HeldBytes();
   #bytes = new Uint8Array();
   /** Lines before those of the block, and the byte where these begin. */
-  #line = 0;
+  #line: number;
   #start: number;
 
-  /** Reads `file` from byte `start` on, which begins a line. */
-  constructor(file: string, { start, field }: { readonly start: number; readonly field: string }) {
+  /** Reads `file` from a place that begins a line. */
+  constructor(
+    file: string,
+    { start, field }: { readonly start: ReadingPlace; readonly field: string },
+  ) {
     this.#file = file;
     this.#field = field;
-    this.#start = start;
+    this.#line = start.line;
+    this.#start = start.byte;
   }
 
   /** The texts of the lines that a chunk completes. */
@@ -64,7 +68,8 @@ export class JsonLinesReader implements DocumentReader {
     });
     this.#line += rows.length - 1;
     this.#start += lines.length;
-    return { bytes: this.#bytes.subarray(0, length), ends, next: this.#start };
+    const resume = { byte: this.#start, line: this.#line };
+    return { bytes: this.#bytes.subarray(0, length), ends, resume };
   }
 
   #decode(lines: Uint8Array): string {

@@ -23,7 +23,9 @@ export class ParagraphReader implements DocumentReader {
   #length = 0;
   /** Whether the document has text already, whose last line break is not given yet. */
   #inside = false;
+  /** The byte where the lines of a block begin, and where a document that is not over began. */
   #start: number;
+  #begun = 0;
 
   /** Reads from byte `start` on, which begins a line outside a document. */
   constructor(start: number) {
@@ -48,7 +50,8 @@ export class ParagraphReader implements DocumentReader {
     const block = this.#block(last);
     if (!this.#inside) return block;
     this.#inside = false;
-    return { ...block, ends: [...this.#ends, this.#length] };
+    const resume = { byte: this.#start, line: 0 };
+    return { bytes: block.bytes, ends: [...this.#ends, this.#length], resume };
   }
 
   #block(lines: Uint8Array): TextBlock {
@@ -63,7 +66,8 @@ export class ParagraphReader implements DocumentReader {
     }
     this.#start += lines.length;
     const bytes = this.#bytes.subarray(0, this.#length);
-    return { bytes, ends: this.#ends, next: this.#start };
+    const resume = { byte: this.#inside ? this.#begun : this.#start, line: 0 };
+    return { bytes, ends: this.#ends, resume };
   }
 
   #line(lines: Uint8Array, start: number, end: number): void {
@@ -73,6 +77,7 @@ export class ParagraphReader implements DocumentReader {
       return;
     }
     if (this.#inside) this.#bytes[this.#length++] = NEWLINE;
+    else this.#begun = this.#start + start;
     this.#bytes.set(lines.subarray(start, end), this.#length);
     this.#length += end - start;
     this.#inside = true;

@@ -7,6 +7,7 @@
 import { JsonLinesReader } from "./json_lines.ts";
 import { ParagraphReader } from "./paragraphs.ts";
 import { type TextChunkOptions, textChunks, type TextInput } from "./text_chunks.ts";
+import { utf8Chunks } from "./utf8_chunks.ts";
 
 /** Documents, or parts of one, of a text. */
 export interface TextBlock {
@@ -14,8 +15,18 @@ export interface TextBlock {
   readonly bytes: Uint8Array;
   /** Ends of documents in `bytes`, ascending; what follows the last goes on in the next block. */
   readonly ends: ArrayLike<number>;
-  /** Up to which byte of the decompressed text this block and those before it reach. */
-  readonly next: number;
+  /** Where reading can begin again, so that all that follows the last of `ends` is given once more. */
+  readonly resume: ReadingPlace;
+  /** Whether the text is over. */
+  readonly last?: boolean;
+}
+
+/** A place in a text. */
+export interface ReadingPlace {
+  /** Bytes of the decompressed text before it. */
+  readonly byte: number;
+  /** Lines before it; counted for lines of JSON only. */
+  readonly line: number;
 }
 
 /** What a document is. */
@@ -28,7 +39,11 @@ export type DocumentKind =
   | "jsonl";
 
 /** How a text is read. */
-export interface TextBlockOptions extends TextChunkOptions {
+export interface TextBlockOptions extends Omit<TextChunkOptions, "start"> {
+  /** Where to begin: a place that an earlier reading gave; default the beginning. */
+  readonly start?: ReadingPlace | undefined;
+  /** Refuses bytes that are not UTF-8, with their offset; lines of JSON always do. */
+  readonly checked?: boolean | undefined;
   /** What a document is; default `"file"`. */
   readonly documents?: DocumentKind | undefined;
   /** The field of text, where documents are lines of JSON; default `"text"`. */
@@ -44,28 +59,34 @@ export interface DocumentReader {
 }
 
 class FileReader implements DocumentReader {
-  #next: number;
+  readonly #start: ReadingPlace;
+  #byte: number;
 
-  constructor(start: number) {
-    this.#next = start;
+  constructor(start: ReadingPlace) {
+    this.#start = start;
+    this.#byte = start.byte;
   }
 
   push(bytes: Uint8Array): TextBlock {
-    return { bytes, ends: [], next: this.#next += bytes.length };
+    this.#byte += bytes.length;
+    return { bytes, ends: [], resume: this.#start };
   }
 
   end(): TextBlock {
-    return { bytes: new Uint8Array(), ends: [0], next: this.#next };
+    return { bytes: new Uint8Array(), ends: [0], resume: { byte: this.#byte, line: 0 } };
   }
 }
 
+/** The place before the first byte. */
+export const BEGINNING: ReadingPlace = { byte: 0, line: 0 };
+
 function readerOf(input: TextInput, options: TextBlockOptions): DocumentReader {
-  const { start = 0, field = "text" } = options;
+  const { start = BEGINNING, field = "text" } = options;
   switch (options.documents ?? "file") {
     case "file":
       return new FileReader(start);
     case "paragraph":
-      return new ParagraphReader(start);
+      return new ParagraphReader(start.byte);
     case "jsonl":
       return new JsonLinesReader(input.name, { start, field });
   }
@@ -82,6 +103,11 @@ export async function* textBlocks(
   options: TextBlockOptions = {},
 ): AsyncGenerator<TextBlock> {
   const reader = readerOf(input, options);
-  for await (const chunk of textChunks(input, options)) yield reader.push(chunk);
-  yield reader.end();
+  const { meter, start = BEGINNING, checked = false, documents } = options;
+  const chunks = textChunks(input, { meter, start: start.byte });
+  const text = checked && documents !== "jsonl"
+    ? utf8Chunks(chunks, { file: input.name, start: start.byte })
+    : chunks;
+  for await (const chunk of text) yield reader.push(chunk);
+  yield { ...reader.end(), last: true };
 }

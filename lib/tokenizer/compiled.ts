@@ -24,6 +24,16 @@ export interface StreamEncoder {
   push(part: string | Uint8Array): Uint32Array;
   /** The ids of what was held back; afterwards the encoder is as new. */
   end(): Uint32Array;
+  /** Where an encoder can go on: fed with the bytes from there, it gives the ids that are to come. */
+  readonly place: StreamPlace | undefined;
+}
+
+/** How far a stream of text is encoded. */
+export interface StreamPlace {
+  /** Bytes of the text whose ids were given. */
+  readonly byte: number;
+  /** What the kernels need to know of them. */
+  readonly state: number;
 }
 
 /** A tokenizer with what only large amounts of text need. */
@@ -38,8 +48,8 @@ export interface CompiledTokenizer extends Tokenizer {
     texts: { readonly bytes: Uint8Array; readonly ends: Uint32Array },
     options?: EncodeOptions,
   ): EncodedBatch;
-  /** An encoder for text that comes in parts. */
-  encoder(options?: EncodeOptions): StreamEncoder;
+  /** An encoder for text that comes in parts, from a place where another one was. */
+  encoder(options?: EncodeOptions & { readonly from?: StreamPlace | undefined }): StreamEncoder;
   /** Frees its tables. */
   close(): void;
 }
@@ -134,12 +144,14 @@ class EngineTokenizer implements CompiledTokenizer {
     return { bytes: all, ends: newEnds };
   }
 
-  encoder(options: EncodeOptions = {}): StreamEncoder {
+  encoder(
+    options: EncodeOptions & { readonly from?: StreamPlace | undefined } = {},
+  ): StreamEncoder {
     return new PartEncoder(this.#engine, { ...this.#engineOptions(options) }, {
       first: options.bos === true ? this.bosId : undefined,
       last: options.eos === true ? this.eosId : undefined,
       clean: options.invalid === "replace" && !this.definition.replaceBytes,
-    });
+    }, options.from);
   }
 
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
@@ -183,11 +195,25 @@ class PartEncoder implements StreamEncoder {
   #offset = 0;
   #begun = false;
 
-  constructor(engine: TextEngine, options: EngineOptions, ends: StreamEnds) {
+  constructor(
+    engine: TextEngine,
+    options: EngineOptions,
+    ends: StreamEnds,
+    from: StreamPlace | undefined,
+  ) {
     this.#engine = engine;
     this.#options = options;
     this.#ends = ends;
     this.#restart();
+    if (from === undefined) return;
+    this.#place = from.state;
+    this.#offset = from.byte;
+    this.#begun = true;
+  }
+
+  get place(): StreamPlace | undefined {
+    // Bytes that were cleaned are not those of the text.
+    return this.#ends.clean ? undefined : { byte: this.#offset, state: this.#place };
   }
 
   #restart(): void {

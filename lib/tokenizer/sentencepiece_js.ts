@@ -126,6 +126,7 @@ class ForeignTokenizer implements CompiledTokenizer {
     let parts: Uint8Array[] = [];
     const encoder = new TextEncoder();
     return {
+      place: undefined,
       push: (part: string | Uint8Array): Uint32Array => {
         parts.push(typeof part === "string" ? encoder.encode(part) : part.slice());
         return new Uint32Array();
