@@ -79,11 +79,13 @@ export type {
   LossSums,
   Parameter as TrainedParameter,
   Recompute,
+  TargetScores,
   Trainable,
   TrainBatch,
   TrainingBytes,
   TrainingDType,
   TrainingOptions,
+  WeightedBackwardOptions,
 } from "./lib/model/training/trainable.ts";
 export * from "./lib/model/training/trainable_model.ts";
 export * from "./lib/model/weights.ts";

@@ -79,7 +79,7 @@ export class Trainer {
     if (reason !== undefined) return { ...measured, outcome: "spike", reason, state };
     const updates = state.updates + 1;
     optimizer.update({ update: updates, lr });
-    model.weightsChanged();
+    model.weightsStepped();
     const window = settings.skipSpikes ? widened(state.window, measured) : state.window;
     return { ...measured, outcome: "updated", state: { ...next, updates, dropped: 0, window } };
   }

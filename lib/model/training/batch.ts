@@ -50,7 +50,6 @@ export interface BatchPlaceOptions {
 export class BatchPlace {
   readonly #backend: Backend;
   readonly #options: BatchPlaceOptions;
-  readonly #weights: Float32Array<ArrayBuffer>;
   readonly #frequencies: Float64Array;
   readonly #rope: Float32Array<ArrayBuffer>;
   readonly #ropeBack: Float32Array<ArrayBuffer>;
@@ -62,29 +61,25 @@ export class BatchPlace {
     const { config, maxRows } = options;
     this.#backend = backend;
     this.#options = options;
-    this.#weights = new Float32Array(maxRows);
     this.#frequencies = ropeFrequencies(config);
     this.#rope = new Float32Array(maxRows * config.headDim);
     this.#ropeBack = new Float32Array(maxRows * config.headDim);
   }
 
   /**
-   * Checks and uploads a batch; weights are multiplied by `weightScale`.
+   * Checks and uploads a batch; weights of targets follow with {@linkcode BatchPlace.weigh}.
    *
    * @throws {RangeError} When there are too many rows, or an id, target, start or position is none.
    */
-  place(batch: TrainBatch, weightScale: number): PlacedBatch {
+  place(batch: TrainBatch): PlacedBatch {
     const { config, address, maxRows } = this.#options;
     checkBatch(batch, { vocabSize: config.vocabSize, maxRows });
     const rows = batch.tokens.length;
     const column = aligned(4 * maxRows);
     const at = (index: number) => address + index * column;
-    const weights = this.#weights.subarray(0, rows);
-    for (let row = 0; row < rows; row++) weights[row] = weightScale * (batch.weights?.[row] ?? 1);
     this.#backend.upload(at(0), batch.tokens);
     this.#backend.upload(at(1), batch.targets);
     this.#backend.upload(at(2), batch.starts);
-    this.#backend.upload(at(3), weights);
     const rope = at(COLUMNS);
     const ropeBack = rope + aligned(4 * maxRows * config.headDim);
     this.#placeAngles(batch.positions, { rope, ropeBack });
@@ -97,6 +92,11 @@ export class BatchPlace {
       rope,
       ropeBack,
     };
+  }
+
+  /** Uploads the weights of the targets [T] of a batch that is placed. */
+  weigh({ weights_T }: PlacedBatch, weights: Float32Array<ArrayBuffer>): void {
+    this.#backend.upload(weights_T, weights);
   }
 
   /** Uploads the tables of angles, unless they are there: most batches have the same positions. */

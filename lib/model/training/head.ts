@@ -98,11 +98,11 @@ export class TrainingHead {
     this.#options = options;
   }
 
-  /** Computes logProb and logZ of all rows. */
-  score(batch: PlacedBatch): void {
+  /** Computes logProb and logZ of all rows, of the logits divided by a temperature. */
+  score(batch: PlacedBatch, temperature: number): void {
     const { config: { vocabSize }, buffers: { logits_CV, logProb_T, logZ_T } } = this.#options;
     for (const { first, rows } of this.#chunks(batch.rows)) {
-      this.#logits(first, rows, 1);
+      this.#logits(first, rows, temperature);
       this.#backend.kernels.score({
         log_prob: logProb_T + 4 * first,
         log_z: logZ_T + 4 * first,

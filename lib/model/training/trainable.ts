@@ -98,6 +98,26 @@ export interface GradientOptions {
   readonly zLoss?: number | undefined;
 }
 
+/** Log-probabilities of the targets of a batch, row by row. */
+export interface TargetScores {
+  /** log p(target), 0 where the target is negative [T]. */
+  readonly logProb: Float32Array<ArrayBuffer>;
+  /** log sum exp of the logits [T]. */
+  readonly logZ: Float32Array<ArrayBuffer>;
+}
+
+/** How a loss that is a weighted sum over targets goes backward. */
+export interface WeightedBackwardOptions {
+  /** Weight of each target: the gradient of the loss by -log p(target_t), of either sign [T]. */
+  readonly weights: Float32Array<ArrayBuffer>;
+  /** What the logits are divided by. @default {1} */
+  readonly temperature?: number | undefined;
+  /** Weight of log^2 Z, times the weight of the target; the config's without it. */
+  readonly zLoss?: number | undefined;
+  /** Whether gradients are added to what is there, or replace it. @default {true} */
+  readonly accumulate?: boolean | undefined;
+}
+
 /** A model on a backend whose weights train. */
 export interface Trainable {
   /** All parameters in the order of the name table. */

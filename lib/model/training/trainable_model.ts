@@ -14,7 +14,7 @@ import { TrainingProducts } from "../linear.ts";
 import { type DecoderSource, readAsF32 } from "../load_weights.ts";
 import type { PlannedMemory } from "../memory_plan.ts";
 import type { RopeLayout } from "../rope.ts";
-import { BatchPlace } from "./batch.ts";
+import { BatchPlace, type PlacedBatch } from "./batch.ts";
 import { type ArenaMemory, recordsOf, reserve } from "./arenas.ts";
 import { backwardBlock, type BlocksRun, type BlocksSetup, forwardBlock } from "./block.ts";
 import type { WorkingBuffers } from "./block.ts";
@@ -28,10 +28,12 @@ import type {
   GradientOptions,
   LossSums,
   Parameter,
+  TargetScores,
   Trainable,
   TrainBatch,
   TrainingDType,
   TrainingOptions,
+  WeightedBackwardOptions,
 } from "./trainable.ts";
 
 /** What a model is made of. */
@@ -40,6 +42,15 @@ export interface TrainableSource {
   readonly config: ModelConfig;
   /** Order of the rows of q and k. @default {"half"} */
   readonly ropeLayout?: RopeLayout | undefined;
+}
+
+/** The batch that went forward last. */
+interface Passed {
+  readonly batch: PlacedBatch;
+  readonly targets: Int32Array;
+  readonly dropout: Dropout | undefined;
+  /** Whether it went backward too. */
+  readonly spent?: boolean;
 }
 
 /** A model whose weights train, on one backend. */
@@ -62,7 +73,8 @@ export class TrainableModel implements Trainable {
   readonly #head: TrainingHead;
   readonly #place: BatchPlace;
   readonly #dropout: number;
-  readonly #scores: Float32Array<ArrayBuffer>;
+  readonly #lossWeights: Float32Array<ArrayBuffer>;
+  #passed: Passed | undefined;
 
   /**
    * Takes the memory of {@linkcode planTrainingBytes}, less the moments, which are the optimizer's;
@@ -109,7 +121,7 @@ export class TrainableModel implements Trainable {
       dhidden_TD: this.#setup.working.dhidden_TD,
     });
     this.#place = new BatchPlace(backend, { config, address: at.batch!, maxRows });
-    this.#scores = new Float32Array(2 * maxRows);
+    this.#lossWeights = new Float32Array(maxRows);
   }
 
   /** Draws new weights: see {@linkcode initialWeights}. */
@@ -134,34 +146,71 @@ export class TrainableModel implements Trainable {
 
   /** Losses of a batch, and gradients. See {@linkcode Trainable.forwardBackward}. */
   forwardBackward(batch: TrainBatch, options: GradientOptions): LossSums {
-    const { weightScale, accumulate = true, zLoss = this.config.zLoss } = options;
-    const placed = this.#place.place(batch, weightScale);
-    if (batch.targets.every((target) => target < 0)) {
-      if (!accumulate) this.#clearGradients(0);
-      return { ce: 0, z: 0, weight: 0, count: 0 };
-    }
-    const run = {
-      ...this.#setup,
-      batch: placed,
-      dropout: this.#dropoutOf(options.dropout),
-      accumulate,
-    };
-    if (!accumulate) this.#clearGradients(this.#layout.normsAt);
-    this.#forward(run);
-    this.#head.backward(placed, { targets: batch.targets, zLoss, accumulate });
-    for (let layer = this.config.numHiddenLayers - 1; layer >= 0; layer--) {
-      backwardBlock(run, layer);
-    }
-    this.#backwardEmbedding(run);
-    return this.#lossSums(batch, zLoss);
+    const { weightScale, zLoss = this.config.zLoss, accumulate } = options;
+    this.forward(batch, options);
+    const weights = this.#lossWeights.subarray(0, batch.targets.length);
+    weights.forEach((_, row) => weights[row] = weightScale * (batch.weights?.[row] ?? 1));
+    this.backward({ weights, zLoss, accumulate });
+    // The gradient of the loss has computed the scores on its way.
+    return sumLosses(batch, { ...this.#readScores(batch.targets.length), zLoss });
   }
 
   /** Losses of a batch. See {@linkcode Trainable.evaluate}. */
   evaluate(batch: TrainBatch, options: { readonly zLoss?: number | undefined } = {}): LossSums {
-    const placed = this.#place.place(batch, 1);
-    this.#forward({ ...this.#setup, batch: placed, dropout: undefined, accumulate: true });
-    this.#head.score(placed);
-    return this.#lossSums(batch, options.zLoss ?? this.config.zLoss);
+    this.forward(batch);
+    return sumLosses(batch, { ...this.score(), zLoss: options.zLoss ?? this.config.zLoss });
+  }
+
+  /**
+   * Computes the hidden states of a batch, and keeps what one {@linkcode TrainableModel.backward} reads.
+   *
+   * @throws {RangeError} When there are more rows than were planned, or a token id is none.
+   */
+  forward(
+    batch: TrainBatch,
+    options: { readonly dropout?: DropoutState | undefined } = {},
+  ): void {
+    this.#passed = undefined;
+    const placed = this.#place.place(batch);
+    const dropout = this.#dropoutOf(options.dropout);
+    this.#embed(placed, dropout);
+    const run = { ...this.#setup, batch: placed, dropout, accumulate: true };
+    for (let layer = 0; layer < this.config.numHiddenLayers; layer++) forwardBlock(run, layer);
+    this.#passed = { batch: placed, targets: batch.targets, dropout };
+  }
+
+  /**
+   * Scores the targets of the batch that went forward: any number of times, before or after the backward.
+   *
+   * @throws {TypeError} When none did.
+   */
+  score(options: { readonly temperature?: number | undefined } = {}): TargetScores {
+    const { batch } = this.#lastPass();
+    this.#head.score(batch, options.temperature ?? 1);
+    return this.#readScores(batch.rows);
+  }
+
+  /**
+   * Gradients of sum_t weights_t (-log p(target_t) + zLoss log^2 Z_t) for the batch that went forward,
+   * over the logits divided by the temperature; losses of any kind come through their weights.
+   *
+   * @throws {TypeError} When no batch went forward since the last backward.
+   */
+  backward(options: WeightedBackwardOptions): void {
+    const { zLoss = this.config.zLoss, temperature, accumulate = true, weights } = options;
+    const { batch, targets, dropout, spent } = this.#lastPass();
+    if (spent) throw new TypeError("backward wants a forward of its own: gradients took its place");
+    this.#passed = { batch, targets, dropout, spent: true };
+    const counts = targets.some((target) => target >= 0);
+    if (!accumulate) this.#clearGradients(counts ? this.#layout.normsAt : 0);
+    if (!counts) return;
+    this.#place.weigh(batch, weights);
+    this.#head.backward(batch, { targets, zLoss, temperature, accumulate });
+    const run = { ...this.#setup, batch, dropout, accumulate };
+    for (let layer = this.config.numHiddenLayers - 1; layer >= 0; layer--) {
+      backwardBlock(run, layer);
+    }
+    this.#backwardEmbedding(run);
   }
 
   /** Makes the copies of all weights anew. */
@@ -239,22 +288,24 @@ export class TrainableModel implements Trainable {
     return new Dropout(this.backend, { config, probability: this.#dropout, state });
   }
 
-  #forward(run: BlocksRun): void {
-    const { batch, records, output_TD, dropout } = run;
-    const { hiddenSize, vocabSize, numHiddenLayers } = this.config;
-    const { rows } = batch;
+  #lastPass(): Passed {
+    if (this.#passed === undefined) throw new TypeError("no batch went forward");
+    return this.#passed;
+  }
+
+  #embed({ rows, ids_T }: PlacedBatch, dropout: Dropout | undefined): void {
+    const { records, output_TD } = this.#setup;
     const out = records[0]?.input_TD ?? output_TD;
     this.backend.kernels.embedding({
       out,
       table: this.#weights.embedding.weight,
-      ids: batch.ids_T,
+      ids: ids_T,
       table_dtype: DTYPE_CODES.f32,
       rows,
-      vocab: vocabSize,
-      dim: hiddenSize,
+      vocab: this.config.vocabSize,
+      dim: this.config.hiddenSize,
     });
     dropout?.apply({ at: "embedding" }, { x: out, rows });
-    for (let layer = 0; layer < numHiddenLayers; layer++) forwardBlock(run, layer);
   }
 
   #backwardEmbedding({ batch, working: { dhidden_TD }, dropout }: BlocksRun): void {
@@ -271,23 +322,25 @@ export class TrainableModel implements Trainable {
     });
   }
 
-  /** Sums in double precision, rows in order. */
-  #lossSums({ targets, weights }: TrainBatch, zLoss: number): LossSums {
-    const rows = targets.length;
-    const logProb = this.#scores.subarray(0, rows);
-    const logZ = this.#scores.subarray(rows, 2 * rows);
+  #readScores(rows: number): TargetScores {
     const { logProb_T, logZ_T } = this.#activations.at;
-    this.backend.download(logProb, logProb_T!);
-    this.backend.download(logZ, logZ_T!);
-    let [ce, z, weight, count] = [0, 0, 0, 0];
-    for (let row = 0; row < rows; row++) {
-      if (targets[row]! < 0) continue;
-      const w = weights?.[row] ?? 1;
-      ce -= w * logProb[row]!;
-      z += w * zLoss * logZ[row]! ** 2;
-      weight += w;
-      count++;
-    }
-    return { ce, z, weight, count };
+    return { logProb: this.#read(logProb_T!, rows), logZ: this.#read(logZ_T!, rows) };
   }
+}
+
+/** Sums the losses of a batch in double precision, rows in order. */
+function sumLosses(
+  { targets, weights }: TrainBatch,
+  { logProb, logZ, zLoss }: TargetScores & { readonly zLoss: number },
+): LossSums {
+  let [ce, z, weight, count] = [0, 0, 0, 0];
+  targets.forEach((target, row) => {
+    if (target < 0) return;
+    const w = weights?.[row] ?? 1;
+    ce -= w * logProb[row]!;
+    z += w * zLoss * logZ[row]! ** 2;
+    weight += w;
+    count++;
+  });
+  return { ce, z, weight, count };
 }

@@ -1,4 +1,4 @@
-import { ok } from "node:assert/strict";
+import { ok, throws } from "node:assert/strict";
 import { RandomStream } from "../../../lib/base/random.ts";
 import { checkConfig, type ModelConfig } from "../../../lib/model/config.ts";
 import type { TrainBatch, TrainingOptions } from "../../../lib/model/training/trainable.ts";
@@ -173,6 +173,30 @@ function* sampled(count: number): Generator<number> {
   for (let at = 0; at < count; at += Math.max(1, Math.floor(count / 6))) yield at;
 }
 
+/** Fails unless sampled gradients are `factor` times the differences of a loss. */
+function assertDifferences(
+  model: TrainableModel,
+  { weights, loss, factor }: {
+    readonly weights: ReadonlyMap<string, Float64Array>;
+    readonly loss: () => number;
+    readonly factor: number;
+  },
+): void {
+  for (const parameter of model.parameters) {
+    const values = weights.get(parameter.spec.name)!;
+    const gradient = model.gradient(parameter);
+    const largest = gradient.reduce((most, g) => Math.max(most, Math.abs(g)), 0);
+    for (const at of sampled(parameter.count)) {
+      const difference = factor * centralDifference(values, at, loss);
+      const error = Math.abs(gradient[at]! - difference);
+      ok(
+        error <= GRADIENT_TOLERANCE * largest + 1e-7,
+        `${parameter.spec.name}[${at}] is ${gradient[at]}, ${difference} wanted (max ${largest})`,
+      );
+    }
+  }
+}
+
 for (const [name, given] of Object.entries(CASES)) {
   onBackends(`gradients are the differences of a plain loss: ${name}`, async (on) => {
     using opened = await on.open(2);
@@ -197,18 +221,31 @@ for (const [name, given] of Object.entries(CASES)) {
     const wanted = loss();
     const scale = Math.max(1, batch.targets.length);
     ok(Math.abs(sums.ce + sums.z - wanted) <= LOSS_TOLERANCE * scale, `loss ${sums.ce} ${wanted}`);
-    for (const parameter of model.parameters) {
-      const values = weights.get(parameter.spec.name)!;
-      const gradient = model.gradient(parameter);
-      const largest = gradient.reduce((most, g) => Math.max(most, Math.abs(g)), 0);
-      for (const at of sampled(parameter.count)) {
-        const difference = weightScale * centralDifference(values, at, loss);
-        const error = Math.abs(gradient[at]! - difference);
-        ok(
-          error <= GRADIENT_TOLERANCE * largest + 1e-7,
-          `${parameter.spec.name}[${at}] is ${gradient[at]}, ${difference} wanted (max ${largest})`,
-        );
-      }
-    }
+    assertDifferences(model, { weights, loss, factor: weightScale });
+  });
+}
+
+for (const config of [LLAMA, PALM]) {
+  const name = `weights of either sign over tempered logits go backward: ${config.architecture}`;
+  onBackends(name, async (on) => {
+    using opened = await on.open(2);
+    const drawn = drawBatch({ config, sequences: 2, length: 5 });
+    const [zLoss, temperature] = [1e-2, 0.7];
+    const model = new TrainableModel(opened.backend, { config }, { maxRows: 10 });
+    const weights = drawWeights(model);
+    const signed = Float32Array.from({ length: 10 }, (_, row) => (row - 4) / 8);
+    const batch = { ...drawn, weights: signed };
+    const loss = () => {
+      return referenceLoss(config, weights, batch, { zLoss, temperature });
+    };
+    model.forward(batch);
+    const { logProb, logZ } = model.score({ temperature });
+    const scored = logProb.reduce((sum, value, row) => {
+      return batch.targets[row]! < 0 ? sum : sum + signed[row]! * (zLoss * logZ[row]! ** 2 - value);
+    }, 0);
+    ok(Math.abs(scored - loss()) <= 10 * LOSS_TOLERANCE, `${scored}, ${loss()} wanted`);
+    model.backward({ weights: signed, zLoss, temperature, accumulate: false });
+    assertDifferences(model, { weights, loss, factor: 1 });
+    throws(() => model.backward({ weights: signed }), /wants a forward of its own/);
   });
 }

@@ -17,6 +17,8 @@ export type Weights = ReadonlyMap<string, Float64Array>;
 export interface ReferenceOptions {
   /** Weight of log^2 Z. */
   readonly zLoss: number;
+  /** What the logits are divided by. @default {1} */
+  readonly temperature?: number;
   /** What is dropped. */
   readonly dropout?: DropoutState & { readonly probability: number };
 }
@@ -168,7 +170,7 @@ export function referenceLoss(
     const target = batch.targets[row]!;
     if (target < 0) return loss;
     const logits = multiply(head, normed(x, weights.get("final_norm")!, config))
-      .map((logit) => logit * config.logitsScale);
+      .map((logit) => logit * config.logitsScale / (options.temperature ?? 1));
     const most = Math.max(...logits);
     const logZ = most + Math.log(logits.reduce((all, logit) => all + Math.exp(logit - most), 0));
     const weight = batch.weights?.[row] ?? 1;
