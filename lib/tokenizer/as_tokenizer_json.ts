@@ -23,7 +23,7 @@ type Json = null | boolean | number | string | readonly Json[] | { readonly [key
 
 const MARK = "\u2581";
 
-function addedToken(id: number, content: string): Json {
+function addedToken(id: number, content: string, special = true): Json {
   return {
     id,
     content,
@@ -31,7 +31,7 @@ function addedToken(id: number, content: string): Json {
     lstrip: false,
     rstrip: false,
     normalized: false,
-    special: true,
+    special,
   };
 }
 
@@ -121,7 +121,10 @@ function symbolsJson(definition: TokenizerDefinition): string {
   const taken = (id: number): boolean =>
     pieces.types[id] === PIECE_TYPE.control || pieces.types[id] === PIECE_TYPE.unknown ||
     pieces.types[id] === PIECE_TYPE.userDefined;
-  const added = all.filter(taken).map((id) => addedToken(id, pieceText(pieces, id)));
+  // A user-defined symbol is text: it stays where special tokens are left out.
+  const special = (id: number): boolean => pieces.types[id] !== PIECE_TYPE.userDefined;
+  const added = all.filter(taken)
+    .map((id) => addedToken(id, pieceText(pieces, id), special(id)));
   return withModel(
     head(added, {
       normalizer: { type: "Sequence", normalizers: steps },
