@@ -41,6 +41,7 @@ export const COMMANDS: Readonly<Record<string, SpecLoader>> = {
   presets: () => import("./commands/presets.spec.ts"),
   probe: () => import("./commands/probe.spec.ts"),
   "bench generate": () => import("./commands/bench_generate.spec.ts"),
+  "bench train": () => import("./commands/bench_train.spec.ts"),
   "bench kernels": () => import("./commands/bench_kernels.spec.ts"),
   "eval perplexity": () => import("./commands/eval_perplexity.spec.ts"),
   doctor: () => import("./commands/doctor.spec.ts"),
