@@ -57,26 +57,59 @@ export function mergesOfRanks(ranks: PieceList): Merge[] {
   return sorted(splits);
 }
 
+/** Numbers that a split takes. */
+const WORDS = 5;
+
+/** Splits of pieces by the ids of their halves; a large vocabulary has too many for an object each. */
+class Splits {
+  #words = new Int32Array(WORDS << 10);
+  count = 0;
+
+  /** Adds a split of the piece `id` behind its `at`-th character; `rest` follow that. */
+  add(split: { id: number; at: number; rest: number; left: number; right: number }): void {
+    if (WORDS * this.count === this.#words.length) {
+      const larger = new Int32Array(2 * this.#words.length);
+      larger.set(this.#words);
+      this.#words = larger;
+    }
+    const { id, at, rest, left, right } = split;
+    this.#words.set([id, at, rest, left, right], WORDS * this.count++);
+  }
+
+  /** The halves in the order of the scores, then the longer left halves, then the longer right ones. */
+  sorted(scores: Float32Array): (readonly [left: number, right: number])[] {
+    const words = this.#words;
+    const order = Uint32Array.from({ length: this.count }, (_, i) => i);
+    order.sort((a, b) =>
+      scores[words[WORDS * b]!]! - scores[words[WORDS * a]!]! ||
+      words[WORDS * b + 1]! - words[WORDS * a + 1]! ||
+      words[WORDS * b + 2]! - words[WORDS * a + 2]!
+    );
+    return Array.from(order, (i) => [words[WORDS * i + 3]!, words[WORDS * i + 4]!]);
+  }
+}
+
 /** The merges of a SentencePiece vocabulary: the scores in order, then the longer halves first. */
 export function mergesOfScores(pieces: PieceList): Merge[] {
   const texts = Array.from({ length: pieceCount(pieces) }, (_, id) => pieceText(pieces, id));
   const ids = idsByText(texts);
-  const splits: Split[] = [];
+  const splits = new Splits();
   texts.forEach((text, id) => {
     if (pieces.types[id] !== PIECE_TYPE.normal) return;
-    const characters = [...text];
-    const local: (Split & { readonly ids: readonly [number, number] })[] = [];
-    let left = "";
-    for (let at = 1; at < characters.length; at++) {
-      left += characters[at - 1]!;
-      const right = text.slice(left.length);
-      const [leftId, rightId] = [ids.get(left), ids.get(right)];
-      if (leftId === undefined || rightId === undefined) continue;
-      const ties = [-at, at - characters.length] as const;
-      local.push({ left, right, rank: -pieces.scores[id]!, ties, ids: [leftId, rightId] });
+    const ends = characterEnds(text);
+    for (let at = ends.length - 1; at >= 1; at--) {
+      const left = ids.get(text.slice(0, ends[at - 1]));
+      const right = left === undefined ? undefined : ids.get(text.slice(ends[at - 1]));
+      if (left === undefined || right === undefined) continue;
+      splits.add({ id, at, rest: ends.length - at, left, right });
     }
-    local.sort((a, b) => a.ids[0] - b.ids[0] || a.ids[1] - b.ids[1]);
-    splits.push(...local);
   });
-  return sorted(splits);
+  return splits.sorted(pieces.scores).map(([left, right]) => [texts[left]!, texts[right]!]);
+}
+
+/** Where the characters of a text end. */
+function characterEnds(text: string): number[] {
+  const ends: number[] = [];
+  for (let at = 0; at < text.length;) ends.push(at += text.codePointAt(at)! > 0xffff ? 2 : 1);
+  return ends;
 }
