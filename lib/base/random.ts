@@ -16,10 +16,15 @@ const WEYL_1 = 0xbb67ae85;
 const ROUNDS = 10;
 const TWO_32 = 2 ** 32;
 
-/** Upper 32 bits of the product of two unsigned 32-bit numbers; every step is exact in a double. */
+/**
+ * Upper 32 bits of the product of two unsigned 32-bit numbers, by halves: no partial sum exceeds 32
+ * bits, so that the compiler stays with integers.
+ */
 function multiplyHigh(a: number, b: number): number {
-  const low = Math.floor((a * (b & 0xffff)) / 65536);
-  return Math.floor((a * (b >>> 16) + low) / 65536);
+  const [aLow, aHigh, bLow, bHigh] = [a & 0xffff, a >>> 16, b & 0xffff, b >>> 16];
+  const first = (Math.imul(aHigh, bLow) + (Math.imul(aLow, bLow) >>> 16)) | 0;
+  const second = (Math.imul(aLow, bHigh) + (first & 0xffff)) | 0;
+  return (Math.imul(aHigh, bHigh) + (first >>> 16) + (second >>> 16)) | 0;
 }
 
 /**
@@ -30,11 +35,21 @@ export function philox4x32(
   counter: readonly [number, number, number, number],
   key: readonly [number, number],
 ): [number, number, number, number] {
-  let [x0, x1, x2, x3] = counter;
-  let [k0, k1] = key;
+  SCRATCH.set(counter);
+  encrypt(SCRATCH, key[0], key[1]);
+  return [SCRATCH[0]!, SCRATCH[1]!, SCRATCH[2]!, SCRATCH[3]!];
+}
+
+/** Where one call of {@linkcode philox4x32} works; no call sees another's words. */
+const SCRATCH = new Uint32Array(4);
+
+/** Philox in place, without making anything: a tensor is drawn by millions of calls. */
+function encrypt(words: Uint32Array, key0: number, key1: number): void {
+  let [x0, x1, x2, x3] = [words[0]! | 0, words[1]! | 0, words[2]! | 0, words[3]! | 0];
+  let [k0, k1] = [key0 | 0, key1 | 0];
   for (let round = 0; round < ROUNDS; round++) {
-    const high0 = multiplyHigh(MULTIPLIER_0, x0 >>> 0);
-    const high1 = multiplyHigh(MULTIPLIER_1, x2 >>> 0);
+    const high0 = multiplyHigh(MULTIPLIER_0, x0);
+    const high1 = multiplyHigh(MULTIPLIER_1, x2);
     const low0 = Math.imul(MULTIPLIER_0, x0);
     const low1 = Math.imul(MULTIPLIER_1, x2);
     x0 = high1 ^ x1 ^ k0;
@@ -44,7 +59,10 @@ export function philox4x32(
     k0 = (k0 + WEYL_0) | 0;
     k1 = (k1 + WEYL_1) | 0;
   }
-  return [x0 >>> 0, x1 >>> 0, x2 >>> 0, x3 >>> 0];
+  words[0] = x0;
+  words[1] = x1;
+  words[2] = x2;
+  words[3] = x3;
 }
 
 /** Lower and upper 32 bits of a safe non-negative integer. */
@@ -107,10 +125,17 @@ export class RandomStream {
    */
   fillNormal(out: Float32Array | Float64Array, options: { readonly deviation: number }): void {
     const { deviation } = options;
+    const [low, high] = this.#stream;
+    const [key0, key1] = this.#key;
+    const words = new Uint32Array(4);
     for (let i = 0; i < out.length; i += 2) {
-      const [a, b, c, d] = this.bits(i / 2);
-      const radius = deviation * Math.sqrt(-2 * Math.log(1 - unit(a, b)));
-      const angle = 2 * Math.PI * unit(c, d);
+      words[0] = i / 2;
+      words[1] = Math.floor(i / 2 / TWO_32);
+      words[2] = low;
+      words[3] = high;
+      encrypt(words, key0, key1);
+      const radius = deviation * Math.sqrt(-2 * Math.log(1 - unit(words[0]!, words[1]!)));
+      const angle = 2 * Math.PI * unit(words[2]!, words[3]!);
       out[i] = radius * Math.cos(angle);
       if (i + 1 < out.length) out[i + 1] = radius * Math.sin(angle);
     }

@@ -65,3 +65,17 @@ Deno.test("RandomStream: a seed, stream or counter that is no safe integer is re
   assert.throws(() => new RandomStream(0, 1.5), /stream 1.5/);
   assert.throws(() => new RandomStream(0, 0).uniform(2 ** 53), /counter 9007199254740992/);
 });
+
+Deno.test("RandomStream: a filled array has the pairs of Box & Muller, of which normal gives the first", () => {
+  const stream = new RandomStream(3, 4);
+  const [three, seven] = [new Float64Array(3), new Float64Array(7)];
+  stream.fillNormal(three, { deviation: 1 });
+  stream.fillNormal(seven, { deviation: 0.5 });
+  assert.deepEqual([three[0], three[2]], [stream.normal(0), stream.normal(1)]);
+  assert.deepEqual([...three], [...seven.subarray(0, 3)].map((value) => 2 * value));
+  const [a, b, c, d] = stream.bits(0).map((word) => word / 2 ** 32);
+  const radius = Math.sqrt(-2 * Math.log(1 - a!));
+  // The words' low bits are missing here.
+  assert.ok(Math.abs(three[0]! - radius * Math.cos(2 * Math.PI * c!)) < 1e-6, `${b} ${d}`);
+  assert.ok(Math.abs(three[1]! - radius * Math.sin(2 * Math.PI * c!)) < 1e-6);
+});
