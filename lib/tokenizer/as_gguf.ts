@@ -12,6 +12,7 @@ import type { TokenizerDefinition } from "./definition.ts";
 import { FLAG, PREFIX } from "./description.ts";
 import { GGUF_TOKENIZER } from "./gguf.ts";
 import { mergesOfRanks } from "./merge_list.ts";
+import { patternOfFlags } from "./split_patterns.ts";
 
 type Entry = readonly [name: string, value: GgufValue];
 
@@ -84,7 +85,7 @@ function bytes(definition: TokenizerDefinition): Entry[] {
       : PIECE_TYPE.normal;
   return [
     ["model", { type: "string", value: "gpt2" }],
-    ["pre", { type: "string", value: "llama-bpe" }],
+    ["pre", { type: "string", value: patternOfFlags(description.flags).pre[0]! }],
     ["tokens", strings(tokens)],
     ["token_type", integers(Int32Array.from(tokens, (_, id) => type(id)))],
     ["merges", strings(mergeLines(definition))],

@@ -16,8 +16,8 @@ import { asSentencePiece } from "./as_sentencepiece.ts";
 import { characterPiece } from "./byte_level.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { FLAG } from "./description.ts";
-import { LLAMA3_PATTERN } from "./llama3.ts";
 import { type Merge, mergesOfRanks, mergesOfScores } from "./merge_list.ts";
+import { patternOfFlags } from "./split_patterns.ts";
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
@@ -160,11 +160,11 @@ export function bytePieces(pieces: PieceList): [string, number][] {
   return there.map((id) => [characterPiece(pieceBytes(pieces, id)), id]);
 }
 
-/** `tokenizer.json` of a tokenizer whose bytes merge, as Llama 3 is shipped. */
+/** `tokenizer.json` of a tokenizer whose bytes merge, written as Llama 3's is. */
 function bytesJson(definition: TokenizerDefinition): string {
   const { specials, pieces } = definition.description;
   const level = { type: "ByteLevel", trim_offsets: true };
-  const split = { type: "Split", pattern: { Regex: LLAMA3_PATTERN }, behavior: "Isolated" };
+  const steps = patternOfFlags(definition.description.flags).steps;
   const added = [...specials].sort((a, b) => a.id - b.id).map(({ id, name }) =>
     addedToken(id, name)
   );
@@ -173,10 +173,9 @@ function bytesJson(definition: TokenizerDefinition): string {
       normalizer: null,
       pre_tokenizer: {
         type: "Sequence",
-        pretokenizers: [
-          { ...split, invert: false },
-          { ...level, add_prefix_space: false, use_regex: false },
-        ],
+        pretokenizers: steps.map((step) =>
+          step.type === "ByteLevel" ? { ...level, ...step } : step
+        ),
       },
       post_processor: {
         type: "Sequence",
@@ -192,7 +191,7 @@ function bytesJson(definition: TokenizerDefinition): string {
       unk_token: null,
       fuse_unk: false,
       byte_fallback: false,
-      ignore_merges: true,
+      ignore_merges: (definition.description.flags & FLAG.wholeFirst) !== 0,
       vocab: bytePieces(pieces),
       merges: byteMerges(definition),
     },

@@ -34,6 +34,10 @@ export const FLAG = {
   huggingFace: 256,
   /** U+2581 in text is a character of its own all the same. */
   literalMarks: 512,
+  /** Bytes merge inside the pieces of GPT-2's pattern instead of Llama 3's. */
+  splitGpt2: 1024,
+  /** Every number is a piece. */
+  numbersAlone: 2048,
 } as const;
 
 /** When a space is put in front of the text. */

@@ -188,6 +188,8 @@ export class Detokenizer {
     }
     let next = at;
     while (next < ids.length && kinds[ids[next]!] === SURFACE.byte) next++;
+    // A run goes on behind what is skipped.
+    if (next < ids.length && this.#skipSpecial && special.has(ids[next]!)) return at;
     this.#reserve(next - at);
     const run = this.#out.subarray(this.#length, this.#length + next - at);
     for (let i = at; i < next; i++) run[i - at] = bytes[offsets[ids[i]!]!]!;

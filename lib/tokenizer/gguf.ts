@@ -23,20 +23,10 @@ import { byteOfPiece } from "./decode_table.ts";
 import { endIds, type TokenizerDefinition } from "./definition.ts";
 import { byteLevelParts } from "./huggingface_bytes.ts";
 import { sentencePieceDefinition } from "./sentencepiece.ts";
+import { LLAMA3_SPLIT, patternOfPre, SPLIT_PATTERNS } from "./split_patterns.ts";
 
 /** Prefix of all keys. */
 export const GGUF_TOKENIZER = "tokenizer.ggml.";
-
-/** Values of `tokenizer.ggml.pre` whose pattern is Llama 3's. */
-const LLAMA3_PRE: ReadonlySet<string> = new Set([
-  "llama-bpe",
-  "llama3",
-  "llama-v3",
-  "falcon3",
-  "falcon-h1",
-  "pixtral",
-  "lfm2",
-]);
 
 interface Ids {
   readonly bosId: number | undefined;
@@ -137,11 +127,13 @@ function withUnknown(pieces: PieceList, id: number): PieceList {
 
 function byteLevel(file: GgufMetadata, tokens: readonly string[], ids: Ids): TokenizerDefinition {
   const pre = ggufString(file, `${GGUF_TOKENIZER}pre`) ?? "default";
-  if (!LLAMA3_PRE.has(pre)) {
-    throw refusal(file.path, `its tokenizer splits text by ${quoted(pre)}, wanted "llama-bpe"`);
+  const split = patternOfPre(pre);
+  if (split === undefined) {
+    const known = SPLIT_PATTERNS.map(({ pre }) => quoted(pre[0]!)).join(", ");
+    throw refusal(file.path, `its tokenizer splits text by ${quoted(pre)}, wanted one of ${known}`);
   }
   const json = asJson(file, tokens);
-  const parts = byteLevelParts(json, true);
+  const parts = byteLevelParts(json, { split, wholeFirst: split === LLAMA3_SPLIT });
   const specials = json.addedTokens.map(({ content, id }) => ({ name: content, id }));
   const flag = (name: string): boolean | undefined => ggufBoolean(file, GGUF_TOKENIZER + name);
   return {

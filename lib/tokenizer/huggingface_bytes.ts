@@ -1,5 +1,5 @@
 /**
- * Byte-level `tokenizer.json` files: Llama 3.
+ * Byte-level `tokenizer.json` files: Llama 3, and what splits text as GPT-2 or Qwen 2 does.
  *
  * @module
  */
@@ -10,29 +10,18 @@ import type { JsonObject, TokenizerJson } from "../formats/tokenizer_json.ts";
 import { bytesOfCharacterPiece } from "./byte_level.ts";
 import { byteDecodeTable } from "./decode_table.ts";
 import { FLAG, NONE, type PackedTexts, PREFIX } from "./description.ts";
-import {
-  addedSpecials,
-  type FamilyParts,
-  placesById,
-  stringPattern,
-  unsupported,
-} from "./huggingface.ts";
-import { LLAMA3_PATTERN } from "./llama3.ts";
+import { addedSpecials, type FamilyParts, placesById, unsupported } from "./huggingface.ts";
+import { patternOfSteps, SPLIT_PATTERNS, type SplitPattern } from "./split_patterns.ts";
 
-/** Refuses ways of splitting that are not Llama 3's. */
-function checkSplit(json: TokenizerJson, preTokenizers: readonly JsonObject[]): void {
-  const [split, bytes] = preTokenizers;
-  const pattern = split === undefined ? undefined : stringPattern(split, "Regex");
-  const isLlama3 = preTokenizers.length === 2 && split?.get("type") === "Split" &&
-    pattern === LLAMA3_PATTERN && split.get("behavior") === "Isolated" &&
-    split.get("invert") !== true;
-  if (!isLlama3) throw unsupported(json, "it does not split text by Llama 3's pattern");
-  if (bytes?.get("add_prefix_space") === true || bytes?.get("use_regex") === true) {
-    throw unsupported(json, "its ByteLevel step adds a space or splits once more");
-  }
+/** The way of splitting, or a refusal. */
+function splitPattern(json: TokenizerJson, preTokenizers: readonly JsonObject[]): SplitPattern {
   if (json.normalizer !== undefined) {
     throw unsupported(json, "it normalizes text, which byte-level tokenizers here do not");
   }
+  const pattern = patternOfSteps(preTokenizers);
+  if (pattern !== undefined) return pattern;
+  const names = SPLIT_PATTERNS.map(({ name }) => name);
+  throw unsupported(json, `it splits text by none of ${names.join(", ")}`);
 }
 
 /** Pieces in id order, as the file writes them and as bytes. */
@@ -97,18 +86,23 @@ export function defineByteLevelParts(
   json: TokenizerJson,
   preTokenizers: readonly JsonObject[],
 ): FamilyParts {
-  checkSplit(json, preTokenizers);
-  return byteLevelParts(json, json.model.get("ignore_merges") === true);
+  return byteLevelParts(json, {
+    split: splitPattern(json, preTokenizers),
+    wholeFirst: json.model.get("ignore_merges") === true,
+  });
 }
 
 /** The parts of a definition from a vocabulary of GPT-2's characters, for GGUF too. */
-export function byteLevelParts(json: TokenizerJson, wholeFirst: boolean): FamilyParts {
+export function byteLevelParts(
+  json: TokenizerJson,
+  { split, wholeFirst }: { split: SplitPattern; wholeFirst: boolean },
+): FamilyParts {
   const { shown, bytes, raw } = pieceLists(json);
   const special = json.addedTokens.filter((token) => token.special).map(({ id }) => id);
   return {
     description: {
       family: "bytes",
-      flags: FLAG.list | FLAG.huggingFace | (wholeFirst ? FLAG.wholeFirst : 0),
+      flags: FLAG.list | FLAG.huggingFace | split.flags | (wholeFirst ? FLAG.wholeFirst : 0),
       prefix: PREFIX.none,
       pieces: bytes,
       ranks: new Uint32Array(bytes.types.length).fill(NONE),
@@ -120,6 +114,6 @@ export function byteLevelParts(json: TokenizerJson, wholeFirst: boolean): Family
     },
     decode: byteDecodeTable(raw, new Set(special)),
     pieces: shown,
-    normalization: "none; split by Llama 3's pattern",
+    normalization: `none; split by ${split.name}`,
   };
 }

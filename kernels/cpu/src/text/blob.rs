@@ -57,6 +57,10 @@ pub mod Flags {
     pub const HUGGING_FACE: u32 = 256;
     /// U+2581 in text is a character of its own all the same.
     pub const LITERAL_MARKS: u32 = 512;
+    /// Bytes merge inside the pieces of GPT-2's pattern instead of Llama 3's.
+    pub const SPLIT_GPT2: u32 = 1024;
+    /// Every number is a piece.
+    pub const NUMBERS_ALONE: u32 = 2048;
 }
 
 /// Types of pieces, SentencePiece's codes; 0 is an id without a piece.

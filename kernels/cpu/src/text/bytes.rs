@@ -6,9 +6,9 @@ use super::few;
 use super::hash::{NONE, PieceTable};
 use super::merge::Symbol;
 use super::open::{Refusal, merges, piece_table, whole_table};
-use super::split::Splitter;
+use super::split::{Pattern, Splitter};
 use super::vocabulary::{Draft, Vocabulary};
-use super::words::{WINDOW, word};
+use super::words::{Beginnings, WINDOW, word};
 use super::worker::Worker;
 use alloc::vec::Vec;
 
@@ -40,6 +40,10 @@ impl ByteLevel {
         let copy = |piece: &[u8], out: &mut Vec<u8>| out.extend_from_slice(piece);
         let merges = merges(&blob, &blob.pieces, &by_text, blob.ranks.clone(), copy)?;
         let whole_first = blob.flag(Flags::WHOLE_FIRST);
+        let pattern = Pattern {
+            gpt2: blob.flag(Flags::SPLIT_GPT2),
+            numbers_alone: blob.flag(Flags::NUMBERS_ALONE),
+        };
         let base = byte_tokens.to_vec();
         let mut vocabulary = Vocabulary::new(Draft {
             texts: blob.pieces,
@@ -57,7 +61,7 @@ impl ByteLevel {
         Ok(ByteLevel {
             vocabulary,
             whole,
-            splitter: Splitter::default(),
+            splitter: Splitter::new(pattern),
             byte_tokens,
         })
     }
@@ -76,8 +80,9 @@ impl ByteLevel {
     ) -> usize {
         let mut at = 0;
         let mut open = false;
+        let beginnings = self.splitter.beginnings();
         loop {
-            at = unsafe { words_met(text, at, &worker.cache, out) };
+            at = unsafe { words_met(text, at, (&worker.cache, beginnings), out) };
             if at >= text.len() {
                 break;
             }
@@ -138,9 +143,14 @@ impl ByteLevel {
 /// # Safety
 /// `text` must be well-formed UTF-8.
 #[inline(always)]
-unsafe fn words_met(text: &[u8], mut at: usize, met: &Cache, out: &mut Vec<u32>) -> usize {
+unsafe fn words_met(
+    text: &[u8],
+    mut at: usize,
+    (met, beginnings): (&Cache, &Beginnings),
+    out: &mut Vec<u32>,
+) -> usize {
     while at + WINDOW <= text.len() {
-        let len = unsafe { word(text, at) };
+        let len = unsafe { word(text, at, beginnings) };
         if len == 0 || !met.get(unsafe { Key::new(text, at, len) }, out) {
             break;
         }

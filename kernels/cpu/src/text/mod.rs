@@ -25,6 +25,7 @@ pub mod pairs;
 pub mod queue;
 pub mod special;
 pub mod split;
+pub mod split_gpt2;
 pub mod splits;
 pub mod symbols;
 pub mod symbols_encode;

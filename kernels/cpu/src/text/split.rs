@@ -5,22 +5,52 @@
 //! | ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
 //! ```
 //!
+//! Qwen 2's is the same with `\p{N}`; GPT-2's and its like are in `split_gpt2.rs`.
+//!
 //! Alternatives are tried in order at each place, as in every backtracking engine (Llama 3,
 //! tokenizer.py). It needs no backtracking: the class of two characters tells which one matches.
 
 use super::class::{ASCII, CharClasses, LETTER, NEWLINE, NUMBER, OTHER, SPACE};
 use super::utf8::decode;
+use super::words::{AFTER_ANY, AFTER_SPACE, Beginnings};
+
+/// A split pattern.
+#[derive(Clone, Copy, Default)]
+pub struct Pattern {
+    /// GPT-2's instead of Llama 3's.
+    pub gpt2: bool,
+    /// Every number stands alone, split off before all else in GPT-2's.
+    pub numbers_alone: bool,
+}
 
 /// Cuts text into the pieces that are encoded each for itself.
 #[derive(Default)]
 pub struct Splitter {
     classes: CharClasses,
+    pub(super) pattern: Pattern,
 }
 
 impl Splitter {
+    /// A scanner of a pattern.
+    pub fn new(pattern: Pattern) -> Splitter {
+        Splitter {
+            classes: CharClasses::new(),
+            pattern,
+        }
+    }
+
+    /// How words of ASCII letters may begin.
+    pub fn beginnings(&self) -> &'static Beginnings {
+        if self.pattern.gpt2 {
+            &AFTER_SPACE
+        } else {
+            &AFTER_ANY
+        }
+    }
+
     /// Class and length of the character at `at`.
     #[inline(always)]
-    unsafe fn class(&self, text: &[u8], at: usize) -> (u8, usize) {
+    pub(super) unsafe fn class(&self, text: &[u8], at: usize) -> (u8, usize) {
         unsafe {
             let byte = *text.get_unchecked(at);
             if byte < 0x80 {
@@ -39,6 +69,9 @@ impl Splitter {
     #[inline(always)]
     pub unsafe fn next(&self, text: &[u8], at: usize, open: &mut bool) -> usize {
         unsafe {
+            if self.pattern.gpt2 {
+                return self.next_gpt2(text, at, open);
+            }
             let (class, len) = self.class(text, at);
             let second = at + len;
             match class {
@@ -73,7 +106,13 @@ impl Splitter {
 
     /// End of the run of one class that goes on at `at`.
     #[inline(always)]
-    unsafe fn run(&self, text: &[u8], mut at: usize, wanted: u8, open: &mut bool) -> usize {
+    pub(super) unsafe fn run(
+        &self,
+        text: &[u8],
+        mut at: usize,
+        wanted: u8,
+        open: &mut bool,
+    ) -> usize {
         unsafe {
             while at < text.len() {
                 let (class, len) = self.class(text, at);
@@ -87,9 +126,10 @@ impl Splitter {
         }
     }
 
-    /// End of up to three numbers, of which one is behind.
+    /// End of up to three numbers, or of one, of which one is behind.
     unsafe fn numbers(&self, text: &[u8], mut at: usize, open: &mut bool) -> usize {
-        for _ in 0..2 {
+        let more = if self.pattern.numbers_alone { 0 } else { 2 };
+        for _ in 0..more {
             if at >= text.len() {
                 *open = true;
                 return at;

@@ -4,7 +4,7 @@ use super::backtrack::DeadEnds;
 use super::class::CharClasses;
 use super::hash::{NONE, Texts};
 use super::open::piece_table;
-use super::split::Splitter;
+use super::split::{Pattern, Splitter};
 use super::vocabulary::{Draft, Merges, Vocabulary};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -135,8 +135,8 @@ fn the_general_encoder_encodes_by_the_book() {
 }
 
 /// The pieces that a text is split into.
-fn split(text: &str) -> Vec<&str> {
-    let splitter = Splitter::default();
+fn split(text: &str, pattern: Pattern) -> Vec<&str> {
+    let splitter = Splitter::new(pattern);
     let mut pieces = Vec::new();
     let mut at = 0;
     while at < text.len() {
@@ -170,7 +170,39 @@ fn text_is_split_as_the_pattern_says() {
         ),
     ];
     for (text, wanted) in cases {
-        assert_eq!(split(text), wanted, "{text:?}");
+        assert_eq!(split(text, Pattern::default()), wanted, "{text:?}");
+    }
+}
+
+#[test]
+fn text_is_split_as_the_pattern_of_gpt2_says() {
+    let cases: [(&str, &[&str], &[&str]); 5] = [
+        (
+            "don't 'S 12 34",
+            &["don", "'t", " '", "S", " 12", " 34"],
+            &["don", "'t", " '", "S", " ", "1", "2", " ", "3", "4"],
+        ),
+        (
+            "a  b\n\nc",
+            &["a", " ", " b", "\n", "\n", "c"],
+            &["a", " ", " b", "\n", "\n", "c"],
+        ),
+        ("x   7", &["x", "  ", " 7"], &["x", "   ", "7"]),
+        (
+            "\tz ...z",
+            &["\t", "z", " ...", "z"],
+            &["\t", "z", " ...", "z"],
+        ),
+        ("''s  ", &["''", "s", "  "], &["''", "s", "  "]),
+    ];
+    for (text, wanted, alone) in cases {
+        for (numbers_alone, wanted) in [(false, wanted), (true, alone)] {
+            let pattern = Pattern {
+                gpt2: true,
+                numbers_alone,
+            };
+            assert_eq!(split(text, pattern), wanted, "{text:?}");
+        }
     }
 }
 

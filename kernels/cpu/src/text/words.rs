@@ -12,17 +12,24 @@ pub const LONGEST_WORD: usize = WINDOW - 1;
 /// For each byte, how many bytes a piece that begins with it must at least have to be a word of ASCII:
 /// one where it is a letter, two where a letter must follow, more than there can be where another rule
 /// of the pattern may come first.
-static LEAST: [u8; 256] = least();
+pub struct Beginnings([u8; 256]);
 
-const fn least() -> [u8; 256] {
+/// A character that is no number and no line break may stand before the letters (Llama 3).
+pub static AFTER_ANY: Beginnings = Beginnings(beginnings(true));
+
+/// A space may stand before the letters (GPT-2).
+pub static AFTER_SPACE: Beginnings = Beginnings(beginnings(false));
+
+const fn beginnings(any: bool) -> [u8; 256] {
     let mut table = [u8::MAX; 256];
     let mut c = 0;
     while c < 128 {
         table[c] = match ASCII[c] {
             LETTER => 1,
+            _ if c == b' ' as usize => 2,
             NUMBER | NEWLINE => u8::MAX,
             // An apostrophe may begin a contraction.
-            _ if c == b'\'' as usize => u8::MAX,
+            _ if c == b'\'' as usize || !any => u8::MAX,
             _ => 2,
         };
         c += 1;
@@ -30,17 +37,17 @@ const fn least() -> [u8; 256] {
     table
 }
 
-/// Length of the word `[^\r\n\p{L}\p{N}]?\p{L}+` at `at` if it is one of ASCII letters that ends within
+/// Length of the word at `at`, with what it begins with, if it is one of ASCII letters that ends within
 /// the window, else 0.
 ///
 /// # Safety
 /// `at + WINDOW <= text.len()`.
 #[inline(always)]
-pub unsafe fn word(text: &[u8], at: usize) -> usize {
+pub unsafe fn word(text: &[u8], at: usize, beginnings: &Beginnings) -> usize {
     unsafe {
         let start = text.as_ptr().add(at);
         let len = letters_behind(start);
-        let least = *LEAST.get_unchecked(*start as usize) as usize;
+        let least = *beginnings.0.get_unchecked(*start as usize) as usize;
         // Behind the window any byte may stand, which the last one inside it stands for.
         let ends = len < WINDOW && *start.add(len & LONGEST_WORD) < 0x80;
         if len >= least && ends { len } else { 0 }
