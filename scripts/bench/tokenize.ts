@@ -1,12 +1,14 @@
 /**
  * Measures encoding against the fastest known tokenizers, side by side in one process:
  *
- *     deno run -A scripts/bench/tokenize.ts [--rounds N]
+ *     deno run -A scripts/bench/tokenize.ts [--rounds N] [--limits]
  *
  * Texts and vocabularies come from the fixtures (`LLAMERO_FIXTURES`, default ../shared/fixtures), the
  * peers from npm into a folder that is removed. "fresh" is the first pass over a text after another
  * 2 MB, so that code is warm and the text is new; "again" the best of further passes. All on one
- * thread; every contender takes its turn in each round, and the best round counts.
+ * thread; every contender takes its turn in each round, and the best round counts. "ours" is our
+ * native rate as a multiple of the row's. With `--limits` no peers are needed: it measures decoding,
+ * loading, the worst inputs and a second thread.
  *
  * @module
  */
@@ -16,6 +18,7 @@ import { openBackend } from "../../lib/backend/open.ts";
 import { LLAMA3_PATTERN } from "../../lib/tokenizer/llama3.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import { FIXTURES } from "../../tests/fixtures.ts";
+import { reportLimits } from "./tokenize_limits.ts";
 import {
   type Contender,
   type Entry,
@@ -27,6 +30,10 @@ import {
 
 const LLAMA2 = join(FIXTURES, "tokenizer/llama2/tokenizer.model");
 const LLAMA3 = join(FIXTURES, "tokenizer/llama3/tokenizer.model");
+const JSON_FILES = {
+  "Llama 2, tokenizer.json": join(FIXTURES, "tokenizer/hf/llama2.legacy.tokenizer.json.gz"),
+  "Llama 3, tokenizer.json": join(FIXTURES, "tokenizer/hf/llama3.tokenizer.json.gz"),
+};
 const DEFAULT_ROUNDS = 5;
 const AGAIN = 3;
 
@@ -120,16 +127,23 @@ async function race(entries: readonly Entry[], rounds: number): Promise<Map<stri
 }
 
 function report(title: string, best: ReadonlyMap<string, number[]>): void {
-  console.log(`\n${title}\ntext      tokenizer           fresh   again  MB/s     tokens`);
+  console.log(`\n${title}\ntext      tokenizer           fresh   again  MB/s    ours     tokens`);
   for (const [key, [fresh, again, tokens]] of best) {
     const [text, name] = key.split("\t");
     const numbers = [fresh, again].map((rate) => rate!.toFixed(1).padStart(8)).join("");
-    console.log(`${text!.padEnd(10)}${name!.padEnd(17)}${numbers}${String(tokens).padStart(17)}`);
+    const ours = best.get(`${text}\tllamero native`)![0]! / fresh!;
+    const row = `${text!.padEnd(10)}${name!.padEnd(17)}${numbers}`;
+    console.log(`${row}${ours.toFixed(2).padStart(13)}x${String(tokens).padStart(11)}`);
   }
 }
 
 const at = Deno.args.indexOf("--rounds");
 const rounds = at < 0 ? DEFAULT_ROUNDS : Number(Deno.args[at + 1]);
+if (Deno.args.includes("--limits")) {
+  const files = { "Llama 2": LLAMA2, "Llama 3": LLAMA3, ...JSON_FILES };
+  await reportLimits(files, TEXTS);
+  Deno.exit();
+}
 const folder = await Deno.makeTempDir({ prefix: "llamero-peers-" });
 try {
   await installPeers(folder);
