@@ -12,6 +12,8 @@ export interface KernelCase {
   readonly kernel: string;
   /** Sizes, for the table. */
   readonly shape: string;
+  /** Feature of the processor without which the call is not timed. */
+  readonly needs?: string;
   /** Operations, where arithmetic is the limit. */
   readonly flops?: number;
   /** Bytes, where reading memory is the limit. */

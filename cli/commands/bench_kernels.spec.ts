@@ -11,7 +11,7 @@ import { COMPUTE_OPTIONS, type ComputeOptions } from "../options.ts";
 /** What `llamero bench kernels` can measure. */
 export const BENCHED: readonly string[] = [
   ...["matmul", "matvec", "rms_norm", "softmax", "swiglu"],
-  ...["attention_forward", "attention_backward", "cross_entropy"],
+  ...["gemm", "adamw", "attention_forward", "attention_backward", "cross_entropy"],
   ...["rms_norm_backward", "swiglu_backward"],
 ];
 

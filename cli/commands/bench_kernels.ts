@@ -13,6 +13,7 @@ import { openBackendFor } from "../open_backend.ts";
 import { Log } from "../ui/log.ts";
 import { writeTable } from "../ui/table.ts";
 import type { KernelCase } from "./bench_kernel_case.ts";
+import { PRODUCT_CASES } from "./bench_kernels_products.ts";
 import { TRAINING_CASES } from "./bench_kernels_training.ts";
 import type { BenchKernelsArguments, BenchKernelsOptions } from "./bench_kernels.spec.ts";
 
@@ -35,7 +36,10 @@ export async function run(values: Values, io: Io): Promise<void> {
     await backend.ready();
     const limits = measureLimits(backend);
     const wanted = new Set(values.names);
-    const cases = CASES.filter(({ kernel }) => wanted.size === 0 || wanted.has(kernel));
+    const { features } = backend.info;
+    const cases = CASES.filter(({ kernel, needs }) =>
+      (wanted.size === 0 || wanted.has(kernel)) && (needs === undefined || features.includes(needs))
+    );
     const timed: Timed[] = [];
     for (const one of cases) {
       signal.throwIfAborted();
@@ -121,6 +125,7 @@ const CASES: readonly KernelCase[] = [
       gate_stride: shape.dim,
       up_stride: shape.dim,
     })),
+  ...PRODUCT_CASES,
   ...TRAINING_CASES,
 ];
 
