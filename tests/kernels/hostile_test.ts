@@ -186,6 +186,43 @@ onBackends("hostile: targets outside the vocabulary and rows without elements", 
   });
 });
 
+onBackends("hostile: products of unknown types, orders and overlapping rows", async (on) => {
+  using opened = await on.open();
+  const { backend } = opened;
+  const { tensor } = memory(backend);
+  const { f32, q8_0 } = DTYPE_CODES;
+  const b = {
+    b: tensor,
+    b_dtype: f32,
+    columns: 5,
+    depth: 4,
+    b_column_stride: 4,
+    b_depth_stride: 1,
+  };
+  refuses(backend, "gemm", {
+    good: {
+      ...{ out: tensor, a: tensor, ...b, a_dtype: f32, rows: 3, precision: f32, b_packed: 0 },
+      ...{ a_row_stride: 4, a_depth_stride: 1, out_stride: 5, accumulate: 0 },
+    },
+    bad: [
+      { change: { a: 0 }, says: /address 0/ },
+      { change: { a_dtype: q8_0 }, says: /a_dtype and b_dtype must be f32 or bf16/ },
+      { change: { b_dtype: 77 }, says: /a_dtype and b_dtype must be f32 or bf16/ },
+      { change: { precision: q8_0 }, says: /precision must be f32 or bf16/ },
+      { change: { a_depth_stride: 2 }, says: /one of the two strides/ },
+      { change: { b_depth_stride: 2 }, says: /one of the two strides/ },
+      { change: { out_stride: 4 }, says: /out_stride must be at least columns/ },
+    ],
+  });
+  refuses(backend, "gemm_pack", {
+    good: { packed: tensor, ...b, precision: f32, packed_elements: 68 * 5 },
+    bad: [
+      { change: { packed_elements: 68 * 5 - 1 }, says: /packed_elements must be at least/ },
+      { change: { precision: 77 }, says: /precision must be f32 or bf16/ },
+    ],
+  });
+});
+
 onBackends("hostile: calls without rows do nothing and are no error", async ({ open }) => {
   using opened = await open();
   const { backend } = opened;
@@ -199,6 +236,11 @@ onBackends("hostile: calls without rows do nothing and are no error", async ({ o
   kernels.rms_norm({ out: tensor, x: tensor, weight: tensor, rows: 0, dim: 8, eps: 0 });
   kernels.add({ out: tensor, x: tensor, count: 0 });
   kernels.argmax({ out: tensor, x: tensor, rows: 0, dim: 4 });
+  const strides = { a_row_stride: 1, a_depth_stride: 1, b_column_stride: 1, b_depth_stride: 1 };
+  const types = { a_dtype: 0, b_dtype: 0, precision: 0, b_packed: 0 };
+  const product = { out: tensor, a: tensor, b: tensor, ...types, ...strides, out_stride: 8 };
+  kernels.gemm({ ...product, rows: 0, columns: 8, depth: 8, accumulate: 0 });
+  kernels.gemm({ ...product, rows: 2, columns: 8, depth: 0, accumulate: 1 });
   const after = new Uint8Array(256);
   backend.download(after, tensor);
   assert.ok(after.every((byte) => byte === 7));
