@@ -119,18 +119,24 @@ export class RandomStream {
   }
 
   /**
-   * Fills an array from the normal distribution of mean 0: elements 2i and 2i + 1 are the two numbers
-   * that Box & Muller (1958) make of the words of counter i, so that a tensor costs half as much as by
-   * {@linkcode RandomStream.normal}, whose number of counter i is element 2i.
+   * Fills an array with a piece of an endless row from the normal distribution of mean 0. Elements 2i
+   * and 2i + 1 of the row are the two numbers that Box & Muller (1958) make of the words of counter i,
+   * so that a tensor costs half as much as by {@linkcode RandomStream.normal}, whose number of counter i
+   * is element 2i. `first` is the piece's first element, an even one.
    */
-  fillNormal(out: Float32Array | Float64Array, options: { readonly deviation: number }): void {
-    const { deviation } = options;
+  fillNormal(
+    out: Float32Array | Float64Array,
+    options: { readonly deviation: number; readonly first?: number },
+  ): void {
+    const { deviation, first = 0 } = options;
+    if (first % 2 !== 0) throw new RangeError(`a piece begins at an even element, not ${first}`);
     const [low, high] = this.#stream;
     const [key0, key1] = this.#key;
     const words = new Uint32Array(4);
     for (let i = 0; i < out.length; i += 2) {
-      words[0] = i / 2;
-      words[1] = Math.floor(i / 2 / TWO_32);
+      const counter = (first + i) / 2;
+      words[0] = counter;
+      words[1] = Math.floor(counter / TWO_32);
       words[2] = low;
       words[3] = high;
       encrypt(words, key0, key1);

@@ -30,30 +30,37 @@ export function initialDeviation(config: ModelConfig, spec: WeightSpec): number 
     : STANDARD_DEVIATION;
 }
 
-/** A weight and its first values. */
-export interface InitialWeight {
+/** Elements that are drawn at once: large models have tensors that nobody wants in memory twice. */
+const PIECE = 1 << 20;
+
+/** Some of a weight's first values. */
+export interface InitialValues {
   /** The weight. */
   readonly spec: WeightSpec;
-  /** Its values, in memory that the next weight overwrites. */
+  /** Which of its elements is the first of these. */
+  readonly first: number;
+  /** The values, in memory that the next piece overwrites. */
   readonly values: Float32Array<ArrayBuffer>;
 }
 
 /**
- * Yields the first values of every weight in the order of the name table. The numbers of the i-th
- * weight are those of stream i of the seed, so that no weight depends on another's size.
+ * Yields the first values of every weight in the order of the name table, a piece at a time. The numbers
+ * of the i-th weight are those of stream i of the seed, so that no weight depends on another's size.
  */
 export function* initialWeights(
   config: ModelConfig,
   seed: number,
-): Generator<InitialWeight, void, void> {
-  let buffer = new Float32Array(0);
+): Generator<InitialValues, void, void> {
+  const buffer = new Float32Array(PIECE);
   for (const [index, spec] of weightSpecs(config).entries()) {
     const count = spec.shape.reduce((product, extent) => product * extent, 1);
-    if (buffer.length < count) buffer = new Float32Array(count);
-    const values = buffer.subarray(0, count);
     const deviation = initialDeviation(config, spec);
-    if (deviation === undefined) values.fill(1);
-    else new RandomStream(seed, index).fillNormal(values, { deviation });
-    yield { spec, values };
+    const stream = new RandomStream(seed, index);
+    for (let first = 0; first < count; first += PIECE) {
+      const values = buffer.subarray(0, Math.min(PIECE, count - first));
+      if (deviation === undefined) values.fill(1);
+      else stream.fillNormal(values, { deviation, first });
+      yield { spec, first, values };
+    }
   }
 }

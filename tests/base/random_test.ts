@@ -73,6 +73,9 @@ Deno.test("RandomStream: a filled array has the pairs of Box & Muller, of which 
   stream.fillNormal(seven, { deviation: 0.5 });
   assert.deepEqual([three[0], three[2]], [stream.normal(0), stream.normal(1)]);
   assert.deepEqual([...three], [...seven.subarray(0, 3)].map((value) => 2 * value));
+  const piece = new Float64Array(3);
+  stream.fillNormal(piece, { deviation: 0.5, first: 4 });
+  assert.deepEqual(piece, seven.subarray(4));
   const [a, b, c, d] = stream.bits(0).map((word) => word / 2 ** 32);
   const radius = Math.sqrt(-2 * Math.log(1 - a!));
   // The words' low bits are missing here.

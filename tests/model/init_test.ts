@@ -7,10 +7,15 @@ import { weightSpecs } from "../../lib/model/weights.ts";
 const LLAMA = presetOf("debug").config;
 const PALM: ModelConfig = { ...LLAMA, architecture: "palm", norm: "layer", parallelBlock: true };
 
-/** All values of every weight, copied before the next overwrites them. */
+/** All values of every weight, copied before the next piece overwrites them. */
 function drawAll(config: ModelConfig, seed: number): Map<string, Float32Array> {
-  const all = new Map<string, Float32Array>();
-  for (const { spec, values } of initialWeights(config, seed)) all.set(spec.name, values.slice());
+  const specs = weightSpecs(config).map(({ name, shape }) => {
+    return [name, new Float32Array(shape.reduce((a, b) => a * b, 1))] as const;
+  });
+  const all = new Map(specs);
+  for (const { spec, first, values } of initialWeights(config, seed)) {
+    all.get(spec.name)!.set(values, first);
+  }
   return all;
 }
 
@@ -58,4 +63,12 @@ Deno.test("first weights depend on the seed and on nothing else, and no two tens
     one.get("layers.0.feed_forward.gate"),
     one.get("layers.0.feed_forward.up"),
   );
+});
+
+Deno.test("a weight of more than a million elements does not repeat itself", () => {
+  const embedding = drawAll({ ...LLAMA, vocabSize: 20_000 }, 5).get("embedding")!;
+  assertNormal("embedding", embedding, 0.02);
+  const piece = 1 << 20;
+  ok(embedding.length > piece);
+  notDeepStrictEqual(embedding.slice(piece, piece + 1000), embedding.slice(0, 1000));
 });

@@ -126,10 +126,11 @@ export class TrainableModel implements Trainable {
 
   /** Draws new weights: see {@linkcode initialWeights}. */
   initialize(seed: number): void {
-    let index = 0;
-    for (const { values } of initialWeights(this.config, seed)) {
-      this.setWeight(this.parameters[index++]!, values);
+    const byName = new Map(this.parameters.map((parameter) => [parameter.spec.name, parameter]));
+    for (const { spec, first, values } of initialWeights(this.config, seed)) {
+      this.backend.upload(byName.get(spec.name)!.weight + 4 * first, values);
     }
+    this.weightsChanged();
   }
 
   /**
