@@ -24,6 +24,12 @@ export interface RunFlags {
   readonly data: readonly string[];
   /** Texts, tokenized on the way. */
   readonly text: readonly string[];
+  /** What the texts are. */
+  readonly inputFormat: "text" | "jsonl";
+  /** What a document of plain text is. */
+  readonly document: "file" | "paragraph";
+  /** The field of text in lines of JSON. */
+  readonly field: string;
   /** Indexed datasets or texts to evaluate on. */
   readonly evalData: readonly string[];
   /** A model to begin with. */
@@ -165,6 +171,19 @@ export const spec: CommandSpec<TrainOptions> = {
       doc: "an indexed dataset, as PREFIX[=WEIGHT[:MAX_EPOCHS]]",
     },
     text: { value: "FILE", repeat: "many", doc: "texts to tokenize on the way, instead of --data" },
+    inputFormat: {
+      value: "FORMAT",
+      choices: ["text", "jsonl"],
+      default: "text",
+      doc: "texts are plain text, or lines of JSON that are a document each",
+    },
+    document: {
+      value: "WHAT",
+      choices: ["file", "paragraph"],
+      default: "file",
+      doc: "in plain text, a whole file is a document, or what stands between blank lines",
+    },
+    field: { value: "NAME", default: "text", doc: "the field of text in lines of JSON" },
     evalData: { value: "PREFIX", repeat: "many", doc: "an indexed dataset or text to evaluate on" },
     init: { value: "PATH", doc: "a model to begin with, instead of random weights" },
     resume: { doc: "go on with the run in --out" },

@@ -5,11 +5,12 @@
  */
 
 import { join, resolve } from "node:path";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { ConfigError } from "../../lib/base/errors.ts";
-import { formatInteger } from "../../lib/base/format.ts";
+import { formatBytes, formatInteger } from "../../lib/base/format.ts";
 import { quotedPath } from "../../lib/base/quoted.ts";
 import { checkDatasetTokenizers } from "../../lib/data/dataset_tokenizer.ts";
+import { packTexts } from "../../lib/data/pack.ts";
 import { repeatedShares } from "../../lib/data/shares.ts";
 import { datasetPaths } from "../../lib/formats/indexed_dataset.ts";
 import type { CompiledTokenizer } from "../../lib/tokenizer/compiled.ts";
@@ -35,7 +36,6 @@ import {
 import { runTokenizerOf, vocabularyOf } from "../../lib/train/run_tokenizer.ts";
 import { tokensOfData } from "../../lib/train/setup.ts";
 import type { DataSetting } from "../../lib/train/settings.ts";
-import { packTexts } from "../../lib/train/text_data.ts";
 import type { Sources } from "../command.ts";
 import { type Io, writeJson } from "../io.ts";
 import { openBackendFor } from "../open_backend.ts";
@@ -190,15 +190,22 @@ async function packInputs(call: Call, inputs: Inputs) {
   }
   const pack = async (files: readonly string[], name: string) => {
     const prefix = join(paths.data, name);
-    const ticker = log.progress({ label: "tokenizing", unit: "tokens" });
+    mkdirSync(paths.data, { recursive: true });
+    const ticker = log.progress({ label: "tokenizing", unit: "bytes", format: formatBytes });
+    const { inputFormat, document, field } = call.values;
     try {
-      const tokens = await packTexts(files, {
+      const { manifest } = await packTexts(files.map((name) => ({ name })), {
         tokenizer,
         prefix,
+        force: true,
+        documents: inputFormat === "jsonl" ? "jsonl" : document,
+        field,
+        bos: tokenizer.addBos && tokenizer.bosId !== undefined,
+        eos: tokenizer.eosId !== undefined,
         signal: call.signal,
         progress: (done) => ticker.update(done),
       });
-      log.detail(`${formatInteger(tokens)} tokens of ${files.join(", ")}`);
+      log.detail(`${formatInteger(manifest.tokens)} tokens of ${files.join(", ")}`);
     } finally {
       ticker.finish();
     }
