@@ -1,8 +1,6 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { openCheckpoint } from "../../lib/checkpoint/open.ts";
-import { openTokenizer } from "../../lib/tokenizer/open.ts";
-import { learnPieces, writeRandomModel } from "../../scripts/quickstart_model.ts";
 import { REPOSITORY } from "../fixtures.ts";
 
 async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
@@ -14,9 +12,12 @@ async function inFolder(body: (folder: string) => Promise<void>): Promise<void> 
   }
 }
 
-async function quickstart(folder: string): Promise<{ code: number; text: string }> {
+async function quickstart(
+  folder: string,
+  ...args: string[]
+): Promise<{ code: number; text: string }> {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-all", join(REPOSITORY, "scripts/quickstart.ts")],
+    args: ["run", "--allow-all", join(REPOSITORY, "scripts/quickstart.ts"), ...args],
     cwd: folder,
     env: { INIT_CWD: folder },
     stdin: "null",
@@ -25,39 +26,35 @@ async function quickstart(folder: string): Promise<{ code: number; text: string 
   return { code, text: decoder.decode(stdout) + decoder.decode(stderr) };
 }
 
-Deno.test("pieces are learned in the order of the paper's example", () => {
-  const text = [
-    ..."low ".repeat(5),
-    ..."lower ".repeat(2),
-    ..."newest ".repeat(6),
-    ..."widest ".repeat(3),
-  ].join("");
-  // Sennrich et al. 2016, section 3.2; spaces stand before words here, and ends are not marked.
-  assert.deepEqual(learnPieces(text, 95 + 5).slice(0, 5), ["es", "est", "lo", "low", "▁low"]);
-});
-
-Deno.test("the random model opens as a checkpoint with a tokenizer of the same size", async () => {
+Deno.test("quickstart goes from text to a quantized model that writes, twice in one folder", async () => {
   await inFolder(async (folder) => {
-    const path = join(folder, "model");
-    await writeRandomModel(path, "the cat sat on the mat. ".repeat(20));
-    const { config } = await openCheckpoint(path);
-    const tokenizer = await openTokenizer(path);
-    assert.equal(tokenizer.vocabSize, config.vocabSize);
-    const ids = tokenizer.encode("the cat sat");
-    assert.equal(tokenizer.decode(ids), "the cat sat");
-  });
-});
-
-Deno.test("quickstart makes a model, shows its commands and generates, twice in one folder", async () => {
-  await inFolder(async (folder) => {
-    for (let time = 0; time < 2; time++) {
-      const { code, text } = await quickstart(folder);
+    for (const args of [["--steps", "2"], ["--steps", "2", "--text", "own.txt"]]) {
+      const lines = Array.from(
+        { length: 4000 },
+        (_, i) => `The number ${i} is ${i % 2 ? "odd" : "even"}.`,
+      );
+      await Deno.writeTextFile(join(folder, "own.txt"), lines.join("\n"));
+      const { code, text } = await quickstart(folder, ...args);
       assert.equal(code, 0, text);
-      assert.match(text, /^\$ deno task llamero generate --model quickstart-run/m);
-      assert.match(text, /random/);
+      const commands = [...text.matchAll(/^\$ deno task llamero (\w+(?: train| pack)?)/gm)];
+      assert.deepEqual(commands.map(([, name]) => name), [
+        "tokenize train",
+        "tokenize pack",
+        "tokenize pack",
+        "train",
+        "convert",
+        "quantize",
+        "generate",
+        "train",
+      ]);
+      for (
+        const made of ["run/report.html", "run/checkpoints/latest/config.json", "model-q8_0.gguf"]
+      ) {
+        assert.ok(existsSync(join(folder, "quickstart-run", made)), made);
+      }
     }
-    const made = [...Deno.readDirSync(folder)].map((entry) => entry.name);
-    assert.deepEqual(made, ["quickstart-run"]);
+    const made = [...Deno.readDirSync(folder)].map((entry) => entry.name).sort();
+    assert.deepEqual(made, ["own.txt", "quickstart-run"]);
   });
 });
 
