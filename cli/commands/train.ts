@@ -23,6 +23,7 @@ import { type RequestLayer, resolveRun, type RunConfig } from "../../lib/train/r
 import {
   checkpointName,
   latestStep,
+  removeLeftovers,
   RunLock,
   type RunPaths,
   runPaths,
@@ -61,6 +62,7 @@ export async function run(
   else checkRunFolder(paths, values);
   const lock = RunLock.take(paths);
   try {
+    removeLeftovers(paths);
     const prepared = values.resume ? await resumed(call) : await begun(call);
     await train(call, prepared);
   } finally {

@@ -8,7 +8,7 @@
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import type { Backend } from "../backend/backend.ts";
 import { measureFlops } from "../backend/limits.ts";
-import { asError, ConfigError, Interrupted } from "../base/errors.ts";
+import { asError, ConfigError, Interrupted, LlameroError } from "../base/errors.ts";
 import { fileError } from "../base/file_error.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import { findCheckpoint, loadTrainingCheckpoint, loadWeights } from "./checkpoint_read.ts";
@@ -121,9 +121,19 @@ async function runSession(options: RunOptions): Promise<TrainState> {
   try {
     await session.run();
   } finally {
-    appendEvent(paths.events, { event: "end", step: session.state.step, session_ms: session.ms });
+    await session.settle();
+    recordEnd(paths, session);
   }
   return session.state;
+}
+
+/** Tells how long a session was; a disk that is full or gone is told by what ended the session. */
+function recordEnd({ events }: RunPaths, { state, ms }: Session): void {
+  try {
+    appendEvent(events, { event: "end", step: state.step, session_ms: ms });
+  } catch (thrown) {
+    if (!(thrown instanceof LlameroError)) throw thrown;
+  }
 }
 
 /** Sets weights as they are before the first step. */

@@ -155,19 +155,18 @@ export class RunLock {
         { hint: "wait for it, or stop it with: kill " + (id || "<its id>") },
       );
     }
-    file.truncateSync(0);
-    file.writeSync(new TextEncoder().encode(`${Deno.pid}\n`));
-    file.syncSync();
+    try {
+      file.truncateSync(0);
+      file.writeSync(new TextEncoder().encode(`${Deno.pid}\n`));
+    } catch {
+      // On a full disk there is no room for the number; the lock holds all the same.
+    }
     return new RunLock(file);
   }
 
   /** Gives the folder free. */
   release(): void {
-    try {
-      this.#file.truncateSync(0);
-    } finally {
-      this.#file.close();
-    }
+    this.#file.close();
   }
 
   /** {@linkcode RunLock.release}, for `using`. */

@@ -265,7 +265,12 @@ export class Session {
     this.#parts.observer.event(event);
   }
 
-  /** Closes files and the worker; what is being saved is given up. */
+  /** Waits for a checkpoint that is being written, whether or not it can be: a failure loses none. */
+  async settle(): Promise<void> {
+    await this.#saver.finish().catch(() => {});
+  }
+
+  /** Closes files and the worker. */
   close(): void {
     this.#saver.close();
     this.#metrics.close();
