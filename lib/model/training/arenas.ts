@@ -9,7 +9,7 @@ import { BackendError } from "../../base/errors.ts";
 import { formatMemory } from "../../base/format.ts";
 import type { ModelConfig } from "../config.ts";
 import { PlannedMemory } from "../memory_plan.ts";
-import { type BlockRecord, RECORD_NAMES } from "./kept.ts";
+import { type BlockRecord, gateUpAt, RECORD_NAMES } from "./kept.ts";
 import { activationSizes, planTrainingBytes } from "./memory.ts";
 import type { TrainingOptions } from "./trainable.ts";
 
@@ -83,6 +83,8 @@ export function recordsOf(
 ): BlockRecord[] {
   return Array.from({ length: config.numHiddenLayers }, (_, layer) => {
     const entries = RECORD_NAMES.map((name) => [name, at[`${layer}.${name}`] ?? at[name]!]);
-    return Object.fromEntries(entries) as BlockRecord;
+    const record = Object.fromEntries(entries) as BlockRecord;
+    if (!config.parallelBlock) return record;
+    return { ...record, gateUp_T2F: record.qkv_TM + gateUpAt(config) };
   });
 }

@@ -2,7 +2,8 @@
  * A decoder block that trains: forward and backward side by side, written by hand over kernels.
  *
  * Shape suffixes: T rows of the batch, D hidden size, H query heads, K key and value heads, E head
- * dim, M = (H + 2K)E: queries, keys and values side by side, F feed-forward width.
+ * dim, M = (H + 2K)E: queries, keys and values side by side, F feed-forward width. In a parallel block
+ * gate and up stand beside queries, keys and values: one product makes all of them.
  * A gradient is called by the name of what it is the gradient of, with a d before it.
  *
  * @module
@@ -15,7 +16,7 @@ import type { TrainedWeight, TrainingProducts } from "../linear.ts";
 import { ROPE_LAYOUT_CODES, type RopeLayout } from "../rope.ts";
 import type { PlacedBatch } from "./batch.ts";
 import type { Dropout, DropoutSite } from "./dropout.ts";
-import type { BlockRecord } from "./kept.ts";
+import { type BlockRecord, gateUpAt, rowStrides } from "./kept.ts";
 import type { TrainedBlock, TrainedNorm } from "./parameters.ts";
 import type { Recompute } from "./trainable.ts";
 
@@ -27,7 +28,7 @@ export interface WorkingBuffers {
   readonly branch_TD: Address;
   /** Gradient of a norm's result. */
   readonly dnormed_TD: Address;
-  /** Gradient of queries, keys and values. */
+  /** Gradient of queries, keys and values; in a parallel block those of gate and up beside them. */
   readonly dqkv_TM: Address;
   /** Gradient of what the heads have gathered. */
   readonly dheads_THE: Address;
@@ -41,13 +42,13 @@ export function workingBytes(
   options: { readonly rows: number; readonly drops: boolean },
 ): Record<keyof WorkingBuffers, number> {
   const { hiddenSize: D, intermediateSize: F, headDim: E } = config;
-  const { numAttentionHeads: H, numKeyValueHeads: K } = config;
+  const { numAttentionHeads: H } = config;
   const { rows, drops } = options;
   return {
     dhidden_TD: 4 * rows * D,
     branch_TD: drops ? 4 * rows * D : 0,
     dnormed_TD: 4 * rows * D,
-    dqkv_TM: 4 * rows * (H + 2 * K) * E,
+    dqkv_TM: 4 * rows * rowStrides(config).qkvStride,
     dheads_THE: 4 * rows * H * E,
     dgated_TF: 4 * rows * F,
   };
@@ -113,16 +114,11 @@ export function forwardBlock(run: BlocksRun, layer: number): void {
 /** Gradients of a block's weights, and dhidden: from that of its output to that of its input. */
 export function backwardBlock(run: BlocksRun, layer: number): void {
   restore(run, layer);
-  const { normed_TD, middle_TD, input_TD, middleNormed_TD } = run.records[layer]!;
+  const { middle_TD, input_TD } = run.records[layer]!;
   const { attentionNorm, feedForwardNorm } = run.blocks[layer]!;
-  if (run.config.parallelBlock) {
-    backwardFeedForward(run, layer, normed_TD);
-    backwardAttend(run, layer, true);
-  } else {
-    backwardFeedForward(run, layer, middleNormed_TD);
-    backwardNorm(run, feedForwardNorm, middle_TD);
-    backwardAttend(run, layer, false);
-  }
+  backwardFeedForward(run, layer);
+  if (!run.config.parallelBlock) backwardNorm(run, feedForwardNorm, middle_TD);
+  backwardAttend(run, layer);
   backwardNorm(run, attentionNorm, input_TD);
 }
 
@@ -206,8 +202,11 @@ function attend(run: BlocksRun, layer: number): void {
   });
 }
 
-/** dnormed = (accumulate ? dnormed : 0) + gradient through attention; dhidden is left as it is. */
-function backwardAttend(run: BlocksRun, layer: number, accumulate: boolean): void {
+/**
+ * dnormed = gradient through attention, and in a parallel block through the feed-forward layer, whose
+ * gradients of gate and up are there; dhidden is left as it is.
+ */
+function backwardAttend(run: BlocksRun, layer: number): void {
   const { normed_TD, qkv_TM, heads_THE, logZ_TH } = run.records[layer]!;
   const { attentionOutput, qkv } = run.blocks[layer]!;
   const { backend, products, batch } = run;
@@ -236,20 +235,21 @@ function backwardAttend(run: BlocksRun, layer: number, accumulate: boolean): voi
     dout_stride: out_stride,
   });
   turn(run, dqkv_TM, batch.ropeBack);
-  products.backwardInput(qkv, { dx: dnormed_TD, dy: dqkv_TM, rows, accumulate });
+  products.backwardInput(qkv, { dx: dnormed_TD, dy: dqkv_TM, rows });
   products.backwardWeight(qkv, { dy: dqkv_TM, x: normed_TD, ...adding });
 }
 
 /** Turns queries and keys [T, (H + K)E of M] by the angles of a table. */
 function turn(run: BlocksRun, qkv_TM: Address, table: Address): void {
   const { numAttentionHeads: H, numKeyValueHeads: K, headDim: E } = run.config;
+  const { qkvStride: stride } = rowStrides(run.config);
   run.backend.kernels.rope({
     x: qkv_TM,
     table,
     rows: run.batch.rows,
     heads: H + K,
     head_dim: E,
-    stride: (H + 2 * K) * E,
+    stride,
     layout: ROPE_LAYOUT_CODES[run.ropeLayout],
   });
 }
@@ -257,16 +257,16 @@ function turn(run: BlocksRun, qkv_TM: Address, table: Address): void {
 /** What both directions of attention are told of rows and heads, and where keys and values begin. */
 function attentionShape({ config, batch }: BlocksRun) {
   const { numAttentionHeads: H, numKeyValueHeads: K, headDim: E } = config;
-  const M = (H + 2 * K) * E;
+  const { qkvStride } = rowStrides(config);
   return {
     starts: batch.starts_T,
     rows: batch.rows,
     heads: H,
     kv_heads: K,
     head_dim: E,
-    q_stride: M,
-    k_stride: M,
-    v_stride: M,
+    q_stride: qkvStride,
+    k_stride: qkvStride,
+    v_stride: qkvStride,
     out_stride: H * E,
     scale: 1 / Math.sqrt(E),
     keysAt: 4 * H * E,
@@ -274,56 +274,66 @@ function attentionShape({ config, batch }: BlocksRun) {
   };
 }
 
-/** gated = silu(Wgate n) * Wup n, n the norm of the middle, or of the input in a parallel block. */
+/**
+ * gated = silu(Wgate n) * Wup n, n the norm of the middle; in a parallel block gate and up are there,
+ * as the first product has made them.
+ */
 function feedForward(run: BlocksRun, layer: number): void {
-  const { normed_TD, middle_TD, middleNormed_TD, gateUp_T2F, gated_TF } = run.records[layer]!;
+  const { middle_TD, middleNormed_TD, gateUp_T2F, gated_TF } = run.records[layer]!;
   const { feedForwardNorm, gateUp } = run.blocks[layer]!;
-  const { backend, products, batch: { rows }, config: { parallelBlock, intermediateSize: F } } =
-    run;
-  let x = normed_TD;
-  if (!parallelBlock) {
-    x = middleNormed_TD;
-    normalize(run, { out: x, x: middle_TD, weight: feedForwardNorm.weight, rows });
+  const { backend, products, batch: { rows }, config } = run;
+  const { intermediateSize: F } = config;
+  if (gateUp !== undefined) {
+    const out = middleNormed_TD;
+    normalize(run, { out, x: middle_TD, weight: feedForwardNorm.weight, rows });
+    products.forward(gateUp, { out: gateUp_T2F, x: out, rows });
   }
-  products.forward(gateUp, { out: gateUp_T2F, x, rows });
+  const { gateUpStride } = rowStrides(config);
   backend.kernels.swiglu({
     out: gated_TF,
     gate: gateUp_T2F,
     up: gateUp_T2F + 4 * F,
     rows,
     dim: F,
-    gate_stride: 2 * F,
-    up_stride: 2 * F,
+    gate_stride: gateUpStride,
+    up_stride: gateUpStride,
   });
 }
 
-/** dnormed = gradient through the feed-forward layer, whose input was x; dhidden is left as it is. */
-function backwardFeedForward(run: BlocksRun, layer: number, x: Address): void {
-  const { gateUp_T2F, gated_TF } = run.records[layer]!;
+/**
+ * Gradients through the feed-forward layer: dnormed, or in a parallel block those of gate and up alone,
+ * which go on with those of queries, keys and values; dhidden is left as it is.
+ */
+function backwardFeedForward(run: BlocksRun, layer: number): void {
+  const { gateUp_T2F, gated_TF, middleNormed_TD } = run.records[layer]!;
   const { gateUp, down } = run.blocks[layer]!;
-  const { backend, products, batch: { rows }, config: { intermediateSize: F } } = run;
-  const { dgated_TF, dnormed_TD } = run.working;
+  const { backend, products, batch: { rows }, config } = run;
+  const { dgated_TF, dnormed_TD, dqkv_TM } = run.working;
+  const { intermediateSize: F } = config;
   const adding = { rows, accumulate: run.accumulate };
   const dy = branchGradient(run, { at: "feedForward", layer });
   products.backwardInput(down, { dx: dgated_TF, dy, rows });
-  // The gradients take the place of gate and up, which nothing reads afterwards.
+  // In a serial block they take the place of gate and up, which nothing reads afterwards.
+  const dgateUp = gateUp === undefined ? dqkv_TM + gateUpAt(config) : gateUp_T2F;
+  const { gateUpStride } = rowStrides(config);
   backend.kernels.swiglu_backward({
-    dgate: gateUp_T2F,
-    dup: gateUp_T2F + 4 * F,
+    dgate: dgateUp,
+    dup: dgateUp + 4 * F,
     out: run.recompute === "selective" ? gated_TF : 0,
     dy: dgated_TF,
     gate: gateUp_T2F,
     up: gateUp_T2F + 4 * F,
     rows,
     dim: F,
-    gate_stride: 2 * F,
-    up_stride: 2 * F,
-    dgate_stride: 2 * F,
-    dup_stride: 2 * F,
+    gate_stride: gateUpStride,
+    up_stride: gateUpStride,
+    dgate_stride: gateUpStride,
+    dup_stride: gateUpStride,
   });
   products.backwardWeight(down, { dy, x: gated_TF, ...adding });
-  products.backwardInput(gateUp, { dx: dnormed_TD, dy: gateUp_T2F, rows });
-  products.backwardWeight(gateUp, { dy: gateUp_T2F, x, ...adding });
+  if (gateUp === undefined) return;
+  products.backwardInput(gateUp, { dx: dnormed_TD, dy: dgateUp, rows });
+  products.backwardWeight(gateUp, { dy: dgateUp, x: middleNormed_TD, ...adding });
 }
 
 /** dhidden += gradient through a norm of x, from dnormed. */

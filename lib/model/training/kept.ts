@@ -17,7 +17,7 @@ export interface BlockRecord {
   readonly input_TD: Address;
   /** The norm of the input. */
   readonly normed_TD: Address;
-  /** Queries and keys, turned, and values. */
+  /** Queries and keys, turned, and values; in a parallel block gate and up beside them [T, M + 2F]. */
   readonly qkv_TM: Address;
   /** What the heads have gathered. */
   readonly heads_THE: Address;
@@ -27,7 +27,7 @@ export interface BlockRecord {
   readonly middle_TD: Address;
   /** The norm of the middle; absent in a parallel block. */
   readonly middleNormed_TD: Address;
-  /** Gate and up. */
+  /** Gate and up; in a parallel block columns of what `qkv_TM` begins. */
   readonly gateUp_T2F: Address;
   /** silu(gate) * up. */
   readonly gated_TF: Address;
@@ -60,20 +60,37 @@ const KEPT: Readonly<Record<Recompute, readonly RecordName[]>> = {
   full: ["input_TD"],
 };
 
+/** Elements from one row to the next of what the first products of a block make. */
+export function rowStrides(
+  config: ModelConfig,
+): { readonly qkvStride: number; readonly gateUpStride: number } {
+  const { numAttentionHeads: H, numKeyValueHeads: K, headDim: E, intermediateSize: F } = config;
+  const M = (H + 2 * K) * E;
+  if (!config.parallelBlock) return { qkvStride: M, gateUpStride: 2 * F };
+  return { qkvStride: M + 2 * F, gateUpStride: M + 2 * F };
+}
+
+/** Where gate and up begin in what a parallel block's first product makes, in bytes. */
+export function gateUpAt(config: ModelConfig): number {
+  const { numAttentionHeads: H, numKeyValueHeads: K, headDim: E } = config;
+  return 4 * (H + 2 * K) * E;
+}
+
 /** Bytes of the whole record for T rows. */
 export function recordBytes(config: ModelConfig, rows: number): Record<RecordName, number> {
   const { hiddenSize: D, intermediateSize: F, headDim: E, parallelBlock } = config;
-  const { numAttentionHeads: H, numKeyValueHeads: K } = config;
+  const { numAttentionHeads: H } = config;
   const serial = parallelBlock ? 0 : 4 * rows * D;
+  const { qkvStride, gateUpStride } = rowStrides(config);
   return {
     input_TD: 4 * rows * D,
     normed_TD: 4 * rows * D,
-    qkv_TM: 4 * rows * (H + 2 * K) * E,
+    qkv_TM: 4 * rows * qkvStride,
     heads_THE: 4 * rows * H * E,
     logZ_TH: 4 * rows * H,
     middle_TD: serial,
     middleNormed_TD: serial,
-    gateUp_T2F: 4 * rows * 2 * F,
+    gateUp_T2F: parallelBlock ? 0 : 4 * rows * gateUpStride,
     gated_TF: 4 * rows * F,
   };
 }

@@ -24,14 +24,14 @@ export interface TrainedNorm {
 export interface TrainedBlock {
   /** Norm before attention; in a parallel block before both halves. */
   readonly attentionNorm: TrainedNorm;
-  /** Queries, keys and values [(H + 2K)E, D]. */
+  /** Queries, keys and values [(H + 2K)E, D]; in a parallel block gate and up below them. */
   readonly qkv: TrainedWeight;
   /** Output of attention [D, HE]. */
   readonly attentionOutput: TrainedWeight;
   /** Norm before the feed-forward layer; that before attention in a parallel block. */
   readonly feedForwardNorm: TrainedNorm;
-  /** Gate and up [2F, D]. */
-  readonly gateUp: TrainedWeight;
+  /** Gate and up [2F, D]; absent in a parallel block, whose `qkv` has them. */
+  readonly gateUp: TrainedWeight | undefined;
   /** Down [D, F]. */
   readonly down: TrainedWeight;
 }
@@ -62,12 +62,20 @@ export interface ParameterLayout {
   readonly specs: readonly WeightSpec[];
 }
 
-/** Parameters that follow the one before them without a gap. */
-const JOINING: ReadonlySet<WeightRole> = new Set([
-  "attention.k",
-  "attention.v",
-  "feed_forward.up",
-]);
+/**
+ * What is multiplied as one, in its order: each follows the one before it without a gap. Both halves of a
+ * parallel block read the same norm, so that their first products are one (Chowdhery et al. 2022,
+ * section 2).
+ */
+const TOGETHER: Readonly<Record<"serial" | "parallel", readonly (readonly WeightRole[])[]>> = {
+  serial: [
+    ["attention.q", "attention.k", "attention.v"],
+    ["feed_forward.gate", "feed_forward.up"],
+  ],
+  parallel: [
+    ["attention.q", "attention.k", "attention.v", "feed_forward.gate", "feed_forward.up"],
+  ],
+};
 
 const ELEMENT_BYTES = 4;
 
@@ -76,22 +84,28 @@ export function elementsOf(spec: WeightSpec): number {
   return spec.shape.reduce((product, extent) => product * extent, 1);
 }
 
-/** Gives every parameter its place: matrices in their order, then the norms. */
+/** Gives every parameter its place: matrices, what is multiplied as one side by side, then the norms. */
 export function layOut(config: ModelConfig): ParameterLayout {
   const specs = weightSpecs(config);
   const offsets = new Array<number>(specs.length);
+  const indices = new Map(specs.map(({ name }, index) => [name, index]));
+  const groups = TOGETHER[config.parallelBlock ? "parallel" : "serial"];
   let end = 0;
-  const place = (isNorm: boolean) => {
-    specs.forEach((spec, index) => {
-      if ((spec.shape.length === 1) !== isNorm) return;
-      const start = JOINING.has(spec.role) ? end : aligned(end * ELEMENT_BYTES) / ELEMENT_BYTES;
-      offsets[index] = start;
-      end = start + elementsOf(spec);
-    });
+  const place = (index: number) => {
+    offsets[index] = end;
+    end += elementsOf(specs[index]!);
   };
-  place(false);
-  const normsAt = end;
-  place(true);
+  const isNorm = ({ shape }: WeightSpec) => shape.length === 1;
+  for (const wantsNorms of [false, true]) {
+    specs.forEach((spec, index) => {
+      if (isNorm(spec) !== wantsNorms || offsets[index] !== undefined) return;
+      end = aligned(end * ELEMENT_BYTES) / ELEMENT_BYTES;
+      const group = groups.find(([first]) => first === spec.role) ?? [spec.role];
+      if (group.length === 1) place(index);
+      else for (const role of group) place(indices.get(`layers.${spec.layer}.${role}`)!);
+    });
+  }
+  const normsAt = Math.min(...specs.flatMap((spec, i) => isNorm(spec) ? [offsets[i]!] : []));
   return { offsets, elements: end, normsAt, specs };
 }
 
@@ -177,12 +191,13 @@ export function trainedWeights(
   const blocks = Array.from({ length: config.numHiddenLayers }, (_, layer): TrainedBlock => {
     const at = (role: WeightRole) => `layers.${layer}.${role}`;
     const attentionNorm = norm(at("attention_norm"));
+    const [first, second] = TOGETHER[config.parallelBlock ? "parallel" : "serial"];
     return {
       attentionNorm,
-      qkv: stack(at("attention.q"), at("attention.k"), at("attention.v")),
+      qkv: stack(...first!.map(at)),
       attentionOutput: stack(at("attention.output")),
       feedForwardNorm: config.parallelBlock ? attentionNorm : norm(at("feed_forward_norm")),
-      gateUp: stack(at("feed_forward.gate"), at("feed_forward.up")),
+      gateUp: second && stack(...second.map(at)),
       down: stack(at("feed_forward.down")),
     };
   });
