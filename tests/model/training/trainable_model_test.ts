@@ -1,6 +1,7 @@
 import { deepStrictEqual, notDeepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
 import type { Backend } from "../../../lib/backend/backend.ts";
 import { BackendError } from "../../../lib/base/errors.ts";
+import { trainingChunkRows } from "../../../lib/model/training/head.ts";
 import { mostTrainingRows, planTrainingBytes } from "../../../lib/model/training/memory.ts";
 import { multipliesBf16 } from "../../../lib/model/training/precision.ts";
 import type { TrainBatch, TrainingOptions } from "../../../lib/model/training/trainable.ts";
@@ -87,6 +88,47 @@ onBackends("a batch without targets has no loss, and zero gradients", async (on)
   model.forwardBackward({ ...batch, targets }, { weightScale: 1, accumulate: false });
   strictEqual(normOf(allGradients(model).values()), 0);
 });
+
+onBackends(
+  "logits in chunks give the gradients of the whole, chunks without targets too",
+  async (on) => {
+    using opened = await on.open(2);
+    const config = { ...DEBUG, vocabSize: 2 ** 20, hiddenSize: 4, numHiddenLayers: 1 };
+    const rows = trainingChunkRows(config, 1000);
+    strictEqual(rows, 16);
+    const model = new TrainableModel(opened.backend, { config }, { maxRows: 4 * rows });
+    model.initialize(3);
+    const draw = (factor: number) =>
+      Int32Array.from({ length: 4 * rows }, (_, row) => (row * row * factor + 17 * row) % 1009);
+    const starts = draw(0).map((_, row) => row - row % rows);
+    const batch: TrainBatch = {
+      sequences: 4,
+      length: rows,
+      tokens: draw(31),
+      // The first chunk and the third have none.
+      targets: draw(57).map((target, row) => Math.floor(row / rows) % 2 === 0 ? -100 : target),
+      starts,
+      positions: starts.map((start, row) => row - start),
+    };
+    const whole = model.forwardBackward(batch, { weightScale: 1, accumulate: false });
+    strictEqual(whole.count, 2 * rows);
+    const wanted = allGradients(model);
+    let ce = 0;
+    for (let part = 0; part < 4; part++) {
+      ce += model.forwardBackward(sequencesOf(batch, part, 1), {
+        weightScale: 1,
+        accumulate: part > 0,
+      }).ce;
+    }
+    assertNear([ce], [whole.ce], 1e-3);
+    for (const [name, gradient] of allGradients(model)) {
+      const largest = wanted.get(name)!.reduce((most, g) => Math.max(most, Math.abs(g)), 0);
+      ok(largest > 0, name);
+      assertNear(gradient, wanted.get(name)!, 2e-6 * largest);
+    }
+    strictEqual(model.evaluate(batch).ce, whole.ce);
+  },
+);
 
 onBackends("packed weights give the same bits, also after they have changed", async (on) => {
   using opened = await on.open(2);
