@@ -56,6 +56,18 @@ export interface CompiledTokenizer extends Tokenizer {
 
 const encoder = new TextEncoder();
 
+/** Longer texts get memory of their own; shorter ones share some that is warm. */
+const LONGEST_SHARED = 1 << 22;
+let shared = new Uint8Array(1 << 12);
+
+/** A text as UTF-8, valid until the next call. */
+function utf8(text: string): Uint8Array {
+  if (text.length > LONGEST_SHARED) return encoder.encode(text);
+  const most = text.length * 3;
+  if (shared.length < most) shared = new Uint8Array(Math.min(most * 2, LONGEST_SHARED * 3));
+  return shared.subarray(0, encoder.encodeInto(text, shared).written);
+}
+
 /** Compiles a definition on a backend. @throws {FormatError} If it is not consistent. */
 export function compileTokenizer(
   definition: TokenizerDefinition,
@@ -109,7 +121,7 @@ class EngineTokenizer implements CompiledTokenizer {
   }
 
   encode(text: string | Uint8Array, options: EncodeOptions = {}): Uint32Array {
-    const bytes = typeof text === "string" ? encoder.encode(text) : this.#clean(text, options);
+    const bytes = typeof text === "string" ? utf8(text) : this.#clean(text, options);
     const ends = Uint32Array.of(bytes.length);
     const { ids } = this.#engine.encode(bytes, ends, this.#engineOptions(options));
     return withEnds(ids, {

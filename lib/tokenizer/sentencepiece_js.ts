@@ -29,19 +29,24 @@ export async function openForeignSentencePiece(
   definition: TokenizerDefinition,
 ): Promise<CompiledTokenizer> {
   const { file } = definition;
+  const refuse = (what: string, cause: unknown): FormatError =>
+    new FormatError(`Cannot use the tokenizer ${quoted(file)}: it is no BPE model, and ${what}`, {
+      file,
+      cause,
+    });
+  let processor: Processor;
   try {
     const { default: module } = await import("sentencepiece-js");
-    const processor: Processor = new module.SentencePieceProcessor();
-    await processor.load(file);
-    return new ForeignTokenizer(definition, processor);
+    processor = new module.SentencePieceProcessor();
   } catch (cause) {
-    throw new FormatError(
-      `Cannot use the tokenizer ${
-        quoted(file)
-      }: it is no BPE model, and sentencepiece-js refuses it`,
-      { file, cause },
-    );
+    throw refuse("the npm package sentencepiece-js, which encodes others, is not there", cause);
   }
+  try {
+    await processor.load(file);
+  } catch (cause) {
+    throw refuse("sentencepiece-js refuses it", cause);
+  }
+  return new ForeignTokenizer(definition, processor);
 }
 
 class ForeignTokenizer implements CompiledTokenizer {
@@ -90,7 +95,11 @@ class ForeignTokenizer implements CompiledTokenizer {
       const special = i % 2 === 0
         ? undefined
         : this.definition.description.specials.find(({ name }) => name === part);
-      if (special === undefined) return ids.push(...this.#processor.encodeIds(part));
+      if (special === undefined) {
+        // Not as arguments of one call: a file has more ids than a call may have.
+        for (const id of this.#processor.encodeIds(part)) ids.push(id);
+        return;
+      }
       if (options.special === "refuse") {
         throw new LlameroError(
           `Cannot encode the text: it has the special token ${quoted(part)}, and none was wanted`,

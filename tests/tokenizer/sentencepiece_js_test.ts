@@ -48,6 +48,7 @@ Deno.test("a unigram model is encoded by SentencePiece itself: the cheapest piec
     await Deno.writeFile(path, unigramModel());
     const tokenizer = await openTokenizer(path);
     deepStrictEqual([...tokenizer.encode("abcd a")], [6, 7, 8, 3, 4]);
+    strictEqual(tokenizer.encode("ab ".repeat(150_000)).length, 300_000);
     deepStrictEqual([...tokenizer.encode("ab</s>b", { special: "parse", bos: true })], [
       1,
       6,
