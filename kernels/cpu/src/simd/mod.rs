@@ -82,10 +82,27 @@ pub trait Simd: Copy + Send + Sync + 'static {
     unsafe fn load_f16(p: *const u16) -> Self::F32;
     /// All lanes equal to the half-precision number at `p`, which may lie at an odd address.
     unsafe fn splat_f16(p: *const u16) -> Self::F32;
+    /// `splat_f16` of four numbers.
+    #[inline(always)]
+    unsafe fn splats_f16(p: [*const u16; 4]) -> [Self::F32; 4] {
+        unsafe {
+            [
+                Self::splat_f16(p[0]),
+                Self::splat_f16(p[1]),
+                Self::splat_f16(p[2]),
+                Self::splat_f16(p[3]),
+            ]
+        }
+    }
     /// Reads `LANES` bfloat16 and widens them exactly.
     unsafe fn load_bf16(p: *const u16) -> Self::F32;
     /// Reads `LANES` signed bytes and converts them exactly.
     unsafe fn load_i8(p: *const i8) -> Self::F32;
+    /// `load_i8` of `LANES` signed bytes and of those that follow.
+    #[inline(always)]
+    unsafe fn load_i8_pair(p: *const i8) -> [Self::F32; 2] {
+        unsafe { [Self::load_i8(p), Self::load_i8(p.add(Self::LANES))] }
+    }
     /// Rounds to half precision, to nearest even, and writes `LANES` of them. A NaN keeps its sign and
     /// the upper bits of its payload, and becomes quiet.
     unsafe fn store_f16(p: *mut u16, v: Self::F32);

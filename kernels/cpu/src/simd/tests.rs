@@ -111,6 +111,15 @@ unsafe fn check_widening<S: Simd>(rounding: &[f32]) {
                 .iter()
                 .all(|g| g.to_bits() == f16_to_f32(halves[0]).to_bits())
         );
+        let four = [0, 1, 2, 3].map(|i| &raw const halves[i]);
+        for (splat, &h) in unsafe { S::splats_f16(four) }.into_iter().zip(&halves) {
+            unsafe { S::store(got.as_mut_ptr(), splat) };
+            assert!(
+                got[..n]
+                    .iter()
+                    .all(|g| g.to_bits() == f16_to_f32(h).to_bits())
+            );
+        }
         unsafe { S::store(got.as_mut_ptr(), S::load_bf16(halves.as_ptr())) };
         for (g, &h) in got.iter().zip(&halves) {
             assert_eq!(g.to_bits(), bf16_to_f32(h).to_bits(), "bf16 {h:04x}");
@@ -120,6 +129,15 @@ unsafe fn check_widening<S: Simd>(rounding: &[f32]) {
     for group in bytes.chunks_exact(n) {
         unsafe { S::store(got.as_mut_ptr(), S::load_i8(group.as_ptr())) };
         assert!(got.iter().zip(group).all(|(&g, &b)| g == f32::from(b)));
+    }
+    for group in bytes.chunks_exact(2 * n) {
+        for (pair, group) in unsafe { S::load_i8_pair(group.as_ptr()) }
+            .into_iter()
+            .zip(group.chunks(n))
+        {
+            unsafe { S::store(got.as_mut_ptr(), pair) };
+            assert!(got.iter().zip(group).all(|(&g, &b)| g == f32::from(b)));
+        }
     }
     for group in rounding.chunks_exact(n) {
         let mut halves = [0u16; 16];

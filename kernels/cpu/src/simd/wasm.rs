@@ -7,20 +7,20 @@ use core::arch::wasm32::*;
 #[derive(Clone, Copy)]
 pub struct Wasm;
 
-/// Widens four half-precision numbers, one in the lower bits of each lane.
+/// Widens four half-precision numbers, each in the lower half of its lane and sign-extended.
 #[inline(always)]
 fn widen_f16(half: v128) -> v128 {
-    // Exponent and mantissa moved into place and scaled by 2^112: exact for numbers and
-    // subnormals alike; what had the largest exponent gets the largest one again, a NaN also
-    // the bit that says quiet.
-    let sign = u32x4_shl(v128_and(half, u32x4_splat(0x8000)), 16);
-    let rest = u32x4_shl(v128_and(half, u32x4_splat(0x7fff)), 13);
-    let number = f32x4_mul(rest, f32x4_splat(f32::from_bits(0x7780_0000)));
-    let top = u32x4_ge(rest, u32x4_splat(0x7c00 << 13));
-    let nan = u32x4_gt(rest, u32x4_splat(0x7c00 << 13));
-    let special = v128_or(rest, u32x4_splat(0x7f80_0000));
-    let special = v128_or(special, v128_and(nan, u32x4_splat(1 << 22)));
-    v128_or(v128_bitselect(special, number, top), sign)
+    // Sign, exponent and mantissa moved into place; what has the largest exponent gets the largest
+    // one again. The product with 2^112 puts the exponents of numbers and of subnormals right,
+    // exactly, and makes a NaN quiet.
+    let moved = v128_and(i32x4_shl(half, 13), u32x4_splat(0x8fff_e000));
+    let rest = v128_and(moved, u32x4_splat(0x7fff_ffff));
+    let top = i32x4_gt(rest, i32x4_splat((0x7c00 << 13) - 1));
+    let top = v128_and(top, u32x4_splat(0x7f80_0000));
+    f32x4_mul(
+        v128_or(moved, top),
+        f32x4_splat(f32::from_bits(0x7780_0000)),
+    )
 }
 
 impl Simd for Wasm {
@@ -69,11 +69,29 @@ impl Simd for Wasm {
     }
     #[inline(always)]
     unsafe fn load_f16(p: *const u16) -> v128 {
-        unsafe { widen_f16(u32x4_load_extend_u16x4(p.cast())) }
+        unsafe { widen_f16(i32x4_load_extend_i16x4(p.cast())) }
     }
     #[inline(always)]
     unsafe fn splat_f16(p: *const u16) -> v128 {
-        unsafe { widen_f16(u32x4_splat(u32::from(p.read_unaligned()))) }
+        unsafe { widen_f16(i32x4_splat(i32::from(p.cast::<i16>().read_unaligned()))) }
+    }
+    #[inline(always)]
+    unsafe fn splats_f16(p: [*const u16; 4]) -> [v128; 4] {
+        unsafe {
+            let at = |i: usize| p[i].cast::<i16>().read_unaligned();
+            let halves = i16x8_splat(0);
+            let halves = i16x8_replace_lane::<0>(halves, at(0));
+            let halves = i16x8_replace_lane::<1>(halves, at(1));
+            let halves = i16x8_replace_lane::<2>(halves, at(2));
+            let halves = i16x8_replace_lane::<3>(halves, at(3));
+            let four = widen_f16(i32x4_extend_low_i16x8(halves));
+            [
+                i32x4_shuffle::<0, 0, 0, 0>(four, four),
+                i32x4_shuffle::<1, 1, 1, 1>(four, four),
+                i32x4_shuffle::<2, 2, 2, 2>(four, four),
+                i32x4_shuffle::<3, 3, 3, 3>(four, four),
+            ]
+        }
     }
     #[inline(always)]
     unsafe fn load_bf16(p: *const u16) -> v128 {
@@ -84,6 +102,16 @@ impl Simd for Wasm {
         unsafe {
             let bytes = v128_load32_zero(p.cast());
             f32x4_convert_i32x4(i32x4_extend_low_i16x8(i16x8_extend_low_i8x16(bytes)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_i8_pair(p: *const i8) -> [v128; 2] {
+        unsafe {
+            let words = i16x8_load_extend_i8x8(p);
+            [
+                f32x4_convert_i32x4(i32x4_extend_low_i16x8(words)),
+                f32x4_convert_i32x4(i32x4_extend_high_i16x8(words)),
+            ]
         }
     }
     #[inline(always)]

@@ -2,7 +2,7 @@
 //!
 //! What bounds this is memory. Four streams that each run through memory in order, far from one
 //! another, keep its prefetchers busiest: so the rows that are read together lie a quarter of a
-//! chunk apart, and nothing is prefetched by hand (kernels/lab/LOG.md has the numbers).
+//! chunk apart, and only blocks are prefetched by hand (kernels/lab/LOG.md has the numbers).
 
 use super::Product;
 use super::levels::{PIECE, widen_on};
@@ -17,6 +17,9 @@ pub const MAX_ROWS: usize = 3;
 
 /// Weight rows that are read at once.
 const STREAMS: usize = 4;
+
+/// How far ahead of their use blocks are asked for, in bytes.
+const AHEAD: usize = 1024;
 
 /// Computes the product of at most `MAX_ROWS` rows.
 pub unsafe fn multiply(isa: Isa, context: &Context, product: &Product) {
@@ -146,7 +149,11 @@ unsafe fn tile<S: Simd, W: Weight, const MR: usize, const NR: usize>(
 ) {
     unsafe {
         let product = task.product;
-        let sums = dots::<S, W, MR, NR>(task.x, w, product.in_dim);
+        let sums = if W::BLOCKS {
+            block_dots::<S, MR, NR>(task.x, w, product.in_dim)
+        } else {
+            dots::<S, W, MR, NR>(task.x, w, product.in_dim)
+        };
         for (row, sums) in sums.iter().enumerate() {
             if NR == STREAMS {
                 let four = S::reduce_add4([sums[0], sums[1 % NR], sums[2 % NR], sums[3 % NR]]);
@@ -169,35 +176,75 @@ unsafe fn dots<S: Simd, W: Weight, const MR: usize, const NR: usize>(
 ) -> [[S::F32; NR]; MR] {
     unsafe {
         let mut sums = [[S::zero(); NR]; MR];
-        let step = W::STEP.max(S::LANES);
         let mut k = 0;
-        while k + step <= in_dim {
-            for at in (k..k + step).step_by(S::LANES) {
-                let mut values = [S::zero(); MR];
-                for (i, value) in values.iter_mut().enumerate() {
-                    *value = S::load(x.add(i * S::LANES));
-                }
-                for j in 0..NR {
-                    let weight = W::load::<S>(w[j], at);
-                    for i in 0..MR {
-                        sums[i][j] = S::fma(values[i], weight, sums[i][j]);
-                    }
-                }
-                x = x.add(MR * S::LANES);
-            }
-            k += step;
-        }
-        while k < in_dim {
+        while k + S::LANES <= in_dim {
+            let values = load_rows::<S, MR>(x);
             for j in 0..NR {
-                let weight = W::load_first::<S>(w[j], k, in_dim - k);
+                let weight = W::load::<S>(w[j], k);
                 for i in 0..MR {
-                    let value = S::load(x.add(i * S::LANES));
-                    sums[i][j] = S::fma(value, weight, sums[i][j]);
+                    sums[i][j] = S::fma(values[i], weight, sums[i][j]);
                 }
             }
             x = x.add(MR * S::LANES);
             k += S::LANES;
         }
+        if k < in_dim {
+            let values = load_rows::<S, MR>(x);
+            for j in 0..NR {
+                let weight = W::load_first::<S>(w[j], k, in_dim - k);
+                for i in 0..MR {
+                    sums[i][j] = S::fma(values[i], weight, sums[i][j]);
+                }
+            }
+        }
         sums
+    }
+}
+
+/// `dots` of q8_0 weights, block by block: each scale is widened once. Their levels take so long to
+/// widen that fewer loads are under way than memory can serve, so they are asked for ahead.
+#[inline(always)]
+unsafe fn block_dots<S: Simd, const MR: usize, const NR: usize>(
+    mut x: *const f32,
+    mut w: [*const u8; NR],
+    in_dim: usize,
+) -> [[S::F32; NR]; MR] {
+    unsafe {
+        let mut sums = [[S::zero(); NR]; MR];
+        for _ in 0..in_dim / 32 {
+            let at = [w[0], w[1 % NR], w[2 % NR], w[3 % NR]];
+            let scales = S::splats_f16([at[0].cast(), at[1].cast(), at[2].cast(), at[3].cast()]);
+            // Plain counting loops: others are not unrolled, which leaves the sums in memory.
+            for v in 0..16 / S::LANES {
+                let first = load_rows::<S, MR>(x);
+                let second = load_rows::<S, MR>(x.add(MR * S::LANES));
+                x = x.add(2 * MR * S::LANES);
+                for j in 0..NR {
+                    let pair = S::load_i8_pair(w[j].add(2 + 2 * v * S::LANES).cast());
+                    let weights = [S::mul(pair[0], scales[j]), S::mul(pair[1], scales[j])];
+                    for i in 0..MR {
+                        sums[i][j] = S::fma(first[i], weights[0], sums[i][j]);
+                        sums[i][j] = S::fma(second[i], weights[1], sums[i][j]);
+                    }
+                }
+            }
+            for j in 0..NR {
+                S::prefetch(w[j].wrapping_add(AHEAD));
+                w[j] = w[j].add(Block8::BYTES);
+            }
+        }
+        sums
+    }
+}
+
+/// One vector of each row of a panel.
+#[inline(always)]
+unsafe fn load_rows<S: Simd, const MR: usize>(x: *const f32) -> [S::F32; MR] {
+    unsafe {
+        let mut values = [S::zero(); MR];
+        for (i, value) in values.iter_mut().enumerate() {
+            *value = S::load(x.add(i * S::LANES));
+        }
+        values
     }
 }

@@ -4,8 +4,8 @@ use crate::simd::Simd;
 
 /// An element type of weights.
 pub trait Weight {
-    /// Elements that a loop over a row takes at once, a vector at least: those that share a scale.
-    const STEP: usize = 1;
+    /// Whether it is `Block8`, whose elements share scales.
+    const BLOCKS: bool = false;
 
     /// Bytes of a row of `in_dim` elements.
     fn row_bytes(in_dim: usize) -> usize;
@@ -25,6 +25,11 @@ pub struct Half;
 pub struct Brain;
 /// q8_0 blocks.
 pub struct Block8;
+
+impl Block8 {
+    /// Bytes of a block: a scale in half precision, then 32 levels.
+    pub const BYTES: usize = 34;
+}
 
 impl Weight for Single {
     fn row_bytes(in_dim: usize) -> usize {
@@ -69,7 +74,7 @@ impl Weight for Brain {
 }
 
 impl Weight for Block8 {
-    const STEP: usize = 32;
+    const BLOCKS: bool = true;
 
     fn row_bytes(in_dim: usize) -> usize {
         in_dim / 32 * 34
