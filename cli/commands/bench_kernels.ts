@@ -43,7 +43,7 @@ export async function run(values: Values, io: Io): Promise<void> {
     const timed: Timed[] = [];
     for (const one of cases) {
       signal.throwIfAborted();
-      timed.push(time(backend, one, values.repeat));
+      timed.push(await time(backend, one, values.repeat));
     }
     if (values.json) writeJson(io.stdout, jsonOf(timed, limits, backend));
     else writeReport(timed, { limits, backend, io });
@@ -129,11 +129,14 @@ const CASES: readonly KernelCase[] = [
   ...TRAINING_CASES,
 ];
 
-function time(backend: Backend, one: KernelCase, repeat: number): Timed {
+async function time(backend: Backend, one: KernelCase, repeat: number): Promise<Timed> {
   const buffers = one.buffers.map((bytes) => backend.alloc(bytes));
   try {
-    // Ones in every byte are small numbers in every type, and pages that are really there.
-    one.buffers.forEach((bytes, i) => backend.fill(buffers[i]!, 1, bytes));
+    // In every type a plain number: products of smaller ones would be subnormal, and slow. Pages that
+    // are written are really there.
+    one.buffers.forEach((bytes, i) => backend.fill(buffers[i]!, 0x3c, bytes));
+    // Threads that have slept long may have ended.
+    await backend.ready();
     one.prepare?.(backend, buffers);
     const times: number[] = [];
     for (let i = 0; i <= repeat; i++) {

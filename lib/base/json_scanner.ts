@@ -23,8 +23,11 @@ const DEEPEST = 64;
 /** Values in one document beyond this are refused, so that time and memory stay bounded whatever the file says. */
 const MOST_VALUES = 1 << 20;
 
-/** Keys and strings longer than this many bytes are refused. */
-const LONGEST_KEY = 1 << 16;
+/**
+ * Keys and strings longer than this many bytes are refused. The engine hashes longer texts than 16383
+ * characters by their length alone, so that a set of such keys would take quadratic time.
+ */
+const LONGEST_KEY = 1 << 13;
 const LONGEST_STRING = 1 << 24;
 
 /** Up to this many keys a search through a list is quicker than a set. */

@@ -21,7 +21,7 @@ import {
 import { readGgufMetadata } from "./gguf_metadata.ts";
 import { joinSplits } from "./gguf_split.ts";
 import { InputFile } from "./input_file.ts";
-import { refusal, type TensorRecord } from "./tensor_file.ts";
+import { MOST_TENSORS, refusal, type TensorRecord } from "./tensor_file.ts";
 
 /** What a GGUF file, or all the files of a split one, holds. */
 export interface GgufFile {
@@ -38,9 +38,6 @@ export interface GgufFile {
   /** The paths that hold the tensors: more than one for a split model. */
   readonly files: readonly string[];
 }
-
-/** Tensors beyond this number are refused; the largest models have some thousands. */
-const MOST_TENSORS = 1 << 16;
 
 /** The least a tensor info takes: length of the name, number of axes, type and offset. */
 const LEAST_INFO = 8 + 4 + 4 + 8;

@@ -20,8 +20,11 @@ const MOST_KEYS = 1 << 16;
 /** More strings in all arrays together are refused; the largest vocabularies with their merges have below a million. */
 const MOST_STRINGS = 1 << 21;
 
-/** Keys have at most this many bytes. */
-const KEY_BYTES = 65535;
+/**
+ * Keys of more bytes are refused, though the format allows 65535: the engine hashes texts of more than
+ * 16383 characters by their length alone, so that a map of such keys would take quadratic time.
+ */
+const KEY_BYTES = 8192;
 
 /** The least that a key with its value takes: a length, one character, a type and a byte. */
 const LEAST_ENTRY = 8 + 1 + 4 + 1;

@@ -12,7 +12,7 @@ import { JsonScanner } from "../base/json_scanner.ts";
 import { quoted } from "../base/quoted.ts";
 import { tensorBytes } from "./file_dtype.ts";
 import { InputFile } from "./input_file.ts";
-import { HEADER_LIMIT, refusal, type TensorRecord } from "./tensor_file.ts";
+import { JSON_HEADER_LIMIT, MOST_TENSORS, refusal, type TensorRecord } from "./tensor_file.ts";
 
 /** What a safetensors file holds. */
 export interface SafetensorsFile {
@@ -85,10 +85,10 @@ function headerLength(file: InputFile): number {
       },
     );
   }
-  if (stated > BigInt(HEADER_LIMIT)) {
+  if (stated > BigInt(JSON_HEADER_LIMIT)) {
     throw refusal(
       file.path,
-      `its header has ${stated} bytes, and at most ${HEADER_LIMIT} are read`,
+      `its header has ${stated} bytes, and at most ${JSON_HEADER_LIMIT} are read`,
       {
         offset: 0,
       },
@@ -139,6 +139,9 @@ class HeaderParser {
 
   #readEntry(name: string): void {
     const start = this.#scanner.position;
+    if (this.#entries.length === MOST_TENSORS) {
+      throw this.#refuse(start, `it has more than ${MOST_TENSORS} tensors`);
+    }
     let dtype: string | undefined;
     let shape: number[] | undefined;
     let span: number[] | undefined;

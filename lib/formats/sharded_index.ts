@@ -10,7 +10,7 @@ import { JsonScanner } from "../base/json_scanner.ts";
 import { errorCode } from "../base/file_error.ts";
 import { quoted } from "../base/quoted.ts";
 import { InputFile } from "./input_file.ts";
-import { HEADER_LIMIT, refusal, type TensorRecord } from "./tensor_file.ts";
+import { JSON_HEADER_LIMIT, refusal, type TensorRecord } from "./tensor_file.ts";
 
 /** One shard: what both kinds of files have. */
 export interface Shard {
@@ -33,8 +33,11 @@ export interface ShardedModel extends Shard {
 /** Reads an index file and returns the name of each tensor's shard; the shards are not opened. */
 export function readWeightMap(path: string): Map<string, string> {
   using file = InputFile.open(path);
-  if (file.size > HEADER_LIMIT) {
-    throw refusal(path, `the index has ${file.size} bytes, and at most ${HEADER_LIMIT} are read`);
+  if (file.size > JSON_HEADER_LIMIT) {
+    throw refusal(
+      path,
+      `the index has ${file.size} bytes, and at most ${JSON_HEADER_LIMIT} are read`,
+    );
   }
   const scanner = new JsonScanner(
     file.read(0, file.size),

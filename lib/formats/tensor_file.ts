@@ -71,8 +71,14 @@ export interface TensorSource {
   readonly data: TensorBytes;
 }
 
-/** Headers and indexes longer than this are refused, as the safetensors reference does. */
+/** Headers of binary formats longer than this are refused. */
 export const HEADER_LIMIT = 100_000_000;
+
+/** JSON headers and indexes longer than this are refused: several times what the largest models have. */
+export const JSON_HEADER_LIMIT: number = 1 << 25;
+
+/** Files of more tensors than this are refused; the largest models have some thousands in one. */
+export const MOST_TENSORS: number = 1 << 16;
 
 /** Makes `Cannot read "<file>": <what>`, with the byte offset where one is known. */
 export function refusal(

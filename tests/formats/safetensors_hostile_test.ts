@@ -27,6 +27,9 @@ function one(fields: Record<string, string> = {}): string {
 const pair = (a: string, b: string): string =>
   `{"a":{"dtype":"F32","shape":[1],"data_offsets":${a}},"b":{"dtype":"F32","shape":[1],"data_offsets":${b}}}`;
 
+/** A tensor of no bytes. */
+const EMPTY = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}';
+
 const CASES: readonly [name: string, bytes: Uint8Array, error: RegExp][] = [
   ["an empty file", new Uint8Array(), /has 0 bytes, and a safetensors file has at least 8/],
   ["a file of seven bytes", new Uint8Array(7), /has 7 bytes/],
@@ -181,7 +184,12 @@ const CASES: readonly [name: string, bytes: Uint8Array, error: RegExp][] = [
   [
     "a name of a megabyte",
     file(`{"${"n".repeat(1 << 20)}":{}}`, 0),
-    /a string of more than 65536 bytes/,
+    /a string of more than 8192 bytes/,
+  ],
+  [
+    "more tensors than any model has",
+    file(`{${Array.from({ length: (1 << 16) + 1 }, (_, i) => `"t${i}":${EMPTY}`)}}`, 0),
+    /it has more than 65536 tensors/,
   ],
   ["invalid UTF-8 in a name", file(bytesOf('{"', [0xff], '":{}}'), 0), /invalid UTF-8 in a string/],
   ["a line break in a name", file('{"a\nb":{}}', 0), /control character in a string/],
@@ -209,14 +217,14 @@ Deno.test("a safetensors file cut at any byte is refused", async () => {
   });
 });
 
-Deno.test("a header of more than 100 MB is refused before it is read", async () => {
+Deno.test("a header of more than 32 MiB is refused before it is read", async () => {
   await withFolder(async (folder) => {
     // A sparse file: its bytes cost neither disk nor time.
     const path = put(folder, "long.safetensors", bytesOf(u64(100_000_001), "{"));
     Deno.truncateSync(path, 200_000_000);
     await refused(
       "long.safetensors",
-      /its header has 100000001 bytes, and at most 100000000/,
+      /its header has 100000001 bytes, and at most 33554432/,
       () => readSafetensors(path),
     );
   });

@@ -1,8 +1,8 @@
 //! Products of levels in WebAssembly.
 //!
-//! The relaxed byte product is left alone: with the signs that it needs on x86 it takes as many
-//! instructions as exact 16-bit products of levels that are widened while they are read, and what it
-//! computes for a level of -128 is the host's choice (kernels/lab/LOG.md has the numbers).
+//! The relaxed byte product is left alone: with the signs that it needs, and with the check for levels
+//! of -128 that exactness then needs, it is no faster than 16-bit products of levels that are widened
+//! while they are read (kernels/lab/LOG.md has the numbers).
 
 use super::Int8;
 use crate::simd::Wasm;
