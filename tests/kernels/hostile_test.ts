@@ -223,6 +223,73 @@ onBackends("hostile: products of unknown types, orders and overlapping rows", as
   });
 });
 
+onBackends("hostile: training refuses ids, targets and documents that are none", async (on) => {
+  using opened = await on.open();
+  const { backend } = opened;
+  const { tensor, integers } = memory(backend);
+  refuses(backend, "embedding_backward", {
+    good: { dtable: tensor, dy: tensor + 1024, ids: integers(0, 3), rows: 2, vocab: 4, dim: 8 },
+    bad: [
+      { change: { ids: integers(0, 4) }, says: /id is not below vocab/ },
+      { change: { ids: integers(-1, 0) }, says: /id is not below vocab/ },
+    ],
+  });
+  const outputs = { log_prob: tensor, log_z: tensor + 64, logits: tensor + 128 };
+  const rows = { weights: tensor + 1024, rows: 2, vocab: 7, z_loss: 0 };
+  refuses(backend, "cross_entropy", {
+    good: { ...outputs, targets: integers(-100, 6), ...rows },
+    bad: [
+      { change: { targets: integers(0, 7) }, says: /target is not below vocab/ },
+      { change: { vocab: 0 }, says: /vocab must be at least 1/ },
+      { change: { weights: 0 }, says: /address 0/ },
+    ],
+  });
+  const shape = { rows: 3, heads: 4, kv_heads: 2, head_dim: 8, scale: 1 };
+  const strides = { out_stride: 32, q_stride: 32, k_stride: 16, v_stride: 16 };
+  refuses(backend, "attention_forward", {
+    good: {
+      ...{
+        out: tensor,
+        log_z: tensor + 4096,
+        q: tensor + 8192,
+        k: tensor + 8192,
+        v: tensor + 8192,
+      },
+      ...{ starts: integers(0, 0, 2), ...shape, ...strides },
+    },
+    bad: [
+      { change: { starts: integers(0, 1, 0) }, says: /starts/ },
+      { change: { starts: integers(0, 0, 3) }, says: /starts/ },
+      { change: { starts: integers(1, 1, 1) }, says: /starts/ },
+      { change: { starts: integers(-1, -1, -1) }, says: /starts/ },
+      { change: { kv_heads: 3 }, says: /heads is not a multiple of kv_heads/ },
+      { change: { kv_heads: 0 }, says: /heads is not a multiple of kv_heads/ },
+      { change: { head_dim: 0 }, says: /head_dim must be from 1 to 8192/ },
+      { change: { head_dim: 8193 }, says: /head_dim must be from 1 to 8192/ },
+      { change: { k_stride: 15 }, says: /stride is below the width/ },
+      { change: { q_stride: 31 }, says: /stride is below the width/ },
+      { change: { heads: 0xfffffffe }, says: /stride is below the width/ },
+    ],
+  });
+});
+
+onBackends("hostile: dropout refuses what is no probability or no counter", async (on) => {
+  using opened = await on.open();
+  const { backend } = opened;
+  const { tensor } = memory(backend);
+  refuses(backend, "dropout", {
+    good: { x: tensor, seed: 2 ** 53 - 1, stream: 0, offset: 5, count: 9, probability: 0.5 },
+    bad: [
+      { change: { probability: 1 }, says: /probability must be at least 0 and below 1/ },
+      { change: { probability: -0.5 }, says: /probability/ },
+      { change: { probability: NaN }, says: /probability/ },
+      { change: { seed: -1 }, says: /seed, stream and offset must be integers/ },
+      { change: { stream: 0.5 }, says: /seed, stream and offset must be integers/ },
+      { change: { offset: 2 ** 53 }, says: /seed, stream and offset must be integers/ },
+    ],
+  });
+});
+
 onBackends("hostile: calls without rows do nothing and are no error", async ({ open }) => {
   using opened = await open();
   const { backend } = opened;

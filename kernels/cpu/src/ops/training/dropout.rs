@@ -5,8 +5,10 @@ use crate::context::{Context, Status};
 use crate::ops::chunks::{Shared, in_rows};
 use crate::simd::{Isa, isa, per_isa};
 
-/// Counters whose words are made side by side, as many as the widest vectors have lanes.
-const LANES: usize = 16;
+/// Counters whose words are made side by side: some vectors of them, in loops that stay loops.
+const LANES: usize = 64;
+/// Words of as many counters, in the order of their elements.
+type Words = [u32; 4 * LANES];
 /// Elements that one call of the vector loop handles.
 const BLOCK: usize = 4096;
 /// Integers below this cross the ABI exactly.
@@ -18,7 +20,7 @@ struct Draw {
     seed: u64,
     stream: u64,
     /// Words below this drop their element.
-    threshold: f64,
+    threshold: u32,
     factor: f32,
 }
 
@@ -43,7 +45,7 @@ pub unsafe fn dropout(
     let draw = Draw {
         seed: seed as u64,
         stream: stream as u64,
-        threshold: f64::from(probability) * 4_294_967_296.0,
+        threshold: threshold_of(probability),
         factor: 1.0 / (1.0 - probability),
     };
     unsafe { dropout_with(isa(), context, x, draw, (offset as u64, count)) };
@@ -77,54 +79,65 @@ unsafe fn dropout_with(
     );
 }
 
+/// The least word that is at least probability 2^32; below 2^32 for every f32 below 1.
+fn threshold_of(probability: f32) -> u32 {
+    let limit = f64::from(probability) * 4_294_967_296.0;
+    let whole = limit as u32;
+    whole + u32::from(f64::from(whole) < limit)
+}
+
 /// Drops or scales `count` elements; the first is word `skip` of `counter`.
 #[inline(always)]
 #[allow(clippy::extra_unused_type_parameters)]
 unsafe fn run<S>(x: *mut f32, draw: &Draw, counter: u64, (skip, count): (usize, usize)) {
-    let mut counter = counter;
-    // Position of the next word relative to x, before it where words are skipped.
-    let mut next = -(skip as isize);
-    while next < count as isize {
-        let words = philox(counter, draw);
-        for lane in 0..LANES {
-            for (word, words) in words.iter().enumerate() {
-                let at = next + (lane * 4 + word) as isize;
-                if at >= 0 && at < count as isize {
-                    let kept = f64::from(words[lane]) >= draw.threshold;
-                    let x = unsafe { &mut *x.offset(at) };
-                    *x = if kept { *x * draw.factor } else { 0.0 };
-                }
-            }
+    let mut words = [0; 4 * LANES];
+    // The first words belong to elements before x.
+    let (mut at, mut skip, mut counter) = (0, skip, counter);
+    while at < count {
+        philox(&mut words, counter, draw);
+        let part = (4 * LANES - skip).min(count - at);
+        for i in 0..part {
+            let x = unsafe { &mut *x.add(at + i) };
+            let kept = words[skip + i] >= draw.threshold;
+            *x = if kept { *x * draw.factor } else { 0.0 };
         }
-        next += (LANES * 4) as isize;
-        counter += LANES as u64;
+        (at, skip, counter) = (at + part, 0, counter + LANES as u64);
     }
 }
 per_isa! { unsafe fn run_on = run(x: *mut f32, draw: &Draw, counter: u64, range: (usize, usize)); }
 
 /// The four words of each of the counters from `counter` on.
+// Loops over lanes, which the compiler turns into vectors.
 #[inline(always)]
-fn philox(counter: u64, draw: &Draw) -> [[u32; LANES]; 4] {
-    let mut x = [[0u32; LANES]; 4];
+#[allow(clippy::needless_range_loop)]
+fn philox(words: &mut Words, counter: u64, draw: &Draw) {
+    let (mut a, mut b) = ([0u32; LANES], [0u32; LANES]);
     for lane in 0..LANES {
-        let at = counter + lane as u64;
-        (x[0][lane], x[1][lane]) = (at as u32, (at >> 32) as u32);
-        (x[2][lane], x[3][lane]) = (draw.stream as u32, (draw.stream >> 32) as u32);
+        let at = counter.wrapping_add(lane as u64);
+        a[lane] = at as u32;
+        b[lane] = (at >> 32) as u32;
     }
+    let mut c = [draw.stream as u32; LANES];
+    let mut d = [(draw.stream >> 32) as u32; LANES];
     let (mut k0, mut k1) = (draw.seed as u32, (draw.seed >> 32) as u32);
     for _ in 0..10 {
         for lane in 0..LANES {
-            let a = 0xd251_1f53 * u64::from(x[0][lane]);
-            let b = 0xcd9e_8d57 * u64::from(x[2][lane]);
-            x[0][lane] = (b >> 32) as u32 ^ x[1][lane] ^ k0;
-            x[1][lane] = b as u32;
-            x[2][lane] = (a >> 32) as u32 ^ x[3][lane] ^ k1;
-            x[3][lane] = a as u32;
+            let first = 0xd251_1f53 * u64::from(a[lane]);
+            let second = 0xcd9e_8d57 * u64::from(c[lane]);
+            a[lane] = (second >> 32) as u32 ^ b[lane] ^ k0;
+            b[lane] = second as u32;
+            c[lane] = (first >> 32) as u32 ^ d[lane] ^ k1;
+            d[lane] = first as u32;
         }
         k0 = k0.wrapping_add(0x9e37_79b9);
         k1 = k1.wrapping_add(0xbb67_ae85);
     }
-    x
+    for lane in 0..LANES {
+        words[4 * lane] = a[lane];
+        words[4 * lane + 1] = b[lane];
+        words[4 * lane + 2] = c[lane];
+        words[4 * lane + 3] = d[lane];
+    }
 }
 
 #[cfg(test)]
@@ -138,12 +151,23 @@ mod tests {
         let draw = Draw {
             seed: u64::MAX,
             stream: u64::MAX,
-            threshold: 0.0,
+            threshold: 0,
             factor: 1.0,
         };
-        let words = philox(u64::MAX, &draw);
-        let first = [words[0][0], words[1][0], words[2][0], words[3][0]];
-        assert_eq!(first, [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
+        let mut words = [0; 4 * LANES];
+        philox(&mut words, u64::MAX, &draw);
+        assert_eq!(
+            words[..4],
+            [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
+        );
+    }
+
+    #[test]
+    fn thresholds_are_rounded_up_to_words() {
+        for (probability, want) in [(0.0, 0), (0.5, 1 << 31), (1e-12, 1), (0.25, 1 << 30)] {
+            assert_eq!(threshold_of(probability), want);
+        }
+        assert_eq!(threshold_of(1.0 - f32::EPSILON / 2.0), u32::MAX - 255);
     }
 
     #[test]

@@ -235,17 +235,26 @@ unsafe fn pass_keys<S: Simd>(
         for column in (0..tile.columns::<S>()).step_by(S::LANES) {
             differentiate::<S>(tile, memory, work, (column, problem.scale));
         }
-        let to_keys = |c: usize, a: *const f32, b: usize| Product {
+        add_products::<S>(tile, memory, work, width);
+    }
+}
+
+/// Adds weights times dout to dv, slopes times q to dk, and slopes times k to dq.
+#[inline(always)]
+unsafe fn add_products<S: Simd>(tile: &Tile, memory: &Memory, work: *mut f32, width: usize) {
+    unsafe {
+        let slopes = work.add(memory.slopes);
+        let to_keys = |c: usize, a: usize, b: usize| Product {
             c: work.add(c + tile.k0 * width),
             c_stride: width,
-            a,
+            a: work.add(a),
             a_row: QUERIES,
             a_step: 1,
             b: work.add(b),
             b_stride: width,
         };
-        let dv = to_keys(memory.dv, weights, memory.dout);
-        let dk = to_keys(memory.dk, slopes, memory.q);
+        let dv = to_keys(memory.dv, memory.weights, memory.dout);
+        let dk = to_keys(memory.dk, memory.slopes, memory.q);
         for key in (0..tile.keys).step_by(tile_rows::<S>()) {
             let queries = (tile.first_query(key), tile.queries);
             dv.rows::<S>(key, (0, width), queries, Before::Same);
@@ -257,13 +266,12 @@ unsafe fn pass_keys<S: Simd>(
             a: slopes,
             a_row: 1,
             a_step: QUERIES,
-            b: k,
+            b: work.add(memory.k),
             b_stride: width,
         };
-        let before = if tile.k0 == 0 {
-            Before::Zero
-        } else {
-            Before::Same
+        let before = match tile.k0 {
+            0 => Before::Zero,
+            _ => Before::Same,
         };
         for query in (0..tile.queries).step_by(tile_rows::<S>()) {
             let keys = (0, tile.keys_before(query + tile_rows::<S>()));

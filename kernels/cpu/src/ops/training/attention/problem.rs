@@ -2,6 +2,9 @@
 
 use crate::context::Status;
 
+/// Coordinates of a head, at most: beyond that no memory was meant for its tiles.
+const MOST_COORDINATES: usize = 8192;
+
 /// A tensor [rows, heads, head_dim] with a distance of rows.
 #[derive(Clone, Copy)]
 pub struct Head {
@@ -73,13 +76,12 @@ impl Problem {
         if self.kv_heads == 0 || !self.heads.is_multiple_of(self.kv_heads) {
             return Err("heads is not a multiple of kv_heads");
         }
-        if self.head_dim == 0 {
-            return Err("head_dim must be at least 1");
+        if !(1..=MOST_COORDINATES).contains(&self.head_dim) {
+            return Err("head_dim must be from 1 to 8192");
         }
         let narrow = |strides: &[u32], heads: usize| {
-            strides
-                .iter()
-                .any(|&stride| (stride as usize) < heads * self.head_dim)
+            let width = heads as u64 * self.head_dim as u64;
+            strides.iter().any(|&stride| u64::from(stride) < width)
         };
         if self.rows > 1 && (narrow(strides, self.heads) || narrow(kv_strides, self.kv_heads)) {
             return Err("a stride is below the width of its rows");
