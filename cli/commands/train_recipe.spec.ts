@@ -8,7 +8,7 @@ import type { OptionSpecs } from "../command.ts";
 import { integer, real, wordOr } from "../option_values.ts";
 
 /** A number, or a formula of a paper. */
-type NumberOr<W extends string> = number | W;
+export type NumberOr<W extends string> = number | W;
 
 /** The numbers of a recipe. */
 export interface RecipeFlags {

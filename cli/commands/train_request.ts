@@ -10,7 +10,8 @@ import { quoted } from "../../lib/base/quoted.ts";
 import type { RequestedSettings } from "../../lib/train/config_file.ts";
 import type { RequestLayer } from "../../lib/train/run_config.ts";
 import { parseBatchRamp, parseDataSetting, parseSkips } from "../../lib/train/setting_text.ts";
-import { type DataSetting, SETTING_NAMES } from "../../lib/train/settings.ts";
+import { SETTING_NAMES } from "../../lib/train/setting_checks.ts";
+import type { DataSetting } from "../../lib/train/settings.ts";
 import { flagOf, type Sources } from "../command.ts";
 import type { TrainOptions } from "./train.spec.ts";
 

@@ -6,7 +6,6 @@
 
 import { readFileSync } from "node:fs";
 import { parse as parseToml, TomlError } from "smol-toml";
-import * as v from "valibot";
 import { ConfigError } from "../base/errors.ts";
 import { fileError } from "../base/file_error.ts";
 import { didYouMean } from "../base/nearest.ts";
@@ -14,13 +13,14 @@ import { quoted, quotedPath } from "../base/quoted.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { parseDataSetting } from "./setting_text.ts";
 import {
-  camelCase,
-  kebabCase,
+  type Checked,
+  checkModelField,
+  checkSetting,
+  MODEL_NAMES,
+  REQUEST_NAMES,
   SETTING_NAMES,
-  SETTING_SCHEMAS,
-  type SettingName,
-  type TrainSettings,
-} from "./settings.ts";
+} from "./setting_checks.ts";
+import { camelCase, kebabCase, type TrainSettings } from "./settings.ts";
 
 /** What a file or the command line asks for; the rest comes from elsewhere. */
 export interface RequestedSettings extends Partial<TrainSettings> {
@@ -34,52 +34,7 @@ export interface RequestedSettings extends Partial<TrainSettings> {
   readonly model?: Partial<ModelConfig> | undefined;
 }
 
-const wholeTokens = v.pipe(
-  v.number("a number of at least 1"),
-  v.finite("a number of at least 1"),
-  v.minValue(1, "a number of at least 1"),
-  v.transform(Math.floor),
-);
-
-/** Values that only a request has. */
-const REQUEST_SCHEMAS = {
-  preset: v.string("the name of a preset"),
-  tokens: wholeTokens,
-  text: v.array(v.string("a path"), "a list of files"),
-} as const;
-
-const KEYS = [...Object.keys(REQUEST_SCHEMAS), "model", ...SETTING_NAMES];
-
-type ModelField = v.GenericSchema<unknown, unknown>;
-
-const number: ModelField = v.number("a number");
-const MODEL_SCHEMAS: { readonly [K in keyof Required<ModelConfig>]: ModelField } = {
-  architecture: v.picklist(["llama", "palm"], "one of llama, palm"),
-  vocabSize: number,
-  hiddenSize: number,
-  intermediateSize: number,
-  numHiddenLayers: number,
-  numAttentionHeads: number,
-  numKeyValueHeads: number,
-  headDim: number,
-  maxPositionEmbeddings: number,
-  norm: v.picklist(["rms", "layer"], "one of rms, layer"),
-  normEps: number,
-  ropeTheta: number,
-  ropeScaling: v.strictObject({
-    type: v.literal("llama3", '"llama3"'),
-    factor: number,
-    lowFreqFactor: number,
-    highFreqFactor: number,
-    originalMaxPositionEmbeddings: number,
-  }, "a table with type, factor, low-freq-factor, high-freq-factor and more"),
-  tieWordEmbeddings: v.boolean("true or false"),
-  parallelBlock: v.boolean("true or false"),
-  logitsScale: number,
-  zLoss: number,
-  bosTokenId: number,
-  eosTokenIds: v.array(v.number("a token id"), "a list of token ids"),
-};
+const KEYS = [...REQUEST_NAMES, "model", ...SETTING_NAMES];
 
 /** Reads a config file. @throws {ConfigError} Naming file, key, value and what was wanted. */
 export function readConfigFile(path: string): RequestedSettings {
@@ -100,8 +55,9 @@ export function parseConfig(text: string, file: string): RequestedSettings {
     const where = { key: kebabCase(key), file };
     if (!KEYS.includes(key)) throw unknownKey(where, KEYS);
     if (key === "model") settings.model = modelOf(value, file);
-    else if (key === "data") settings.data = checked("data", dataOf(value, where), where);
-    else settings[key] = checked(key, value, where);
+    else if (key === "data") {
+      settings.data = accepted(checkSetting("data", dataOf(value, where)), where);
+    } else settings[key] = accepted(checkSetting(key, value), where);
   }
   return settings as RequestedSettings;
 }
@@ -162,33 +118,20 @@ function modelOf(value: unknown, file: string): Partial<ModelConfig> {
   const model: Record<string, unknown> = {};
   for (const [key, item] of Object.entries(value)) {
     const where = { key: `model.${kebabCase(key)}`, file };
-    if (!Object.hasOwn(MODEL_SCHEMAS, key)) {
-      throw unknownKey(where, Object.keys(MODEL_SCHEMAS).map((name) => `model.${name}`));
+    if (!MODEL_NAMES.includes(key)) {
+      throw unknownKey(where, MODEL_NAMES.map((name) => `model.${name}`));
     }
-    model[key] = validated(MODEL_SCHEMAS[key as keyof ModelConfig], item, where);
+    model[key] = accepted(checkModelField(key, item), where);
   }
   return model as Partial<ModelConfig>;
 }
 
-function checked(name: string, value: unknown, where: Where): unknown {
-  const schema = Object.hasOwn(REQUEST_SCHEMAS, name)
-    ? REQUEST_SCHEMAS[name as keyof typeof REQUEST_SCHEMAS]
-    : SETTING_SCHEMAS[name as SettingName];
-  return validated(schema, value, where);
-}
-
-function validated(schema: v.GenericSchema<unknown, unknown>, value: unknown, where: Where) {
-  const result = v.safeParse(schema, value, { abortEarly: true });
-  if (result.success) return result.output;
-  const [issue] = result.issues;
-  const path = (issue.path ?? []).map(({ key }) => `.${kebabCase(String(key))}`).join("");
-  const key = `${where.key}${path}`;
-  // Only these messages are valibot's own: all others complete the sentence.
-  if (issue.type === "strict_object" && issue.expected === "never") {
-    throw unknownKey({ ...where, key }, []);
-  }
-  const wanted = issue.message.startsWith("Invalid key") ? "a value" : issue.message;
-  throw refused(issue.input, { ...where, key }, wanted);
+function accepted(checked: Checked, where: Where): unknown {
+  if (checked.fault === undefined) return checked.value;
+  const { path, input, wanted } = checked.fault;
+  const key = [where.key, ...path.map(kebabCase)].join(".");
+  if (wanted === undefined) throw unknownKey({ ...where, key }, []);
+  throw refused(input, { ...where, key }, wanted);
 }
 
 function refused(value: unknown, { key, file }: Where, wanted: string): ConfigError {

@@ -7,7 +7,8 @@
 import { formatInteger } from "../base/format.ts";
 import { countParameters } from "../model/parameters.ts";
 import type { RunConfig } from "./run_config.ts";
-import { kebabCase, SETTING_NAMES } from "./settings.ts";
+import { SETTING_NAMES } from "./setting_checks.ts";
+import { kebabCase } from "./settings.ts";
 
 /** Column at which comments begin, where the value is not longer. */
 const COMMENT_COLUMN = 32;

@@ -7,7 +7,8 @@
 
 import type { TokenSource } from "../data/token_source.ts";
 import type { RunConfig } from "./run_config.ts";
-import { kebabCase, RESUMABLE, SETTING_NAMES, type SettingName } from "./settings.ts";
+import { SETTING_NAMES } from "./setting_checks.ts";
+import { kebabCase, RESUMABLE, type SettingName } from "./settings.ts";
 
 /** Values by what a user calls them. */
 export type RunIdentity = Readonly<Record<string, unknown>>;

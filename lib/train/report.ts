@@ -15,8 +15,10 @@ import type { RunConfig } from "./run_config.ts";
 import type { RunPaths } from "./run_folder.ts";
 
 /** A text that the model wrote while it trained. */
-interface Sample {
+export interface Sample {
+  /** Steps done. */
   readonly step: number;
+  /** The prompt and what the model wrote. */
   readonly text: string;
 }
 

@@ -11,7 +11,8 @@ import { checkConfig, type ModelConfig } from "../model/config.ts";
 import { presetLike, presetOf, type PresetVocabulary } from "../model/presets.ts";
 import type { Recipe } from "../model/recipe.ts";
 import type { RequestedSettings } from "./config_file.ts";
-import { kebabCase, SETTING_NAMES, type SettingName, type TrainSettings } from "./settings.ts";
+import { SETTING_NAMES } from "./setting_checks.ts";
+import { kebabCase, type SettingName, type TrainSettings } from "./settings.ts";
 
 /** What somebody asks for, and what their requests are called. */
 export interface RequestLayer {

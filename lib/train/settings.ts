@@ -1,13 +1,12 @@
 /**
- * Every setting of a training run once: its name, what values it takes, and which may change when the
- * run is resumed. Flags, the `--config` file and `RUN/config.toml` all go through this table.
+ * Every setting of a training run once: its name, what it is, and whether it may change when the run is
+ * resumed. What values it takes stands in `setting_checks.ts`.
  *
  * A setting is `batchTokens` here, `--batch-tokens` on the command line and `batch-tokens` in a file.
  *
  * @module
  */
 
-import * as v from "valibot";
 import type { Skip } from "../data/order.ts";
 import type { BatchStage, ScheduleName } from "../model/recipe.ts";
 
@@ -107,98 +106,8 @@ export interface TrainSettings {
   readonly init?: string | undefined;
 }
 
-const count = (least: number) =>
-  v.pipe(
-    v.number(`a whole number of at least ${least}`),
-    v.safeInteger(`a whole number of at least ${least}`),
-    v.minValue(least, `a whole number of at least ${least}`),
-  );
-const from0 = (wanted = "a number of at least 0") =>
-  v.pipe(v.number(wanted), v.finite(wanted), v.minValue(0, wanted));
-const above0 = v.pipe(from0("a number above 0"), v.gtValue(0, "a number above 0"));
-const share = (wanted = "a number from 0 to below 1") =>
-  v.pipe(from0(wanted), v.ltValue(1, wanted));
-const words = <const T extends readonly string[]>(...list: T) =>
-  v.picklist(list, `one of ${list.join(", ")}`);
-const text = v.pipe(v.string("a text"), v.nonEmpty("a text that is not empty"));
-
-const stage = v.strictObject({
-  fromStep: count(1),
-  batchTokens: count(1),
-  seqLen: v.exactOptional(count(1)),
-}, "a table with from-step, batch-tokens and, where it changes, seq-len");
-
-const skip = v.strictObject(
-  { step: count(0), batches: count(1) },
-  "a table with step and batches",
-);
-
-const source = v.strictObject({
-  path: text,
-  weight: v.exactOptional(above0),
-  epochs: v.exactOptional(above0),
-}, "a table with path and, where given, weight and epochs");
-
-/** What values each setting takes; the message of a refusal completes "…, x was wanted". */
-export const SETTING_SCHEMAS: {
-  readonly [K in keyof Required<TrainSettings>]: v.GenericSchema<
-    unknown,
-    Exclude<TrainSettings[K], undefined>
-  >;
-} = {
-  steps: count(1),
-  seqLen: count(1),
-  batchTokens: count(1),
-  batchRamp: v.array(stage, "a list of stages"),
-  microBatch: count(1),
-  optimizer: words("adamw", "adafactor"),
-  lr: above0,
-  minLr: from0(),
-  warmup: count(0),
-  hold: count(0),
-  schedule: words("cosine", "inverse-sqrt", "linear", "constant", "wsd"),
-  decay: count(0),
-  beta1: share(),
-  beta2: v.union(
-    [v.literal("1-k^-0.8"), share()],
-    'a number from 0 to below 1, or "1-k^-0.8"',
-  ),
-  eps: from0(),
-  weightDecay: v.union([v.literal("lr^2"), from0()], 'a number of at least 0, or "lr^2"'),
-  clip: from0(),
-  updateClip: from0(),
-  zLoss: from0(),
-  dtype: words("f32", "bf16"),
-  recompute: words("none", "selective", "full"),
-  dropout: share(),
-  documentMask: v.boolean("true or false"),
-  skipBatches: v.array(skip, "a list of skips"),
-  skipSpikes: v.boolean("true or false"),
-  seed: count(0),
-  backend: words("auto", "wasm", "native", "cuda"),
-  threads: v.union([v.literal("auto"), count(1)], '"auto" or a whole number of at least 1'),
-  saveEvery: count(1),
-  keep: count(1),
-  logEvery: count(1),
-  evalEvery: count(1),
-  evalSequences: count(1),
-  sampleEvery: count(1),
-  sampleTokens: count(1),
-  samplePrompt: v.string("a text"),
-  restarts: count(0),
-  tokenizer: text,
-  data: v.pipe(v.array(source, "a list of sources"), v.minLength(1, "a source or more")),
-  evalData: v.array(text, "a list of paths"),
-  init: text,
-};
-
 /** Name of a setting. */
 export type SettingName = keyof TrainSettings;
-
-/** Every setting's name, in the order of `config.toml`. */
-export const SETTING_NAMES: readonly SettingName[] = Object.keys(
-  SETTING_SCHEMAS,
-) as SettingName[];
 
 /** What may change when a run is resumed: how long it runs, what it saves and says, and the threads. */
 export const RESUMABLE: ReadonlySet<SettingName> = new Set<SettingName>([
