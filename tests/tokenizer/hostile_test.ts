@@ -7,7 +7,12 @@ import {
   MODEL_TYPE,
   TRAINER_FIELD,
 } from "../../lib/formats/sentencepiece_model.ts";
-import { openTokenizer } from "../../lib/tokenizer/open.ts";
+import { writeGguf } from "../../lib/formats/gguf_write.ts";
+import { asGgufMetadata } from "../../lib/tokenizer/as_gguf.ts";
+import { asTokenizerJson } from "../../lib/tokenizer/as_tokenizer_json.ts";
+import type { TokenizerDefinition } from "../../lib/tokenizer/definition.ts";
+import { tokenizerFiles } from "../../lib/tokenizer/files.ts";
+import { openTokenizer, readDefinition } from "../../lib/tokenizer/open.ts";
 import { testWith } from "../fixtures.ts";
 import { HAS_VECTORS, TOKENIZERS } from "./vectors.ts";
 
@@ -170,47 +175,71 @@ function mutated(source: Uint8Array, next: (below: number) => number): Uint8Arra
   return bytes;
 }
 
+/** Files of every kind, small ones, so that mutations hit every part. */
+async function mutationSources(): Promise<[string, Uint8Array][]> {
+  const path = (name: string): string => join(TOKENIZERS, name);
+  const small = path("spm-trained/shk-llama2c-512.model");
+  const suffix = await Deno.readFile(path("spm-trained/shk-opts-suffix-1000.model"));
+  const ranks = path("bpe-trained/shk-1024.tiktoken");
+  const symbols = await readDefinition(path("spm-trained/runs-llama-700.model"));
+  const bytes = await readDefinition(ranks);
+  const vocab = Object.fromEntries(
+    ["a", "b", "ab", "abb", "\u2581", "<0x41>"].map((t, i) => [t, i]),
+  );
+  const utf8 = (written: string): Uint8Array => new TextEncoder().encode(written);
+  const gguf = async (name: string, definition: TokenizerDefinition): Promise<Uint8Array> =>
+    await withFile(name, "", async (path) => {
+      await writeGguf(path, [], { metadata: asGgufMetadata(definition), force: true });
+      return await Deno.readFile(path);
+    });
+  return [
+    ["tokenizer.model", await Deno.readFile(small)],
+    ["cut.model", suffix.subarray(0, 20000)],
+    ["rules.model", suffix],
+    ["ranks.tiktoken", await Deno.readFile(ranks)],
+    ["small.json", utf8(json(vocab, ["a b", "ab b"]))],
+    ["symbols.json", utf8(asTokenizerJson(symbols))],
+    ["bytes.json", utf8(asTokenizerJson(bytes))],
+    ["symbols.gguf", await gguf("symbols.gguf", symbols)],
+    ["bytes.gguf", await gguf("bytes.gguf", bytes)],
+    ["tokenizer.bin", tokenizerFiles(symbols, "llama2c")[0]!.bytes],
+  ];
+}
+
 testWith(
   HAS_VECTORS,
   "mutated tokenizer files are opened or refused, and never worse",
   async () => {
     const text = "Hello  world 123 \u2581 日本 <s>\n";
-    const small = join(TOKENIZERS, "spm-trained/shk-llama2c-512.model");
-    const uds = await Deno.readFile(join(TOKENIZERS, "spm-trained/shk-opts-suffix-1000.model"));
-    const ranks = await Deno.readFile(join(TOKENIZERS, "bpe-trained/shk-1024.tiktoken"));
-    const vocab = Object.fromEntries(
-      ["a", "b", "ab", "abb", "\u2581", "<0x41>"].map((t, i) => [t, i]),
-    );
-    const sources: [string, Uint8Array][] = [
-      ["tokenizer.model", await Deno.readFile(small)],
-      ["tokenizer.model", uds.subarray(0, 20000)],
-      ["tokenizer.model", uds],
-      ["ranks.tiktoken", ranks],
-      ["tokenizer.json", new TextEncoder().encode(json(vocab, ["a b", "ab b"]))],
-    ];
+    const sources = await mutationSources();
+    const seen = new Map<string, number>();
     const next = numbers(99);
     const folder = await Deno.makeTempDir();
-    let opened = 0;
     try {
-      for (let round = 0; round < 400; round++) {
+      for (let round = 0; round < 80 * sources.length; round++) {
         const [name, source] = sources[round % sources.length]!;
         const path = join(folder, name);
-        await Deno.writeFile(path, mutated(source, next));
+        // Each as it is at first, so that what is mutated is known to be good.
+        const content = round < sources.length ? source : mutated(source, next);
+        await Deno.writeFile(path, content);
         try {
           const tokenizer = await openTokenizer(path);
-          opened++;
+          seen.set(name, (seen.get(name) ?? 0) + 1);
           const ids = tokenizer.encode(text, { invalid: "replace" });
           ok(ids.every((id) => id < tokenizer.vocabSize || id === 0xffffffff));
           tokenizer.decode(ids.filter((id) => id < tokenizer.vocabSize));
           tokenizer.close();
         } catch (error) {
-          ok(error instanceof LlameroError, `${round}: ${error}`);
+          ok(error instanceof LlameroError, `${name} ${round}: ${error}`);
         }
         await Deno.remove(path);
       }
     } finally {
       await Deno.remove(folder, { recursive: true });
     }
-    ok(opened > 20, `only ${opened} were opened`);
+    const whole = sources.filter(([name]) => name !== "cut.model");
+    for (const [name] of whole) ok((seen.get(name) ?? 0) > 0, `no ${name} was opened`);
+    const opened = [...seen.values()].reduce((sum, count) => sum + count, 0);
+    ok(opened > 40, `only ${opened} were opened`);
   },
 );
