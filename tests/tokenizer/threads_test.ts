@@ -37,3 +37,36 @@ onBackends(
   },
   options,
 );
+
+onBackends(
+  "three threads give a stream the ids that one gives the whole, wherever it is cut",
+  async (on) => {
+    using three = await on.open(3);
+    const text = await Deno.readFile(join(TEXTS, "wikitext2-test.txt"));
+    const files = [
+      "llama2/tokenizer.model",
+      "llama3/tokenizer.model",
+      "hf/llama2.legacy.tokenizer.json.gz",
+      "spm-trained/mix-default-4096.model",
+    ];
+    for (const file of files) {
+      const tokenizer = await openTokenizer(join(TOKENIZERS, file), three);
+      for (const special of ["text", "parse"] as const) {
+        const whole = tokenizer.encode(text, { special });
+        // Parts of more and of less than threads share.
+        for (const size of [600_000, 999_999]) {
+          const encoder = tokenizer.encoder({ special });
+          const parts: Uint32Array[] = [];
+          for (let at = 0; at < text.length; at += size) {
+            parts.push(encoder.push(text.subarray(at, at + size)));
+          }
+          parts.push(encoder.end());
+          const ids = Uint32Array.from(parts.flatMap((part) => [...part]));
+          deepStrictEqual(await digestOf(ids), await digestOf(whole), `${file} ${special} ${size}`);
+        }
+      }
+      tokenizer.close();
+    }
+  },
+  options,
+);

@@ -99,7 +99,7 @@ pub unsafe fn text_encode(
 
 /// Encodes a part of a stream.
 pub unsafe fn text_stream(
-    _context: &Context,
+    context: &Context,
     out: *mut f64,
     handle: *mut u8,
     text: *const u8,
@@ -121,7 +121,9 @@ pub unsafe fn text_stream(
             after_space: place & 4 != 0,
         },
     };
-    let done = tokenizer.encode_stream(text, last != 0, &mut request);
+    let parallel =
+        |tasks: usize, work: &(dyn Fn(usize, usize) + Sync)| context.parallel(tasks, work);
+    let done = tokenizer.encode_stream(text, last != 0, &mut request, &parallel);
     let [what, a, b] = outcome(done);
     let at = if let Outcome::Done(at) = done {
         at as f64

@@ -36,6 +36,7 @@ pub mod train;
 pub mod trie;
 #[rustfmt::skip]
 pub mod unicode_generated;
+pub mod units;
 pub mod utf8;
 pub mod vocabulary;
 pub mod words;

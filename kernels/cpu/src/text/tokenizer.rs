@@ -7,13 +7,11 @@ use super::normalize::{Place, Stretch};
 use super::open::Refusal;
 use super::special::{Found, Specials};
 use super::symbols::Symbols;
+use super::units::{TASK_BYTES, Unit, cut, tasks};
 use super::utf8::first_invalid;
 use super::worker::Worker;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-
-/// Text of one task: enough that handing it out costs nothing.
-const TASK_BYTES: usize = 1 << 17;
 
 enum Family {
     Symbols(Box<Symbols>),
@@ -70,14 +68,12 @@ pub enum Outcome {
     Special(usize, u32),
 }
 
-/// A stretch of a text, encoded as a unit.
-#[derive(Clone, Copy)]
-struct Unit {
-    start: usize,
-    end: usize,
-    first: bool,
-    last: bool,
-}
+/// Where a text stands behind a cut.
+const INSIDE: Place = Place {
+    text_begun: true,
+    begun: true,
+    after_space: false,
+};
 
 impl Tokenizer {
     /// Builds the tables for so many threads.
@@ -101,17 +97,25 @@ impl Tokenizer {
         })
     }
 
-    /// Encodes one part of a stream; its place is moved on.
-    pub fn encode_stream(&mut self, text: &[u8], last: bool, request: &mut Request) -> Outcome {
+    /// Encodes one part of a stream, a long one on all threads; its place is moved on.
+    pub fn encode_stream(
+        &mut self,
+        text: &[u8],
+        last: bool,
+        request: &mut Request,
+        parallel: Parallel,
+    ) -> Outcome {
         self.ids.clear();
         self.counts.clear();
         if let Some(refused) = self.refuse(text, *request) {
             return refused;
         }
+        let inside = self.encode_inside(text, request, parallel);
+        self.counts.clear();
         let mut ids = core::mem::take(&mut self.ids);
         let mut workers = core::mem::take(&mut self.workers);
         let unit = Unit {
-            start: 0,
+            start: inside,
             end: text.len(),
             first: false,
             last,
@@ -120,7 +124,26 @@ impl Tokenizer {
         self.workers = workers;
         self.counts.push(ids.len() as u32);
         self.ids = ids;
-        Outcome::Done(at)
+        Outcome::Done(inside + at)
+    }
+
+    /// Encodes what a cut parts from the end of a stream's text; gives its length.
+    fn encode_inside(&mut self, text: &[u8], request: &mut Request, parallel: Parallel) -> usize {
+        if self.workers.len() == 1 || text.len() < 4 * TASK_BYTES {
+            return 0;
+        }
+        let whole = Request {
+            streaming: false,
+            ..*request
+        };
+        let mut units = self.units(text, &[text.len() as u32], whole);
+        units.pop();
+        let Some(inside) = units.last().map(|unit| unit.end) else {
+            return 0;
+        };
+        self.encode_tasks(text, &units, whole, parallel);
+        request.place = INSIDE;
+        inside
     }
 
     /// Encodes texts that stand one after another in `text` and end at `ends`, with `parallel`, which
@@ -141,7 +164,8 @@ impl Tokenizer {
         if threads == 1 || text.len() < 2 * TASK_BYTES {
             self.encode_alone(text, ends, request);
         } else {
-            self.encode_tasks(text, ends, request, parallel);
+            let units = self.units(text, ends, request);
+            self.encode_tasks(text, &units, request, parallel);
         }
         Outcome::Done(text.len())
     }
@@ -183,9 +207,8 @@ impl Tokenizer {
         self.ids = ids;
     }
 
-    fn encode_tasks(&mut self, text: &[u8], ends: &[u32], request: Request, parallel: Parallel) {
-        let units = self.units(text, ends, request);
-        let tasks = tasks(&units);
+    fn encode_tasks(&mut self, text: &[u8], units: &[Unit], request: Request, parallel: Parallel) {
+        let tasks = tasks(units);
         let mut results: Vec<(Vec<u32>, Vec<u32>)> =
             (0..tasks.len()).map(|_| Default::default()).collect();
         let mut workers = core::mem::take(&mut self.workers);
@@ -264,11 +287,7 @@ impl Tokenizer {
         out: &mut Vec<u32>,
     ) -> usize {
         if !unit.first && !request.streaming {
-            request.place = Place {
-                text_begun: true,
-                begun: true,
-                after_space: false,
-            };
+            request.place = INSIDE;
         }
         let text = &text[unit.start..unit.end];
         let parse = request.special == SpecialMode::Parse;
@@ -347,26 +366,3 @@ impl Tokenizer {
 struct Shared<T>(*mut T);
 
 unsafe impl<T> Sync for Shared<T> {}
-
-/// Groups units into tasks of about equal size; by their sizes alone.
-fn tasks(units: &[Unit]) -> Vec<(usize, usize)> {
-    let mut tasks = Vec::new();
-    let (mut first, mut bytes) = (0, 0);
-    for (i, unit) in units.iter().enumerate() {
-        bytes += unit.end - unit.start;
-        if bytes >= TASK_BYTES || i + 1 == units.len() {
-            tasks.push((first, i + 1));
-            (first, bytes) = (i + 1, 0);
-        }
-    }
-    tasks
-}
-
-/// A place behind `from` where a letter, a space and a letter follow one another: the space begins a
-/// piece of every split pattern, and a chunk of every vocabulary that has spaces in front of words.
-fn cut(text: &[u8], from: usize) -> Option<usize> {
-    let to = text.len().min(from + TASK_BYTES);
-    (from..to.saturating_sub(1)).find(|&at| {
-        text[at] == b' ' && text[at - 1].is_ascii_alphabetic() && text[at + 1].is_ascii_alphabetic()
-    })
-}
