@@ -130,7 +130,11 @@ const PIECES: Options<
 };
 
 const TEXT: Options<
-  "normalizationRuleName" | "removeExtraWhitespaces" | "addDummyPrefix" | "literalMarks"
+  | "normalizationRuleName"
+  | "normalizationRuleTsv"
+  | "removeExtraWhitespaces"
+  | "addDummyPrefix"
+  | "literalMarks"
 > = {
   normalizationRuleName: {
     group: "Text",
@@ -138,6 +142,11 @@ const TEXT: Options<
     choices: ["identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"],
     defaultDoc: "identity, sentencepiece nmt_nfkc",
     doc: "what is done to text first",
+  },
+  normalizationRuleTsv: {
+    group: "Text",
+    value: "FILE",
+    doc: "rules to take instead: code points in hexadecimal, a tab, what they become",
   },
   removeExtraWhitespaces: {
     group: "Text",

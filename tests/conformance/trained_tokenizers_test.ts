@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryFolder } from "../formats/folder.ts";
 import { runCli } from "../cli/run_cli.ts";
@@ -90,6 +91,45 @@ print(json.dumps([ids, [t.decode(i, skip_special_tokens=False) for i in ids]]))`
     },
   );
 }
+
+testWithPython("sentencepiece", "sentencepiece normalizes by own rules as we do", async () => {
+  using folder = temporaryFolder();
+  const rules = join(folder.path, "rules.tsv");
+  // The longest rule is taken; a rule without a second column deletes.
+  const lines = [
+    "DF\t73 73\t# sharp s",
+    "61 62\t58",
+    "61 62 63\t59 20",
+    "AD",
+    "1F999\t6C",
+    "20AC\t65",
+  ];
+  writeFileSync(rules, lines.join("\n"));
+  using tokenizer = await trained([...PIECES.sentencepiece!, "--normalization-rule-tsv", rules]);
+  const texts = [
+    "straße",
+    "ab abc abd a",
+    "co\u00adop",
+    "🦙€",
+    "ab\0abc",
+    "\0",
+    "aba",
+    "日本",
+    "ABC",
+  ];
+  const program = `
+import json, sys, sentencepiece
+path, texts = json.load(sys.stdin)
+s = sentencepiece.SentencePieceProcessor(model_file=path)
+print(json.dumps([s.encode(t) for t in texts]))`;
+  const path = join(tokenizer.path, "tokenizer.model");
+  const stdin = texts.map((text) => JSON.stringify(text)).join("\n");
+  const ours = await runCli(["tokenize", "encode", "--tokenizer", path, "--jsonl"], { stdin });
+  assert.deepEqual(
+    ours.stdout.trimEnd().split("\n").map((line) => JSON.parse(line).ids),
+    runPython(program, [path, texts]),
+  );
+});
 
 testWithPython("tiktoken", "tiktoken encodes as we do what was trained on bytes", async () => {
   using tokenizer = await trained(["--vocab-size", "330", "--kind", "bytes"]);

@@ -128,12 +128,13 @@ function trainerSpec(
 
 function normalizerSpec(training: PieceTraining, charsmap: Uint8Array): ProtobufField[] {
   const field = NORMALIZER_FIELD;
+  const { normalizationRuleTsv: tsv } = training;
   return [
-    text(field.name, training.normalizationRuleName),
+    text(field.name, tsv === "" ? training.normalizationRuleName : "user_defined"),
     { number: field.precompiledCharsmap, wire: "bytes", value: charsmap },
     varint(field.addDummyPrefix, training.addDummyPrefix),
     varint(field.removeExtraWhitespaces, training.removeExtraWhitespaces),
-    text(field.ruleTsv, ""),
+    text(field.ruleTsv, tsv),
     // Behind the schema's own fields, which readers that do not know it skip.
     ...(training.literalMarks ? [varint(field.literalMarks, true)] : []),
   ];

@@ -48,6 +48,8 @@ export interface PieceTraining extends SamplingOptions {
   readonly characterCoverage: number;
   /** What is done to text first. */
   readonly normalizationRuleName: NormalizationRule;
+  /** A file of rules to take instead, empty for none. */
+  readonly normalizationRuleTsv: string;
   /** Characters outside the alphabet become bytes. */
   readonly byteFallback: boolean;
   /** Every digit is a piece of its own. */
@@ -112,6 +114,7 @@ const SENTENCEPIECE: PieceTraining = {
   controlSymbols: [],
   characterCoverage: 0.9995,
   normalizationRuleName: "nmt_nfkc",
+  normalizationRuleTsv: "",
   byteFallback: false,
   splitDigits: false,
   splitByWhitespace: true,

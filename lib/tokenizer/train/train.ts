@@ -13,7 +13,7 @@ import { formatSentencePieceModel } from "../../formats/sentencepiece_model.ts";
 import { type TextBlockOptions, textBlocks } from "../../formats/text_blocks.ts";
 import type { TextInput } from "../../formats/text_chunks.ts";
 import { formatTiktokenRanks } from "../../formats/tiktoken_ranks.ts";
-import { charsmapOf } from "./charsmaps.ts";
+import { charsmapOfTraining } from "./charsmaps.ts";
 import { describeTraining } from "./description.ts";
 import { type MetaPiece, metaPieces } from "./meta_pieces.ts";
 import { trainedModel, type TrainingRecord } from "./model_file.ts";
@@ -101,9 +101,7 @@ export async function trainTokenizer(
   const { backend, training } = options;
   checkTraining(training);
   const meta = training.kind === "spm" ? metaPieces(training) : [];
-  const charsmap = await charsmapOf(
-    training.kind === "spm" ? training.normalizationRuleName : "identity",
-  );
+  const charsmap = await charsmapOfTraining(training);
   const tables = { metaPieces: meta.map(({ text }) => text), charsmap };
   const engine = new TrainEngine(backend, describeTraining(training, tables));
   try {
