@@ -12,8 +12,8 @@ export interface KernelCase {
   readonly kernel: string;
   /** Sizes, for the table. */
   readonly shape: string;
-  /** Feature of the processor without which the call is not timed. */
-  readonly needs?: string;
+  /** Whether the call is timed only where products are computed in bf16. */
+  readonly inBf16?: boolean;
   /** Operations, where arithmetic is the limit. */
   readonly flops?: number;
   /** Bytes, where reading memory is the limit. */

@@ -7,6 +7,7 @@
 import { DTYPE_CODES } from "../../kernels/abi.ts";
 import type { Backend } from "../../lib/backend/backend.ts";
 import { type MachineLimits, measureLimits } from "../../lib/backend/limits.ts";
+import { multipliesBf16 } from "../../lib/model/training/precision.ts";
 import { bytesOf, type DType } from "../../lib/tensor/dtype.ts";
 import { type Io, writeJson } from "../io.ts";
 import { openBackendFor } from "../open_backend.ts";
@@ -36,9 +37,9 @@ export async function run(values: Values, io: Io): Promise<void> {
     await backend.ready();
     const limits = measureLimits(backend);
     const wanted = new Set(values.names);
-    const { features } = backend.info;
-    const cases = CASES.filter(({ kernel, needs }) =>
-      (wanted.size === 0 || wanted.has(kernel)) && (needs === undefined || features.includes(needs))
+    const bf16 = multipliesBf16(backend.info);
+    const cases = CASES.filter(({ kernel, inBf16 = false }) =>
+      (wanted.size === 0 || wanted.has(kernel)) && (bf16 || !inBf16)
     );
     const timed: Timed[] = [];
     for (const one of cases) {

@@ -81,6 +81,6 @@ const LAYERS: readonly Extents[] = [[2048, 1536, 288], [1024, 2752, 512], [512, 
 export const PRODUCT_CASES: readonly KernelCase[] = [
   ...LAYERS.flatMap((layer) => SIDES.map((side) => gemm(side, layer))),
   ...SIDES.map((side) => gemm(side, [512, 32000, 288])),
-  ...SIDES.map((side) => ({ ...gemm(side, LAYERS[2]!, "bf16"), needs: "avx512bf16" })),
+  ...SIDES.map((side) => ({ ...gemm(side, LAYERS[2]!, "bf16"), inBf16: true })),
   adamw(1 << 24),
 ];
