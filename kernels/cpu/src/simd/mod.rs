@@ -144,7 +144,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Largest lane, folded like `reduce_add`.
     unsafe fn reduce_max(v: Self::F32) -> f32;
 
-    /// Writes lane l of line i to `to[l * stride + i]`: four lines become columns.
+    /// Writes lane l of line i to `to[l * stride + i]`: four lines become columns. Vectors of four
+    /// lanes write l = 0, 1, 2, 3 in this order.
     #[inline(always)]
     unsafe fn store_across(to: *mut f32, stride: usize, lines: [Self::F32; 4]) {
         unsafe {

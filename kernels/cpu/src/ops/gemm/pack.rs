@@ -135,6 +135,7 @@ unsafe fn pack_along<S: Simd, T: Source>(panel: &Panel, line_bytes: usize) {
     unsafe {
         let step = S::LANES * T::DEPTH;
         let fours = panel.present / 4 * 4;
+        let whole = panel.present == panel.width;
         for unit in (0..panel.units).step_by(S::LANES) {
             let k = unit * T::DEPTH;
             let left = panel.elements.saturating_sub(k);
@@ -146,19 +147,43 @@ unsafe fn pack_along<S: Simd, T: Source>(panel: &Panel, line_bytes: usize) {
                 continue;
             }
             for line in (0..fours).step_by(4) {
-                let from = from.add(line * line_bytes);
-                let lines = [
-                    T::along::<S>(from, step),
-                    T::along::<S>(from.add(line_bytes), step),
-                    T::along::<S>(from.add(2 * line_bytes), step),
-                    T::along::<S>(from.add(3 * line_bytes), step),
-                ];
-                S::store_across(to.add(line), panel.width, lines);
+                four_lines::<S, T>(
+                    panel,
+                    (to, from),
+                    [0, 1, 2, 3].map(|i| line + i),
+                    line_bytes,
+                );
             }
-            if fours < panel.width {
+            if whole && panel.width > 4 && fours < panel.width {
+                let lines = [4, 3, 2, 1].map(|i| panel.width - i);
+                four_lines::<S, T>(panel, (to, from), lines, line_bytes);
+            } else if whole && panel.width == 3 && unit + S::LANES < panel.units {
+                // The fourth number of a unit is overwritten by the first of the next.
+                four_lines::<S, T>(panel, (to, from), [0, 1, 2, 2], line_bytes);
+            } else if fours < panel.width {
                 scatter::<S, T>(panel, (to, from), (fours, line_bytes), (step, S::LANES));
             }
         }
+    }
+}
+
+/// Packs LANES units of four lines, which go to where the first of them belongs and after it.
+#[inline(always)]
+unsafe fn four_lines<S: Simd, T: Source>(
+    panel: &Panel,
+    (to, from): (*mut f32, *const u8),
+    lines: [usize; 4],
+    line_bytes: usize,
+) {
+    unsafe {
+        let step = S::LANES * T::DEPTH;
+        let values = [
+            T::along::<S>(from.add(lines[0] * line_bytes), step),
+            T::along::<S>(from.add(lines[1] * line_bytes), step),
+            T::along::<S>(from.add(lines[2] * line_bytes), step),
+            T::along::<S>(from.add(lines[3] * line_bytes), step),
+        ];
+        S::store_across(to.add(lines[0]), panel.width, values);
     }
 }
 
