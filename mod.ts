@@ -89,5 +89,17 @@ export type {
 } from "./lib/model/training/trainable.ts";
 export * from "./lib/model/training/trainable_model.ts";
 export * from "./lib/model/weights.ts";
+export * from "./lib/data/pack.ts";
 export * from "./lib/tokenizer/open.ts";
+export { BYTE_DEFAULTS, TRAINING_DEFAULTS } from "./lib/tokenizer/train/options.ts";
+export type {
+  ByteTraining,
+  NormalizationRule,
+  PieceTraining,
+  SamplingOptions,
+  Training,
+  TrainingDefaults,
+} from "./lib/tokenizer/train/options.ts";
+export { TrainedFolder } from "./lib/tokenizer/train/save.ts";
+export * from "./lib/tokenizer/train/train.ts";
 export * from "./lib/tokenizer/tokenizer.ts";

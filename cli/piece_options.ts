@@ -8,7 +8,8 @@ import type { OptionSpecs } from "./command.ts";
 import type { TokenizeTrainOptions } from "./commands/tokenize_train.spec.ts";
 import { integer, real } from "./option_values.ts";
 
-type Keys =
+/** Options of `tokenize train` that are not `spm_train`'s. */
+export type OtherKeys =
   | "kind"
   | "out"
   | "defaults"
@@ -262,7 +263,7 @@ const IDS: Options<
 };
 
 /** All of them, in the order of the help. */
-export const PIECE_OPTIONS: OptionSpecs<Omit<TokenizeTrainOptions, Keys>> = {
+export const PIECE_OPTIONS: OptionSpecs<Omit<TokenizeTrainOptions, OtherKeys>> = {
   ...SIZE,
   ...PIECES,
   ...TEXT,
