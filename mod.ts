@@ -23,6 +23,13 @@ export type { AtomicFileOptions } from "./lib/base/atomic_file.ts";
 export * from "./lib/base/errors.ts";
 export * from "./lib/checkpoint/checkpoint.ts";
 export * from "./lib/checkpoint/open.ts";
+export * from "./lib/data/batches.ts";
+export * from "./lib/data/mixture.ts";
+export * from "./lib/data/order.ts";
+export * from "./lib/data/permutation.ts";
+export * from "./lib/data/ramp.ts";
+export * from "./lib/data/shares.ts";
+export * from "./lib/data/token_source.ts";
 export * from "./lib/formats/gguf.ts";
 export type {
   GgufArray,
@@ -90,6 +97,9 @@ export type {
 export * from "./lib/model/training/trainable_model.ts";
 export * from "./lib/model/weights.ts";
 export * from "./lib/data/pack.ts";
+export * from "./lib/plan/flops.ts";
+export * from "./lib/plan/hardware.ts";
+export * from "./lib/plan/train_plan.ts";
 export * from "./lib/tokenizer/open.ts";
 export { BYTE_DEFAULTS, TRAINING_DEFAULTS } from "./lib/tokenizer/train/options.ts";
 export type {
@@ -103,3 +113,21 @@ export type {
 export { TrainedFolder } from "./lib/tokenizer/train/save.ts";
 export * from "./lib/tokenizer/train/train.ts";
 export * from "./lib/tokenizer/tokenizer.ts";
+export * from "./lib/train/bench.ts";
+export * from "./lib/train/config_file.ts";
+export * from "./lib/train/events.ts";
+export * from "./lib/train/identity.ts";
+export * from "./lib/train/metrics.ts";
+export * from "./lib/train/observer.ts";
+export * from "./lib/train/optimizer.ts";
+export * from "./lib/train/run.ts";
+export * from "./lib/train/run_config.ts";
+export * from "./lib/train/run_folder.ts";
+export * from "./lib/train/run_start.ts";
+export * from "./lib/train/run_tokenizer.ts";
+export * from "./lib/train/schedule.ts";
+export * from "./lib/train/settings.ts";
+export * from "./lib/train/setup.ts";
+export * from "./lib/train/spikes.ts";
+export * from "./lib/train/state.ts";
+export * from "./lib/train/trainer.ts";
