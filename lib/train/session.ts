@@ -68,6 +68,7 @@ export class Session {
   readonly #start = performance.now();
   #state: TrainState;
   #savedStep: number;
+  #peakFlops: number;
 
   /** Makes a session that goes on from a state, whose weights the machine has. */
   constructor(parts: SessionParts, state: TrainState) {
@@ -75,6 +76,7 @@ export class Session {
     this.#parts = parts;
     this.#state = state;
     this.#savedStep = state.step;
+    this.#peakFlops = parts.peakFlops;
     this.#metrics = new MetricsFile(parts.paths.metrics, state.step);
     this.#trainer = new Trainer({ ...machine, data: data.training, settings: config.settings });
   }
@@ -157,9 +159,12 @@ export class Session {
     { loss, gradNorm, lr, tokens, outcome, reason }: StepResult,
     { stepMs, evaluation }: { stepMs: number; evaluation: Evaluation | undefined },
   ): MetricsRow {
-    const { peakFlops, observer } = this.#parts;
+    const { observer } = this.#parts;
     const finite = (value: number) => Number.isFinite(value) ? value : null;
     const tokensPerSecond = (tokens / stepMs) * 1000;
+    const flops = tokensPerSecond * observer.flopsPerToken(this.#state.step);
+    // Where the machine was busy while its peak was measured, the run itself shows that it can do more.
+    this.#peakFlops = Math.max(this.#peakFlops, flops);
     return {
       step: this.#state.step,
       tokens: this.#state.tokens,
@@ -171,7 +176,7 @@ export class Session {
         : { eval_loss: evaluation.loss, eval_bits_per_byte: evaluation.bitsPerByte }),
       ...(outcome === "dropped" ? { dropped: reason! } : {}),
       tokens_per_second: tokensPerSecond,
-      mfu: (tokensPerSecond * observer.flopsPerToken(this.#state.step)) / peakFlops,
+      mfu: flops / this.#peakFlops,
       step_ms: stepMs,
     };
   }

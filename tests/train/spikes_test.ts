@@ -222,7 +222,7 @@ Deno.test("a failure starts the run again from its checkpoint, as often as it ma
     const config = smallRun(data, { restarts: 2 });
     let failures = 0;
     const meddle = meddling((call) => {
-      if (call === 13 && failures++ < 2) throw new LlameroError("Cannot go on: injected");
+      if (call === 5 && failures++ < 2) throw new LlameroError("Cannot go on: injected");
       return undefined;
     });
     const { paths } = await train(join(folder, "run"), config, { meddle });
