@@ -32,6 +32,7 @@ import {
   checkRunFolder,
   clearRun,
   discardUnbegun,
+  isWithoutSteps,
   writeRunConfig,
 } from "../../lib/train/run_start.ts";
 import { runTokenizerOf, vocabularyOf } from "../../lib/train/run_tokenizer.ts";
@@ -65,6 +66,10 @@ export async function run(
     removeLeftovers(paths);
     const prepared = values.resume ? await resumed(call) : await begun(call);
     await train(call, prepared);
+  } catch (thrown) {
+    // What was refused before its first step is no run, and stands in nobody's way.
+    if (!values.resume && isWithoutSteps(paths)) clearRun(paths);
+    throw thrown;
   } finally {
     lock.release();
     discardUnbegun(paths);

@@ -11,8 +11,9 @@ import { LlameroError } from "../base/errors.ts";
 import { fileError } from "../base/file_error.ts";
 import { quoted, quotedPath } from "../base/quoted.ts";
 import { formatConfig } from "./config_text.ts";
+import { readMetrics } from "./metrics.ts";
 import type { RunConfig } from "./run_config.ts";
-import type { RunPaths } from "./run_folder.ts";
+import { checkpointSteps, type RunPaths } from "./run_folder.ts";
 
 /**
  * Refuses a folder that has a run, unless it may be replaced, or anything that is none.
@@ -48,6 +49,11 @@ export function discardUnbegun(paths: RunPaths): void {
   clearRun(paths);
   fs.rmSync(paths.lock, { force: true });
   if (fs.readdirSync(paths.run).length === 0) fs.rmdirSync(paths.run);
+}
+
+/** Whether a run has neither a step nor a checkpoint. */
+export function isWithoutSteps(paths: RunPaths): boolean {
+  return readMetrics(paths.metrics).length === 0 && checkpointSteps(paths).length === 0;
 }
 
 /** Removes what a run has left in its folder. */

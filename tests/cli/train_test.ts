@@ -108,7 +108,8 @@ async function refusal(folder: TrainingFolder, ...flags: string[]): Promise<Outc
   const run = `bad-${crypto.randomUUID()}`;
   const outcome = await runCli([...tiny(folder, run), "--steps", "2", ...flags]);
   assert.notEqual(outcome.code, 0);
-  assert.ok(!existsSync(join(folder.folder, run, "checkpoints", "latest")));
+  // A run that was refused leaves nothing behind.
+  assert.ok(!existsSync(join(folder.folder, run)));
   return outcome;
 }
 
@@ -225,6 +226,14 @@ Deno.test("a batch that cannot fit in memory is refused with the largest that fi
     assert.equal(code, 1);
     const fits = Number(/hint: --micro-batch (\d+) is the largest that fits/.exec(stderr)?.[1]);
     assert.ok(fits > 1000 && fits < 4_194_304, stderr);
+  });
+});
+
+Deno.test("bf16 without the hardware is refused with what to do", async () => {
+  await inTrainingFolder(async (folder) => {
+    const { stderr, code } = await refusal(folder, "--backend", "wasm", "--dtype", "bf16");
+    assert.equal(code, 1);
+    assert.match(stderr, /bf16.*\nhint: /);
   });
 });
 
