@@ -190,7 +190,7 @@ const fileName: Deno.lint.Rule = {
     return {
       Program(node) {
         const parts = pathOf(context).split("/");
-        const file = parts.at(-1)!.replace(/(\.spec|\.generated)?\.ts$/, "");
+        const file = parts.at(-1)!.replace(/(\.spec|\.generated)?\.(ts|mjs)$/, "");
         for (const name of [...parts.slice(0, -1), file]) {
           const range: [number, number] = [node.range[0], node.range[0]];
           if (NAMELESS.test(name)) {

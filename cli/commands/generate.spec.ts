@@ -28,7 +28,7 @@ export interface ModelFlags {
   /** Positions of prompt and text together. */
   readonly context: number | undefined;
   /** Element type of cached keys and values. */
-  readonly kvType: "f32" | "f16";
+  readonly kvType: "f32" | "f16" | "q8_0";
   /** How quantized weights are multiplied. */
   readonly activations: "auto" | "f32";
 }
@@ -176,7 +176,7 @@ export const MODEL_OPTIONS: OptionSpecs<ModelFlags> = {
   kvType: {
     group: "Computation",
     value: "TYPE",
-    choices: ["f32", "f16"],
+    choices: ["f32", "f16", "q8_0"],
     default: "f32",
     doc: "element type of cached keys and values",
   },

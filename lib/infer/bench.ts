@@ -12,6 +12,7 @@ import { RandomStream } from "../base/random.ts";
 import type { Decoder, DecoderSession } from "../model/decoder.ts";
 import type { KvType } from "../model/kv_cache.ts";
 import { weightBytes } from "../model/linear.ts";
+import { bytesOf } from "../tensor/dtype.ts";
 import { PROMPT_ROWS } from "./generate.ts";
 
 /** What is measured. */
@@ -120,11 +121,12 @@ export function generateCost(
     block.down,
   ]);
   const count = matrices.reduce((sum, { inDim, outDim }) => sum + inDim * outDim, 0);
+  const cacheBytes = bytesOf(kvType ?? "f32", 2 * K * E * numHiddenLayers);
   const bytes = [...matrices, weights.head].reduce((sum, weight) => sum + weightBytes(weight), 0);
   const cached = T + (maxTokens + 1) / 2;
   return {
     promptFlops: 2 * (count * T + weights.head.inDim * weights.head.outDim) +
       numHiddenLayers * 4 * H * E * (T * (T + 1) / 2),
-    tokenBytes: bytes + numHiddenLayers * cached * 2 * K * E * (kvType === "f16" ? 2 : 4),
+    tokenBytes: bytes + cached * cacheBytes,
   };
 }

@@ -9,12 +9,13 @@
 
 import { DTYPE_CODES } from "../../kernels/abi.ts";
 import type { Address, Backend } from "../backend/backend.ts";
-import { bytesOf } from "../tensor/dtype.ts";
+import { ConfigError } from "../base/errors.ts";
+import { bytesOf, DTYPE_BLOCKS } from "../tensor/dtype.ts";
 import type { ModelConfig } from "./config.ts";
 import { KvPages, type KvSequence } from "./kv_pages.ts";
 
 /** Element types that keys and values can be cached in. */
-export type KvType = "f32" | "f16";
+export type KvType = "f32" | "f16" | "q8_0";
 
 /** Positions per page: few enough that a short text wastes little, many enough for long runs. */
 export const KV_PAGE_SIZE = 64;
@@ -27,13 +28,21 @@ export interface KvCacheOptions {
   readonly type?: KvType | undefined;
 }
 
-/** Bytes that a cache of so many positions takes, its pages rounded up. */
+/** Bytes that a cache of so many positions takes, its pages rounded up. @throws {ConfigError} As {@linkcode KvCache}. */
 export function kvCacheBytes(config: ModelConfig, options: KvCacheOptions): number {
   const pages = Math.ceil(options.positions / KV_PAGE_SIZE);
   return 2 * config.numHiddenLayers * pages * pageBytes(config, options.type ?? "f32");
 }
 
 function pageBytes(config: ModelConfig, type: KvType): number {
+  const { elements } = DTYPE_BLOCKS[type];
+  if (config.headDim % elements !== 0) {
+    throw new ConfigError(
+      `Cannot cache keys and values in ${type}: heads are ${config.headDim} wide, ` +
+        `a multiple of ${elements} was wanted`,
+      { hint: "take --kv-type f16" },
+    );
+  }
   return bytesOf(type, config.numKeyValueHeads * KV_PAGE_SIZE * config.headDim);
 }
 
@@ -52,7 +61,12 @@ export class KvCache {
   /** Keys of layer 0, values of layer 0, keys of layer 1, … */
   readonly #memory: Address[] = [];
 
-  /** Reserves the memory. @throws {BackendError} When there is none left. */
+  /**
+   * Reserves the memory.
+   *
+   * @throws {ConfigError} When heads do not fill the blocks of the type.
+   * @throws {BackendError} When there is no memory left.
+   */
   constructor(backend: Backend, config: ModelConfig, options: KvCacheOptions) {
     this.type = options.type ?? "f32";
     this.dtypeCode = DTYPE_CODES[this.type];

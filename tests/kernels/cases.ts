@@ -127,6 +127,7 @@ const attentionCases: readonly KernelCase[] = (
   return [
     cached(sizes, "f32"),
     { ...cached(sizes, "f16"), strides: { q: width + 8, out: width + 3 } },
+    ...(head_dim % 32 === 0 ? [cached(sizes, "q8_0")] : []),
   ];
 });
 
@@ -207,7 +208,7 @@ export const CASES: Readonly<Partial<Record<KernelName, KernelEntry>>> = {
         ...cached({ rows: 64, kv_heads: 8, head_dim: 128, pages: 2, page_size: 64 }, type),
         strides: { x: 1030 },
       },
-    ]),
+    ]).concat(cached({ rows: 20, kv_heads: 3, head_dim: 64, pages: 4, page_size: 16 }, "q8_0")),
     initial: {
       cache: (u) => u,
       // Every slot once at most: the step has no factor in common with the number of slots.

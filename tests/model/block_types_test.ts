@@ -8,6 +8,7 @@ import { RandomStream } from "../../lib/base/random.ts";
 import type { TensorRecord } from "../../lib/formats/tensor_file.ts";
 import { parseHuggingFaceConfig } from "../../lib/model/config_huggingface.ts";
 import { Decoder } from "../../lib/model/decoder.ts";
+import type { KvType } from "../../lib/model/kv_cache.ts";
 import type { Activations } from "../../lib/model/linear.ts";
 import type { DecoderSource } from "../../lib/model/load_weights.ts";
 import { weightSpecs } from "../../lib/model/weights.ts";
@@ -102,9 +103,10 @@ async function logitsOf(
   source: DecoderSource,
   activations: Activations,
   size = TOKENS.length,
+  kvType: KvType = "f32",
 ): Promise<Float32Array> {
   const decoder = await Decoder.load(backend, source, { activations });
-  const session = decoder.session({ rows: size, positions: 64 });
+  const session = decoder.session({ rows: size, positions: 64, kvType });
   const sequence = session.cache.pages.open();
   const logits: number[] = [];
   for (let at = 0; at < TOKENS.length; at += size) {
@@ -141,3 +143,22 @@ for (const type of TYPES) {
     },
   );
 }
+
+onBackends(
+  "a cache in q8_0 stays close to one in f32, and gives the same bits in pieces",
+  async (on) => {
+    using opened = await on.open(2);
+    const { backend } = opened;
+    const folder = await mkdtemp(join(tmpdir(), "block-cache-"));
+    try {
+      const { floats } = await makeTwins(backend, "q8_0", folder);
+      const exact = await logitsOf(backend, floats, "f32");
+      const rounded = await logitsOf(backend, floats, "f32", TOKENS.length, "q8_0");
+      const divergence = meanDivergence(exact, rounded, config.vocabSize);
+      ok(divergence > 0 && divergence < LARGEST_DIVERGENCE, `divergence ${divergence}`);
+      deepStrictEqual(await logitsOf(backend, floats, "f32", 1, "q8_0"), rounded, "one by one");
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  },
+);

@@ -6,7 +6,7 @@ import {
   throws,
 } from "node:assert/strict";
 import { openCheckpoint } from "../../lib/checkpoint/open.ts";
-import { BackendError, FormatError } from "../../lib/base/errors.ts";
+import { BackendError, ConfigError, FormatError } from "../../lib/base/errors.ts";
 import type { Backend } from "../../lib/backend/backend.ts";
 import type { Span } from "../../lib/model/batch.ts";
 import { Decoder, type DecoderSession, sessionBytes } from "../../lib/model/decoder.ts";
@@ -225,6 +225,15 @@ onBackends("a cache in half precision stays close to one in single precision", a
   notDeepStrictEqual(half, single);
   // Keys and values are rounded by at most 2^-11 of themselves; logits are below 5.
   assertNear(half!, single!, 2e-2);
+});
+
+onBackends("a cache in q8_0 is refused where heads do not fill its blocks", async (on) => {
+  using opened = await on.open();
+  const source = await goldenSource("llama_gqa");
+  await rejects(open(opened.backend, source, { kvType: "q8_0" }), (error: Error) => {
+    return error instanceof ConfigError &&
+      /heads are \d+ wide, a multiple of 32/.test(error.message);
+  });
 });
 
 onBackends("a forward pass that is given up leaves its sequences as they were", async (on) => {

@@ -1,7 +1,20 @@
 //! Element types of the key-value cache: how a row of one head is read as vectors and written.
 
+use crate::abi_generated::dtype;
+use crate::quant::BlockFormat;
+use crate::quant::q8_0::Q8_0;
 use crate::simd::Simd;
 use crate::simd::float16::f32_to_f16;
+
+/// Refuses types that no cache has, and heads that do not fill the blocks of theirs.
+pub fn check_cache(cache_dtype: u32, head_dim: usize) -> Result<(), &'static str> {
+    match cache_dtype {
+        dtype::F32 | dtype::F16 => Ok(()),
+        dtype::Q8_0 if CacheQ8::row_bytes(head_dim).is_some() => Ok(()),
+        dtype::Q8_0 => Err("head_dim must be a multiple of 32 in a cache of q8_0"),
+        _ => Err("cache_dtype must be f32, f16 or q8_0"),
+    }
+}
 
 /// An element or block type of the cache. A vector never spans two blocks: `MAX_LANES` divides every
 /// block length.
@@ -89,6 +102,44 @@ impl CacheElement for CacheF16 {
             while i < dim {
                 *row.add(i) = f32_to_f16(*x.add(i));
                 i += 1;
+            }
+        }
+    }
+}
+
+/// q8_0 blocks.
+pub struct CacheQ8;
+
+impl CacheElement for CacheQ8 {
+    const WIDE: bool = false;
+
+    fn row_bytes(head_dim: usize) -> Option<usize> {
+        let whole = head_dim.is_multiple_of(Q8_0::ELEMENTS);
+        whole.then_some(head_dim / Q8_0::ELEMENTS * Q8_0::BYTES)
+    }
+    #[inline(always)]
+    unsafe fn load<S: Simd>(row: *const u8, i: usize) -> S::F32 {
+        unsafe {
+            let block = row.add(i / Q8_0::ELEMENTS * Q8_0::BYTES);
+            let levels = S::load_i8(block.add(2 + i % Q8_0::ELEMENTS).cast());
+            S::mul(levels, S::splat_f16(block.cast()))
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_first<S: Simd>(row: *const u8, i: usize, count: usize) -> S::F32 {
+        // Rows are whole blocks and blocks whole vectors: all of it or nothing.
+        if count == 0 {
+            unsafe { S::zero() }
+        } else {
+            unsafe { Self::load::<S>(row, i) }
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_row<S: Simd>(row: *mut u8, x: *const f32, dim: usize) {
+        for block in 0..dim / Q8_0::ELEMENTS {
+            unsafe {
+                let x = x.add(block * Q8_0::ELEMENTS);
+                Q8_0::quantize(x, row.add(block * Q8_0::BYTES));
             }
         }
     }

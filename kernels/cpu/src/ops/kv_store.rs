@@ -1,6 +1,6 @@
 //! Writes keys or values into the paged cache (Kwon et al. 2023, section 4.1).
 
-use super::cache_element::{CacheElement, CacheF16, CacheF32};
+use super::cache_element::{CacheElement, CacheF16, CacheF32, CacheQ8, check_cache};
 use super::chunks::{Shared, in_rows};
 use crate::abi_generated::dtype;
 use crate::context::{Context, Status};
@@ -58,10 +58,11 @@ pub unsafe fn kv_store(
 }
 
 unsafe fn kv_store_with(isa: Isa, context: &Context, store: Store, cache_dtype: u32) -> Status {
+    check_cache(cache_dtype, store.head_dim)?;
     let write_head = match cache_dtype {
         dtype::F32 => write_head_f32_on,
         dtype::F16 => write_head_f16_on,
-        _ => return Err("cache_dtype must be f32 or f16"),
+        _ => write_head_q8_on,
     };
     let shared = Shared::new(store);
     // Cut by heads, so that rows that name one slot are written in order.
@@ -106,10 +107,18 @@ unsafe fn write_head_f16<S: Simd>(store: Store, head: usize) {
 }
 per_isa! { unsafe fn write_head_f16_on = write_head_f16(store: Store, head: usize); }
 
+#[inline(always)]
+unsafe fn write_head_q8<S: Simd>(store: Store, head: usize) {
+    unsafe { write_head::<S, CacheQ8>(store, head) }
+}
+per_isa! { unsafe fn write_head_q8_on = write_head_q8(store: Store, head: usize); }
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ops::testing::{context, numbers};
+    use crate::quant::BlockFormat;
+    use crate::quant::q8_0::Q8_0;
     use crate::simd::float16::{f16_to_f32, f32_to_f16};
 
     const PAGES: usize = 3;
@@ -154,6 +163,41 @@ mod tests {
                 let half: Vec<f32> = half.iter().map(|&v| f16_to_f32(v)).collect();
                 assert_eq!(half, rounded, "{isa:?}");
             }
+        }
+    }
+
+    #[test]
+    fn rows_of_blocks_are_those_of_the_format() {
+        let (kv_heads, head_dim, page_size) = (3, 64, 4);
+        let slots = [9i32, 0, 5];
+        let x = numbers(slots.len() * kv_heads * head_dim, 2);
+        let row_bytes = head_dim / 32 * Q8_0::BYTES;
+        for isa in Isa::available() {
+            let mut cache = vec![0xa5u8; PAGES * kv_heads * page_size * row_bytes];
+            let mut want = cache.clone();
+            let store = Store {
+                cache: cache.as_mut_ptr(),
+                x: x.as_ptr(),
+                slots: slots.as_ptr(),
+                rows: slots.len(),
+                kv_heads,
+                head_dim,
+                stride: kv_heads * head_dim,
+                page_size,
+            };
+            unsafe { kv_store_with(isa, context(), store, dtype::Q8_0) }.unwrap();
+            for (row, &slot) in slots.iter().enumerate() {
+                let (page, place) = (slot as usize / page_size, slot as usize % page_size);
+                for head in 0..kv_heads {
+                    let line = (page * kv_heads + head) * page_size + place;
+                    for block in 0..head_dim / 32 {
+                        let from = (row * kv_heads + head) * head_dim + 32 * block;
+                        let to = line * row_bytes + block * Q8_0::BYTES;
+                        unsafe { Q8_0::quantize(x[from..].as_ptr(), want[to..].as_mut_ptr()) };
+                    }
+                }
+            }
+            assert!(cache == want, "{isa:?}");
         }
     }
 
@@ -212,7 +256,11 @@ mod tests {
         );
         assert_eq!(
             run(3, dtype::Q4_K, 2),
-            Err("cache_dtype must be f32 or f16")
+            Err("cache_dtype must be f32, f16 or q8_0")
+        );
+        assert_eq!(
+            run(3, dtype::Q8_0, 2),
+            Err("head_dim must be a multiple of 32 in a cache of q8_0")
         );
         assert_eq!(
             run(3, dtype::F32, 1),

@@ -57,6 +57,13 @@ impl Simd for Avx2 {
         unsafe { _mm256_cvtph_ps(_mm_set1_epi16(p.cast::<i16>().read_unaligned())) }
     }
     #[inline(always)]
+    unsafe fn f16(p: *const u16) -> f32 {
+        unsafe {
+            let half = _mm_cvtsi32_si128(i32::from(p.read_unaligned()));
+            _mm_cvtss_f32(_mm_cvtph_ps(half))
+        }
+    }
+    #[inline(always)]
     unsafe fn load_bf16(p: *const u16) -> __m256 {
         unsafe {
             let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()));

@@ -65,6 +65,13 @@ impl Simd for Avx512 {
         unsafe { _mm512_cvtph_ps(_mm256_set1_epi16(p.cast::<i16>().read_unaligned())) }
     }
     #[inline(always)]
+    unsafe fn f16(p: *const u16) -> f32 {
+        unsafe {
+            let half = _mm_cvtsi32_si128(i32::from(p.read_unaligned()));
+            _mm_cvtss_f32(_mm_cvtph_ps(half))
+        }
+    }
+    #[inline(always)]
     unsafe fn load_bf16(p: *const u16) -> __m512 {
         unsafe {
             let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()));

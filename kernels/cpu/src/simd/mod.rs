@@ -165,6 +165,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Asks for the cache line at `p`; any address is allowed.
     unsafe fn prefetch(p: *const u8);
 
+    /// A half-precision number.
+    #[inline(always)]
+    unsafe fn f16(p: *const u16) -> f32 {
+        float16::f16_to_f32(unsafe { p.read_unaligned() })
+    }
+
     /// All lanes 0.
     #[inline(always)]
     unsafe fn zero() -> Self::F32 {

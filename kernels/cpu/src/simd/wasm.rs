@@ -94,6 +94,10 @@ impl Simd for Wasm {
         }
     }
     #[inline(always)]
+    unsafe fn f16(p: *const u16) -> f32 {
+        unsafe { f32x4_extract_lane::<0>(Self::splat_f16(p)) }
+    }
+    #[inline(always)]
     unsafe fn load_bf16(p: *const u16) -> v128 {
         unsafe { u32x4_shl(u32x4_load_extend_u16x4(p.cast()), 16) }
     }

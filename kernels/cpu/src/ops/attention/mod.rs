@@ -73,7 +73,7 @@ pub unsafe fn attention(
 
 unsafe fn attention_with(isa: Isa, context: &Context, problem: &Problem) -> Status {
     unsafe { problem.check() }?;
-    let walk = walk(problem.cache_dtype)?;
+    let walk = walk(problem.cache_dtype, problem.head_dim)?;
     if problem.rows == 0 || problem.heads == 0 {
         return Ok(());
     }

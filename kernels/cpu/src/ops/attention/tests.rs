@@ -4,8 +4,28 @@ use super::attention_with;
 use super::problem::Problem;
 use crate::abi_generated::dtype;
 use crate::ops::testing::{assert_close, context, numbers};
+use crate::quant::BlockFormat;
+use crate::quant::q8_0::Q8_0;
 use crate::simd::Isa;
 use crate::simd::float16::{f16_to_f32, f32_to_f16};
+
+/// Blocks of q8_0.
+fn blocks(x: &[f32]) -> Vec<u8> {
+    let mut bytes = vec![0u8; x.len() / 32 * Q8_0::BYTES];
+    for (x, to) in x.chunks(32).zip(bytes.chunks_mut(Q8_0::BYTES)) {
+        unsafe { Q8_0::quantize(x.as_ptr(), to.as_mut_ptr()) };
+    }
+    bytes
+}
+
+/// What is left of numbers after rounding to blocks of q8_0.
+fn rounded(x: &[f32]) -> Vec<f32> {
+    let mut wide = vec![0f32; x.len()];
+    for (block, to) in blocks(x).chunks(Q8_0::BYTES).zip(wide.chunks_mut(32)) {
+        unsafe { Q8_0::dequantize(block.as_ptr(), to.as_mut_ptr()) };
+    }
+    wide
+}
 
 /// Sequences with their keys and values, and the rows that ask: (sequence, position).
 struct Scene {
@@ -94,8 +114,13 @@ impl Scene {
         let (values, ..) = self.paged(&self.values, page_size);
         let halves = |x: &[f32]| x.iter().map(|&v| f32_to_f16(v)).collect::<Vec<u16>>();
         let (half_keys, half_values) = (halves(&keys), halves(&values));
+        let (block_keys, block_values) = match code {
+            dtype::Q8_0 => (blocks(&keys), blocks(&values)),
+            _ => (Vec::new(), Vec::new()),
+        };
         let (keys, values) = match code {
             dtype::F16 => (half_keys.as_ptr().cast(), half_values.as_ptr().cast()),
+            dtype::Q8_0 => (block_keys.as_ptr(), block_values.as_ptr()),
             _ => (keys.as_ptr().cast(), values.as_ptr().cast()),
         };
         let sequence: Vec<i32> = self.rows[rows.clone()].iter().map(|r| r.0 as i32).collect();
@@ -200,6 +225,24 @@ fn wide_heads_agree_in_single_and_half_precision() {
         for isa in Isa::available() {
             assert_close(&scene.run(isa, 0..90, 32, dtype::F32), &want, 1e-6, isa);
             assert_close(&scene.run(isa, 0..90, 32, dtype::F16), &half, 1e-6, isa);
+        }
+    }
+}
+
+#[test]
+fn a_cache_in_blocks_is_one_of_the_numbers_that_they_stand_for() {
+    for shape in [(4, 2, 64), (16, 1, 32), (3, 3, 96)] {
+        let scene = Scene::new(shape, &[150], prompt(0, 150));
+        let mut wide = Scene::new(shape, &[150], prompt(0, 150));
+        for x in wide.keys.iter_mut().chain(&mut wide.values) {
+            *x = rounded(x);
+        }
+        let want = wide.reference(|v| v);
+        for isa in Isa::available() {
+            let got = scene.run(isa, 0..150, 16, dtype::Q8_0);
+            assert_close(&got, &want, 1e-6, isa);
+            let alone = scene.run(isa, 149..150, 7, dtype::Q8_0);
+            assert_eq!(alone, got[got.len() - alone.len()..], "{isa:?}");
         }
     }
 }
@@ -325,7 +368,11 @@ fn what_would_read_outside_the_cache_is_refused() {
     assert_eq!(refused(|p, _, _, _| p.q_stride = 31), stride);
     assert_eq!(
         refused(|p, _, _, _| p.cache_dtype = dtype::I8),
-        "cache_dtype must be f32 or f16"
+        "cache_dtype must be f32, f16 or q8_0"
+    );
+    assert_eq!(
+        refused(|p, _, _, _| p.cache_dtype = dtype::Q8_0),
+        "head_dim must be a multiple of 32 in a cache of q8_0"
     );
     let sequence = "a row_sequence is not below sequences";
     assert_eq!(refused(|_, _, s, _| s[1] = 2), sequence);

@@ -1,6 +1,6 @@
 //! What one chunk of attention does, for every cache type and instruction set.
 
-use super::super::cache_element::{CacheElement, CacheF16, CacheF32};
+use super::super::cache_element::{CacheElement, CacheF16, CacheF32, CacheQ8, check_cache};
 use super::group::{SPAN, attend};
 use super::plan::Plan;
 use super::problem::Problem;
@@ -8,28 +8,27 @@ use super::state::{finish, merge};
 use crate::abi_generated::dtype;
 use crate::simd::{Isa, Simd, per_isa};
 
+type Whole = unsafe fn(Isa, &Problem, &Plan, usize, usize);
+type Part = unsafe fn(Isa, &Problem, &Plan, usize, usize, usize);
+
 /// The two ways through the cache, for one cache type.
 #[derive(Clone, Copy)]
 pub struct Walk {
     /// A group over all of its spans.
-    pub whole: unsafe fn(Isa, &Problem, &Plan, usize, usize),
+    pub whole: Whole,
     /// A group over one of its spans.
-    pub part: unsafe fn(Isa, &Problem, &Plan, usize, usize, usize),
+    pub part: Part,
 }
 
 /// The walk for a cache type.
-pub fn walk(cache_dtype: u32) -> Result<Walk, &'static str> {
-    match cache_dtype {
-        dtype::F32 => Ok(Walk {
-            whole: whole_f32_on,
-            part: part_f32_on,
-        }),
-        dtype::F16 => Ok(Walk {
-            whole: whole_f16_on,
-            part: part_f16_on,
-        }),
-        _ => Err("cache_dtype must be f32 or f16"),
-    }
+pub fn walk(cache_dtype: u32, head_dim: usize) -> Result<Walk, &'static str> {
+    check_cache(cache_dtype, head_dim)?;
+    let (whole, part): (Whole, Part) = match cache_dtype {
+        dtype::F32 => (whole_f32_on, part_f32_on),
+        dtype::F16 => (whole_f16_on, part_f16_on),
+        _ => (whole_q8_on, part_q8_on),
+    };
+    Ok(Walk { whole, part })
 }
 
 /// A group over all of its spans.
@@ -106,54 +105,36 @@ unsafe fn join<S: Simd>(problem: &Problem, plan: &Plan, row: usize) {
 }
 per_isa! { pub unsafe fn join_on = join(problem: &Problem, plan: &Plan, row: usize); }
 
-#[inline(always)]
-unsafe fn whole_f32<S: Simd>(problem: &Problem, plan: &Plan, index: usize, worker: usize) {
-    unsafe { whole::<S, CacheF32>(problem, plan, index, worker) }
-}
-per_isa! {
-    unsafe fn whole_f32_on = whole_f32(
-        problem: &Problem, plan: &Plan, index: usize, worker: usize,
-    );
-}
-
-#[inline(always)]
-unsafe fn whole_f16<S: Simd>(problem: &Problem, plan: &Plan, index: usize, worker: usize) {
-    unsafe { whole::<S, CacheF16>(problem, plan, index, worker) }
-}
-per_isa! {
-    unsafe fn whole_f16_on = whole_f16(
-        problem: &Problem, plan: &Plan, index: usize, worker: usize,
-    );
-}
-
-#[inline(always)]
-unsafe fn part_f32<S: Simd>(
-    problem: &Problem,
-    plan: &Plan,
-    index: usize,
-    span: usize,
-    worker: usize,
-) {
-    unsafe { part::<S, CacheF32>(problem, plan, index, span, worker) }
-}
-per_isa! {
-    unsafe fn part_f32_on = part_f32(
-        problem: &Problem, plan: &Plan, index: usize, span: usize, worker: usize,
-    );
+/// The two walks of one cache type, on every instruction set.
+macro_rules! walks {
+    ($whole:ident, $whole_on:ident, $part:ident, $part_on:ident, $cache:ty) => {
+        #[inline(always)]
+        unsafe fn $whole<S: Simd>(problem: &Problem, plan: &Plan, index: usize, worker: usize) {
+            unsafe { whole::<S, $cache>(problem, plan, index, worker) }
+        }
+        per_isa! {
+            unsafe fn $whole_on = $whole(
+                problem: &Problem, plan: &Plan, index: usize, worker: usize,
+            );
+        }
+        #[inline(always)]
+        unsafe fn $part<S: Simd>(
+            problem: &Problem,
+            plan: &Plan,
+            index: usize,
+            span: usize,
+            worker: usize,
+        ) {
+            unsafe { part::<S, $cache>(problem, plan, index, span, worker) }
+        }
+        per_isa! {
+            unsafe fn $part_on = $part(
+                problem: &Problem, plan: &Plan, index: usize, span: usize, worker: usize,
+            );
+        }
+    };
 }
 
-#[inline(always)]
-unsafe fn part_f16<S: Simd>(
-    problem: &Problem,
-    plan: &Plan,
-    index: usize,
-    span: usize,
-    worker: usize,
-) {
-    unsafe { part::<S, CacheF16>(problem, plan, index, span, worker) }
-}
-per_isa! {
-    unsafe fn part_f16_on = part_f16(
-        problem: &Problem, plan: &Plan, index: usize, span: usize, worker: usize,
-    );
-}
+walks!(whole_f32, whole_f32_on, part_f32, part_f32_on, CacheF32);
+walks!(whole_f16, whole_f16_on, part_f16, part_f16_on, CacheF16);
+walks!(whole_q8, whole_q8_on, part_q8, part_q8_on, CacheQ8);

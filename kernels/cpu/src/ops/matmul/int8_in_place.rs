@@ -160,35 +160,57 @@ unsafe fn tile<Q: Int8, const UNITS: usize, const MINIMUM: bool, const MR: usize
     kept: &mut [[f32; STREAMS]],
 ) {
     unsafe {
+        // Indices, not iterators: those keep the sums in memory.
         let mut sums = [Q::quad_splat(0.0); MR];
-        for (sum, kept) in sums.iter_mut().zip(kept.iter()) {
-            *sum = Q::quad_load(kept);
+        for i in 0..MR {
+            sums[i] = Q::quad_load(kept.get_unchecked(i));
         }
         for block in 0..count {
-            let level = |j: usize| Q::block(piece.levels[j].as_ptr().add(32 * block).cast());
-            let w = [level(0), level(1), level(2), level(3)];
-            for (i, sum) in sums.iter_mut().enumerate() {
+            let at = piece.levels.as_ptr().cast::<i8>().add(32 * block);
+            let w = [
+                Q::block(at),
+                Q::block(at.add(PIECE)),
+                Q::block(at.add(2 * PIECE)),
+                Q::block(at.add(3 * PIECE)),
+            ];
+            for i in 0..MR {
                 let x = &*x.add(i * stride + block);
                 let levels = Q::block(x.levels.as_ptr());
-                let products = if UNITS == 1 {
-                    [Q::products(&w, levels, x.starts[0]); 2]
+                let at = block * UNITS;
+                if UNITS == 1 {
+                    let products = Q::products(&w, levels, x.starts[0]);
+                    sums[i] = add_unit::<Q, MINIMUM>(sums[i], products, piece, at, x, 0);
                 } else {
-                    Q::half_products(&w, levels, x.starts)
-                };
-                for (unit, products) in products.into_iter().enumerate().take(UNITS) {
-                    let at = block * UNITS + unit;
-                    let scale = Q::quad_load(piece.scales.get_unchecked(at));
-                    let scale = Q::quad_mul(scale, Q::quad_splat(x.scale));
-                    *sum = Q::quad_fma(products, scale, *sum);
-                    if MINIMUM {
-                        let minimum = Q::quad_load(piece.minima.get_unchecked(at));
-                        *sum = Q::quad_fma(minimum, Q::quad_splat(x.sums[unit]), *sum);
-                    }
+                    let halves = Q::half_products(&w, levels, x.starts);
+                    sums[i] = add_unit::<Q, MINIMUM>(sums[i], halves[0], piece, at, x, 0);
+                    sums[i] = add_unit::<Q, MINIMUM>(sums[i], halves[1], piece, at + 1, x, 1);
                 }
             }
         }
-        for (kept, sum) in kept.iter_mut().zip(sums) {
-            *kept = Q::quad_floats(sum);
+        for i in 0..MR {
+            *kept.get_unchecked_mut(i) = Q::quad_floats(sums[i]);
         }
+    }
+}
+
+/// Adds the products of unit `at` of the piece, which is unit `unit` of a block of x.
+#[inline(always)]
+unsafe fn add_unit<Q: Int8, const MINIMUM: bool>(
+    sum: Q::Quad,
+    products: Q::Quad,
+    piece: &Piece,
+    at: usize,
+    x: &Prepared,
+    unit: usize,
+) -> Q::Quad {
+    unsafe {
+        let scale = Q::quad_load(piece.scales.get_unchecked(at));
+        let scale = Q::quad_mul(scale, Q::quad_splat(x.scale));
+        let sum = Q::quad_fma(products, scale, sum);
+        if !MINIMUM {
+            return sum;
+        }
+        let minimum = Q::quad_load(piece.minima.get_unchecked(at));
+        Q::quad_fma(minimum, Q::quad_splat(x.sums[unit]), sum)
     }
 }

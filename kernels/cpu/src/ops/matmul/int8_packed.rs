@@ -110,7 +110,7 @@ unsafe fn pack_x<Q: Int8>(plan: &Plan, panel: usize) {
                 if i < present {
                     from = product.x.add((row + i) * row_bytes + block * Q8_0::BYTES);
                 }
-                let x: Prepared = prepare_block(from, &plan.layout);
+                let x: Prepared = prepare_block::<Q::S>(from, &plan.layout);
                 let mut levels = [0u32; 16];
                 Q::pack_levels(levels.as_mut_ptr().cast(), x.levels.as_ptr().cast());
                 for (word, &level) in levels.iter().enumerate().take(words) {

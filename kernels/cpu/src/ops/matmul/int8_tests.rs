@@ -10,7 +10,7 @@ use crate::quant::k_symmetric::{Q3K, Q6K};
 use crate::quant::k_with_minimum::{Q2K, Q4K, Q5K};
 use crate::quant::legacy::{Q4_0, Q4_1, Q5_0, Q5_1};
 use crate::quant::q8_0::Q8_0;
-use crate::simd::{Int8Isa, Isa};
+use crate::simd::{Int8Isa, Isa, Scalar};
 
 /// The block types.
 pub const BLOCK_TYPES: [u32; 10] = [
@@ -60,7 +60,7 @@ fn parts(code: u32, row: &[u8]) -> Parts {
         let (s, m) = unsafe {
             with_format!(code, Format => {
                 Format::levels::<true>(block.as_ptr(), bytes.as_mut_ptr());
-                Format::scales(block.as_ptr())
+                Format::scales::<Scalar>(block.as_ptr())
             }, panic!())
         };
         for (i, &level) in bytes.iter().enumerate() {

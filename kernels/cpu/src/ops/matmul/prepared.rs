@@ -5,7 +5,6 @@ use super::Product;
 use super::levels::Layout;
 use crate::quant::BlockFormat;
 use crate::quant::q8_0::Q8_0;
-use crate::simd::float16::f16_to_f32;
 use crate::simd::{Simd, per_isa};
 
 /// One block of x. A unit of 32 uses the first of two; units of 16 use both.
@@ -26,8 +25,8 @@ pub struct Prepared {
 
 /// One block for weights of a layout.
 #[inline(always)]
-pub unsafe fn prepare_block(from: *const u8, layout: &Layout) -> Prepared {
-    let scale = f16_to_f32(unsafe { from.cast::<u16>().read_unaligned() });
+pub unsafe fn prepare_block<S: Simd>(from: *const u8, layout: &Layout) -> Prepared {
+    let scale = unsafe { S::f16(from.cast()) };
     let levels = unsafe { from.add(2).cast::<[i8; 32]>().read() };
     let mut sums = [0i32; 2];
     for i in 0..16 {
@@ -61,7 +60,7 @@ unsafe fn prepare_rows<S: Simd>(product: &Product, layout: &Layout, to: *mut Pre
         for block in 0..blocks {
             unsafe {
                 let from = product.x.add(row * row_bytes + block * Q8_0::BYTES);
-                *to.add(row * blocks + block) = prepare_block(from, layout);
+                *to.add(row * blocks + block) = prepare_block::<S>(from, layout);
             }
         }
     }

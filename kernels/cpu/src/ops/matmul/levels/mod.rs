@@ -15,7 +15,7 @@ use crate::quant::k_symmetric::{Q3K, Q6K};
 use crate::quant::k_with_minimum::{Q2K, Q4K, Q5K};
 use crate::quant::legacy::{Q4_0, Q4_1, Q5_0, Q5_1};
 use crate::quant::q8_0::Q8_0;
-use crate::simd::{Int8, per_int8_isa, per_isa};
+use crate::simd::{Int8, Simd, per_int8_isa, per_isa};
 
 /// Levels of a piece of a row: those of the longest block.
 pub const PIECE: usize = 256;
@@ -42,7 +42,7 @@ pub trait Levels: BlockFormat {
     ///
     /// # Safety
     /// `block` is readable for `BYTES` bytes.
-    unsafe fn scales(block: *const u8) -> ([f32; MAX_UNITS], [f32; MAX_UNITS]);
+    unsafe fn scales<S: Simd>(block: *const u8) -> ([f32; MAX_UNITS], [f32; MAX_UNITS]);
 }
 
 /// Writes 32 levels, less `offset` if `SIGNED`.
@@ -144,15 +144,19 @@ per_int8_isa! {
 unsafe fn unpack<Q: Int8>(code: u32, from: [*const u8; 4], count: usize, to: Target) {
     unsafe {
         if Q::LEVEL_BYTES == 1 {
-            with_format!(code, Format => rows::<Format, false>(from, count, to), ());
+            with_format!(code, Format => rows::<Q::S, Format, false>(from, count, to), ());
         } else {
-            with_format!(code, Format => rows::<Format, true>(from, count, to), ());
+            with_format!(code, Format => rows::<Q::S, Format, true>(from, count, to), ());
         }
     }
 }
 
 #[inline(always)]
-unsafe fn rows<F: Levels, const SIGNED: bool>(from: [*const u8; 4], count: usize, to: Target) {
+unsafe fn rows<S: Simd, F: Levels, const SIGNED: bool>(
+    from: [*const u8; 4],
+    count: usize,
+    to: Target,
+) {
     let units = F::ELEMENTS / F::UNIT;
     for block in 0..count / F::ELEMENTS {
         for (row, from) in from.iter().enumerate() {
@@ -160,7 +164,7 @@ unsafe fn rows<F: Levels, const SIGNED: bool>(from: [*const u8; 4], count: usize
                 let block_at = from.add(block * F::BYTES);
                 let levels = to.levels.add(row * to.row_bytes + block * F::ELEMENTS);
                 F::levels::<SIGNED>(block_at, levels);
-                let (scales, minima) = F::scales(block_at);
+                let (scales, minima) = F::scales::<S>(block_at);
                 for unit in 0..units {
                     let at = (block * units + unit) * to.unit_floats + row;
                     *to.scales.add(at) = scales[unit];
@@ -180,22 +184,18 @@ per_isa! {
 }
 
 #[inline(always)]
-unsafe fn widen<S: crate::simd::Simd>(code: u32, from: *const u8, count: usize, to: *mut f32) {
+unsafe fn widen<S: Simd>(code: u32, from: *const u8, count: usize, to: *mut f32) {
     unsafe { with_format!(code, Format => widen_blocks::<S, Format>(from, count, to), ()) }
 }
 
 #[inline(always)]
-unsafe fn widen_blocks<S: crate::simd::Simd, F: Levels>(
-    from: *const u8,
-    count: usize,
-    to: *mut f32,
-) {
+unsafe fn widen_blocks<S: Simd, F: Levels>(from: *const u8, count: usize, to: *mut f32) {
     for block in 0..count / F::ELEMENTS {
         unsafe {
             let from = from.add(block * F::BYTES);
             let mut levels = [0u8; PIECE];
             F::levels::<true>(from, levels.as_mut_ptr());
-            let (scales, minima) = F::scales(from);
+            let (scales, minima) = F::scales::<S>(from);
             for at in (0..F::ELEMENTS).step_by(S::LANES) {
                 let level = S::load_i8(levels.as_ptr().add(at).cast());
                 let mut x = S::mul(level, S::splat(scales[at / F::UNIT]));

@@ -3,7 +3,7 @@
 use super::{Levels, MAX_UNITS, put};
 use crate::quant::legacy::{Q4_0, Q4_1, Q5_0, Q5_1};
 use crate::quant::q8_0::Q8_0;
-use crate::simd::float16::f16_to_f32;
+use crate::simd::Simd;
 
 /// Low nibbles of 16 bytes, then their high nibbles.
 #[inline(always)]
@@ -30,8 +30,8 @@ unsafe fn five_bits(from: *const u8) -> [u8; 32] {
 }
 
 #[inline(always)]
-unsafe fn half(from: *const u8) -> [f32; MAX_UNITS] {
-    [f16_to_f32(unsafe { from.cast::<u16>().read_unaligned() }); MAX_UNITS]
+unsafe fn half<S: Simd>(from: *const u8) -> [f32; MAX_UNITS] {
+    [unsafe { S::f16(from.cast()) }; MAX_UNITS]
 }
 
 macro_rules! levels {
@@ -47,12 +47,12 @@ macro_rules! levels {
             }
 
             #[inline(always)]
-            unsafe fn scales(block: *const u8) -> ([f32; MAX_UNITS], [f32; MAX_UNITS]) {
+            unsafe fn scales<S: Simd>(block: *const u8) -> ([f32; MAX_UNITS], [f32; MAX_UNITS]) {
                 unsafe {
                     (
-                        half(block),
+                        half::<S>(block),
                         if $minimum {
-                            half(block.add(2))
+                            half::<S>(block.add(2))
                         } else {
                             [0.0; 16]
                         },

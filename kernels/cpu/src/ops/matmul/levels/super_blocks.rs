@@ -3,11 +3,11 @@
 use super::{Levels, MAX_UNITS, put};
 use crate::quant::k_symmetric::{Q3K, Q6K};
 use crate::quant::k_with_minimum::{Q2K, Q4K, Q5K};
-use crate::simd::float16::f16_to_f32;
+use crate::simd::Simd;
 
 #[inline(always)]
-unsafe fn half(from: *const u8) -> f32 {
-    f16_to_f32(unsafe { from.cast::<u16>().read_unaligned() })
+unsafe fn half<S: Simd>(from: *const u8) -> f32 {
+    unsafe { S::f16(from.cast()) }
 }
 
 #[inline(always)]
@@ -40,11 +40,28 @@ fn join<const SHIFT: u32>(mut a: [u8; 32], b: [u8; 32]) -> [u8; 32] {
 
 /// d times each factor, a byte less `offset`, four to a word.
 #[inline(always)]
-fn times<const N: usize>(d: f32, factors: [u32; N], offset: i8) -> [f32; MAX_UNITS] {
+unsafe fn times<S: Simd, const N: usize>(
+    d: f32,
+    factors: [u32; N],
+    offset: i8,
+) -> [f32; MAX_UNITS] {
+    // One number, so that it need not go through memory in pieces.
+    let mut joined = 0u128;
+    for (i, &word) in factors.iter().enumerate() {
+        joined |= u128::from(word) << (32 * i);
+    }
+    let mut bytes = joined.to_le_bytes();
+    if offset != 0 {
+        for byte in &mut bytes {
+            *byte = byte.wrapping_sub(offset as u8);
+        }
+    }
     let mut scales = [0f32; MAX_UNITS];
-    for i in 0..4 * N {
-        let factor = (factors[i / 4] >> (8 * (i % 4))) as i8;
-        scales[i] = d * f32::from(factor.wrapping_sub(offset));
+    for at in (0..4 * N).step_by(S::LANES) {
+        unsafe {
+            let factors = S::load_i8(bytes.as_ptr().add(at).cast());
+            S::store(scales.as_mut_ptr().add(at), S::mul(factors, S::splat(d)));
+        }
     }
     scales
 }
@@ -60,14 +77,14 @@ unsafe fn words<const N: usize>(from: *const u8) -> [u32; N] {
 
 /// The six-bit scales and minima of q4_k and q5_k: eight each in twelve bytes, four at a time.
 #[inline(always)]
-unsafe fn eighths(block: *const u8) -> ([f32; MAX_UNITS], [f32; MAX_UNITS]) {
+unsafe fn eighths<S: Simd>(block: *const u8) -> ([f32; MAX_UNITS], [f32; MAX_UNITS]) {
     unsafe {
-        let (d, dmin) = (half(block), half(block.add(2)));
+        let (d, dmin) = (half::<S>(block), half::<S>(block.add(2)));
         let (a, b, c) = (word(block.add(4)), word(block.add(8)), word(block.add(12)));
         let high = |word: u32| (word >> 6 & 0x0303_0303) << 4;
         let scales = [a & 0x3f3f_3f3f, c & 0x0f0f_0f0f | high(a)];
         let minima = [b & 0x3f3f_3f3f, c >> 4 & 0x0f0f_0f0f | high(b)];
-        (times(d, scales, 0), times(-dmin, minima, 0))
+        (times::<S, _>(d, scales, 0), times::<S, _>(-dmin, minima, 0))
     }
 }
 
@@ -87,8 +104,8 @@ impl Levels for Q4K {
         }
     }
     #[inline(always)]
-    unsafe fn scales(block: *const u8) -> ([f32; MAX_UNITS], [f32; MAX_UNITS]) {
-        unsafe { eighths(block) }
+    unsafe fn scales<S: Simd>(block: *const u8) -> ([f32; MAX_UNITS], [f32; MAX_UNITS]) {
+        unsafe { eighths::<S>(block) }
     }
 }
 
@@ -112,8 +129,8 @@ impl Levels for Q5K {
         }
     }
     #[inline(always)]
-    unsafe fn scales(block: *const u8) -> ([f32; MAX_UNITS], [f32; MAX_UNITS]) {
-        unsafe { eighths(block) }
+    unsafe fn scales<S: Simd>(block: *const u8) -> ([f32; MAX_UNITS], [f32; MAX_UNITS]) {
+        unsafe { eighths::<S>(block) }
     }
 }
 
@@ -129,36 +146,36 @@ impl Levels for Q6K {
                 let a = bytes::<32>(block.add(64 * part));
                 let b = bytes::<32>(block.add(64 * part + 32));
                 let high = bytes::<32>(block.add(128 + 32 * part));
-                let levels = [
-                    join::<4>(bits::<0>(a, 15), bits::<0>(high, 3)),
+                let to = to.add(128 * part);
+                put::<SIGNED>(to, join::<4>(bits::<0>(a, 15), bits::<0>(high, 3)), 32);
+                put::<SIGNED>(
+                    to.add(32),
                     join::<4>(bits::<0>(b, 15), bits::<2>(high, 3)),
+                    32,
+                );
+                put::<SIGNED>(
+                    to.add(64),
                     join::<4>(bits::<4>(a, 15), bits::<4>(high, 3)),
+                    32,
+                );
+                put::<SIGNED>(
+                    to.add(96),
                     join::<4>(bits::<4>(b, 15), bits::<6>(high, 3)),
-                ];
-                for (i, levels) in levels.into_iter().enumerate() {
-                    put::<SIGNED>(to.add(128 * part + 32 * i), levels, 32);
-                }
+                    32,
+                );
             }
         }
     }
     #[inline(always)]
-    unsafe fn scales(block: *const u8) -> ([f32; MAX_UNITS], [f32; MAX_UNITS]) {
+    unsafe fn scales<S: Simd>(block: *const u8) -> ([f32; MAX_UNITS], [f32; MAX_UNITS]) {
         unsafe {
             let factors = words::<4>(block.add(192));
-            (times(half(block.add(208)), factors, 0), [0.0; MAX_UNITS])
+            (
+                times::<S, _>(half::<S>(block.add(208)), factors, 0),
+                [0.0; MAX_UNITS],
+            )
         }
     }
-}
-
-/// The four groups of 32 that two bits of each of 32 bytes make.
-#[inline(always)]
-fn pairs_of_bits(from: [u8; 32]) -> [[u8; 32]; 4] {
-    [
-        bits::<0>(from, 3),
-        bits::<2>(from, 3),
-        bits::<4>(from, 3),
-        bits::<6>(from, 3),
-    ]
 }
 
 impl Levels for Q3K {
@@ -172,17 +189,30 @@ impl Levels for Q3K {
             let mut third = bytes::<32>(block);
             for part in 0..2 {
                 let low = bytes::<32>(block.add(32 + 32 * part));
-                for (i, low) in pairs_of_bits(low).into_iter().enumerate() {
-                    let levels = join::<2>(low, bits::<0>(third, 1));
-                    put::<SIGNED>(to.add(128 * part + 32 * i), levels, 4);
-                    third = bits::<1>(third, 127);
-                }
+                let to = to.add(128 * part);
+                put::<SIGNED>(to, join::<2>(bits::<0>(low, 3), bits::<0>(third, 1)), 4);
+                put::<SIGNED>(
+                    to.add(32),
+                    join::<2>(bits::<2>(low, 3), bits::<1>(third, 1)),
+                    4,
+                );
+                put::<SIGNED>(
+                    to.add(64),
+                    join::<2>(bits::<4>(low, 3), bits::<2>(third, 1)),
+                    4,
+                );
+                put::<SIGNED>(
+                    to.add(96),
+                    join::<2>(bits::<6>(low, 3), bits::<3>(third, 1)),
+                    4,
+                );
+                third = bits::<4>(third, 15);
             }
         }
     }
     /// The low four bits of scale j stand in byte j % 8, the high two in byte 8 + j % 4.
     #[inline(always)]
-    unsafe fn scales(block: *const u8) -> ([f32; MAX_UNITS], [f32; MAX_UNITS]) {
+    unsafe fn scales<S: Simd>(block: *const u8) -> ([f32; MAX_UNITS], [f32; MAX_UNITS]) {
         unsafe {
             let (a, b) = (word(block.add(96)), word(block.add(100)));
             let high = word(block.add(104));
@@ -193,7 +223,10 @@ impl Levels for Q3K {
                 six(a >> 4, high >> 4),
                 six(b >> 4, high >> 6),
             ];
-            (times(half(block.add(108)), factors, 32), [0.0; MAX_UNITS])
+            (
+                times::<S, _>(half::<S>(block.add(108)), factors, 32),
+                [0.0; MAX_UNITS],
+            )
         }
     }
 }
@@ -208,22 +241,24 @@ impl Levels for Q2K {
         for part in 0..2 {
             unsafe {
                 let low = bytes::<32>(block.add(16 + 32 * part));
-                for (i, levels) in pairs_of_bits(low).into_iter().enumerate() {
-                    put::<SIGNED>(to.add(128 * part + 32 * i), levels, 0);
-                }
+                let to = to.add(128 * part);
+                put::<SIGNED>(to, bits::<0>(low, 3), 0);
+                put::<SIGNED>(to.add(32), bits::<2>(low, 3), 0);
+                put::<SIGNED>(to.add(64), bits::<4>(low, 3), 0);
+                put::<SIGNED>(to.add(96), bits::<6>(low, 3), 0);
             }
         }
     }
     #[inline(always)]
-    unsafe fn scales(block: *const u8) -> ([f32; MAX_UNITS], [f32; MAX_UNITS]) {
+    unsafe fn scales<S: Simd>(block: *const u8) -> ([f32; MAX_UNITS], [f32; MAX_UNITS]) {
         unsafe {
             let (mut scales, mut minima) = (words::<4>(block), words::<4>(block));
             for i in 0..4 {
                 scales[i] &= 0x0f0f_0f0f;
                 minima[i] = minima[i] >> 4 & 0x0f0f_0f0f;
             }
-            let (d, dmin) = (half(block.add(80)), half(block.add(82)));
-            (times(d, scales, 0), times(-dmin, minima, 0))
+            let (d, dmin) = (half::<S>(block.add(80)), half::<S>(block.add(82)));
+            (times::<S, _>(d, scales, 0), times::<S, _>(-dmin, minima, 0))
         }
     }
 }
