@@ -125,7 +125,8 @@ onBackends(
         { change: { slots: integers(0, 12) }, says: /slot is not below pages \* page_size/ },
         { change: { slots: integers(-1, 0) }, says: /slot is not below/ },
         { change: { page_size: 0 }, says: /slot is not below/ },
-        { change: { cache_dtype: DTYPE_CODES.i8 }, says: /cache_dtype must be f32 or f16/ },
+        { change: { cache_dtype: DTYPE_CODES.i8 }, says: /cache_dtype must be f32, f16 or q8_0/ },
+        { change: { cache_dtype: DTYPE_CODES.q8_0 }, says: /multiple of 32 in a cache of q8_0/ },
         { change: { stride: 7 }, says: /stride must be at least/ },
       ],
     });
@@ -161,7 +162,7 @@ onBackends(
         { change: { head_dim: 8193 }, says: /head_dim must be from 1 to 8192/ },
         { change: { page_size: 0 }, says: /page_size must be at least 1/ },
         { change: { q_stride: 31 }, says: /q_stride and out_stride/ },
-        { change: { cache_dtype: 77 }, says: /cache_dtype must be f32 or f16/ },
+        { change: { cache_dtype: 77 }, says: /cache_dtype must be f32, f16 or q8_0/ },
         { change: { page_table: 0 }, says: /address 0/ },
       ],
     });
