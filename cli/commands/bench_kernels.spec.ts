@@ -19,6 +19,8 @@ export const BENCHED: readonly string[] = [
 export interface BenchKernelsOptions extends ComputeOptions {
   /** Runs that count. */
   readonly repeat: number;
+  /** Compares with one thread as well. */
+  readonly scaling?: boolean;
 }
 
 /** The arguments of `llamero bench kernels`. */
@@ -45,11 +47,15 @@ export const spec: CommandSpec<BenchKernelsOptions, BenchKernelsArguments> = {
       default: 7,
       doc: "runs that count, after one that does not",
     },
+    scaling: {
+      doc: "compare with one thread as well, and with what the limits gain by the threads",
+    },
     ...COMPUTE_OPTIONS,
   },
   examples: [
     { command: "llamero bench kernels", doc: "all of them" },
     { command: "llamero bench kernels matmul --threads 1 --json", doc: "one, for programs" },
+    { command: "llamero bench kernels matmul --scaling", doc: "what all threads gain over one" },
   ],
   load: () => import("./bench_kernels.ts"),
 };

@@ -21,36 +21,59 @@ import type { BenchKernelsArguments, BenchKernelsOptions } from "./bench_kernels
 /** What the command line gives. */
 export type Values = BenchKernelsOptions & BenchKernelsArguments;
 
-/** A case with its times in milliseconds. */
-interface Timed extends KernelCase {
+/** Times in milliseconds. */
+interface Times {
   readonly median: number;
   readonly min: number;
   readonly max: number;
+}
+
+/** A case with its times, and those on one thread where they were asked for. */
+interface Timed extends KernelCase, Times {
+  readonly alone?: Times;
+}
+
+/** A backend and its limits. */
+interface Bench {
+  readonly backend: Backend;
+  readonly limits: MachineLimits;
+}
+
+/** What is compared: all threads, and one where that was asked for. */
+interface Benches {
+  readonly all: Bench;
+  readonly single?: Bench | undefined;
 }
 
 /** Runs `llamero bench kernels`. */
 export async function run(values: Values, io: Io): Promise<void> {
   const log = new Log(io, values);
   const signal = io.interruption();
-  const backend = await openBackendFor(values, log);
-  try {
+  using open = new DisposableStack();
+  const benchOn = async (options: Pick<Values, "backend" | "threads">): Promise<Bench> => {
+    const backend = open.adopt(await openBackendFor(options, log), (backend) => backend.close());
     await backend.ready();
-    const limits = measureLimits(backend);
-    const wanted = new Set(values.names);
-    const bf16 = multipliesBf16(backend.info);
-    const cases = CASES.filter(({ kernel, inBf16 = false }) =>
-      (wanted.size === 0 || wanted.has(kernel)) && (bf16 || !inBf16)
-    );
-    const timed: Timed[] = [];
-    for (const one of cases) {
-      signal.throwIfAborted();
-      timed.push(await time(backend, one, values.repeat));
-    }
-    if (values.json) writeJson(io.stdout, jsonOf(timed, limits, backend));
-    else writeReport(timed, { limits, backend, io });
-  } finally {
-    backend.close();
+    return { backend, limits: measureLimits(backend) };
+  };
+  const all = await benchOn(values);
+  const { name, info } = all.backend;
+  const compares = values.scaling === true && info.threads > 1;
+  const single = compares ? await benchOn({ backend: name, threads: 1 }) : undefined;
+  const wanted = new Set(values.names);
+  const bf16 = multipliesBf16(info);
+  const cases = CASES.filter(({ kernel, inBf16 = false }) =>
+    (wanted.size === 0 || wanted.has(kernel)) && (bf16 || !inBf16)
+  );
+  const timed: Timed[] = [];
+  for (const one of cases) {
+    signal.throwIfAborted();
+    const times = await time(all.backend, one, values.repeat);
+    const alone = single && await time(single.backend, one, values.repeat);
+    timed.push({ ...one, ...times, ...(alone && { alone }) });
   }
+  const benches: Benches = { all, single };
+  if (values.json) writeJson(io.stdout, jsonOf(timed, benches));
+  else writeReport(timed, benches, io);
 }
 
 const product = (
@@ -130,7 +153,7 @@ const CASES: readonly KernelCase[] = [
   ...TRAINING_CASES,
 ];
 
-async function time(backend: Backend, one: KernelCase, repeat: number): Promise<Timed> {
+async function time(backend: Backend, one: KernelCase, repeat: number): Promise<Times> {
   const buffers = one.buffers.map((bytes) => backend.alloc(bytes));
   try {
     // In every type a plain number: products of smaller ones would be subnormal, and slow. Pages that
@@ -147,7 +170,7 @@ async function time(backend: Backend, one: KernelCase, repeat: number): Promise<
       if (i > 0) times.push(performance.now() - start);
     }
     times.sort((a, b) => a - b);
-    return { ...one, median: times[times.length >> 1]!, min: times[0]!, max: times.at(-1)! };
+    return { median: times[times.length >> 1]!, min: times[0]!, max: times.at(-1)! };
   } finally {
     buffers.forEach((address) => backend.free(address));
   }
@@ -164,46 +187,67 @@ function rateOf(one: Timed, limits: MachineLimits): { rate: number; unit: string
   return { rate, unit: "B/s", share: rate / limits.bytesPerSecond };
 }
 
-function jsonOf(timed: readonly Timed[], limits: MachineLimits, backend: Backend): unknown {
+/** How many times as fast all threads are as one, and the share of what the limit gains by them. */
+function gainOf(
+  { median, alone, flops }: Timed,
+  { all, single }: Benches,
+): { gain: number; share: number } | undefined {
+  if (alone === undefined || single === undefined) return undefined;
+  const limit = flops === undefined ? "bytesPerSecond" : "flopsPerSecond";
+  const gain = alone.median / median;
+  return { gain, share: gain / (all.limits[limit] / single.limits[limit]) };
+}
+
+function jsonOf(timed: readonly Timed[], benches: Benches): unknown {
+  const { all: { backend, limits }, single } = benches;
+  const inJson = ({ flopsPerSecond, bytesPerSecond }: MachineLimits) => ({
+    flops_per_second: flopsPerSecond,
+    bytes_per_second: bytesPerSecond,
+  });
   return {
     kernels: timed.map((one) => {
       const { rate, unit, share } = rateOf(one, limits);
       const { kernel, shape, median, min, max } = one;
-      return { kernel, shape, median_ms: median, min_ms: min, max_ms: max, rate, unit, share };
+      const gained = gainOf(one, benches);
+      const scaling = gained && { scaling: { gain: gained.gain, share: gained.share } };
+      const times = { median_ms: median, min_ms: min, max_ms: max };
+      return { kernel, shape, ...times, rate, unit, share, ...scaling };
     }),
-    limits: { flops_per_second: limits.flopsPerSecond, bytes_per_second: limits.bytesPerSecond },
+    limits: inJson(limits),
+    ...(single && { limits_one_thread: inJson(single.limits) }),
     backend: { name: backend.name, isa: backend.info.isa, threads: backend.info.threads },
   };
 }
 
-function writeReport(
-  timed: readonly Timed[],
-  { limits, backend, io }: { limits: MachineLimits; backend: Backend; io: Io },
-): void {
+function writeReport(timed: readonly Timed[], benches: Benches, io: Io): void {
+  const { all: { backend, limits }, single } = benches;
   const { isa, threads } = backend.info;
   const giga = (value: number) => (value / 1e9).toPrecision(4);
-  io.stdout.write(
-    `${backend.name} (${isa}, threads ${threads}): ${giga(limits.flopsPerSecond)} GFLOP/s in ` +
-      `registers, ${giga(limits.bytesPerSecond)} GB/s read\n\n`,
-  );
+  const percent = (share: number) => `${(100 * share).toFixed(0)}%`;
+  const told = ({ flopsPerSecond, bytesPerSecond }: MachineLimits) =>
+    `${giga(flopsPerSecond)} GFLOP/s in registers, ${giga(bytesPerSecond)} GB/s read`;
+  io.stdout.write(`${backend.name} (${isa}, threads ${threads}): ${told(limits)}\n`);
+  if (single !== undefined) io.stdout.write(`one thread: ${told(single.limits)}\n`);
+  io.stdout.write("\n");
+  const right = (title: string) => ({ title, align: "right" as const });
   writeTable(io.stdout, {
     columns: [
       { title: "kernel" },
       { title: "shape" },
-      { title: "ms", align: "right" },
-      { title: "spread", align: "right" },
-      { title: "rate", align: "right" },
-      { title: "share of the limit", align: "right" },
+      ...["ms", "spread", "rate", "share of the limit"].map(right),
+      ...(single === undefined ? [] : ["gain", "share of the limit's gain"].map(right)),
     ],
     rows: timed.map((one) => {
       const { rate, unit, share } = rateOf(one, limits);
+      const gained = gainOf(one, benches);
       return [
         one.kernel,
         one.shape,
         one.median.toPrecision(3),
         `${one.min.toPrecision(3)} - ${one.max.toPrecision(3)}`,
         `${giga(rate)} G${unit}`,
-        `${(100 * share).toFixed(0)}%`,
+        percent(share),
+        ...(gained === undefined ? [] : [`${gained.gain.toFixed(2)}x`, percent(gained.share)]),
       ];
     }),
   });

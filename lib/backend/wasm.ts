@@ -1,9 +1,9 @@
 /**
  * The WebAssembly backend: the Rust kernels in 128-bit SIMD, with nothing to install.
  *
- * Every backend has a memory of its own, at most 4 GiB. It stays with 32-bit addresses, because with
- * 64-bit ones the engine checks the bounds of every access instead of letting the processor fault;
- * what is larger runs on the native backend, which maps it.
+ * Every backend has a memory of its own, at most 4 GiB. It stays with 32-bit addresses: Rust has no
+ * supported target with 64-bit ones (wasm64 is of its third tier), and not every engine has them. What
+ * is larger runs on the native backend, which maps it.
  *
  * @module
  */

@@ -17,6 +17,15 @@ onBackends("bench kernels times what is named beside the machine's limits", asyn
   ok(Math.abs(share - rate / limits.bytes_per_second) < 1e-9);
 });
 
+onBackends("bench kernels compares two threads with one", async (on) => {
+  const args = ["bench", "kernels", "swiglu", "--backend", on.name, "--threads", "2"];
+  const { code, stdout } = await runCli([...args, "--repeat", "1", "--scaling", "--json"]);
+  strictEqual(code, 0);
+  const { kernels: [{ scaling }], limits, limits_one_thread } = JSON.parse(stdout);
+  const gained = limits.bytes_per_second / limits_one_thread.bytes_per_second;
+  ok(scaling.gain > 0 && Math.abs(scaling.gain / gained - scaling.share) < 1e-9);
+});
+
 Deno.test("bench kernels refuses a kernel that it does not know, and suggests one", async () => {
   const { code, stderr } = await runCli(["bench", "kernels", "matmull"]);
   strictEqual(code, 2);
