@@ -108,6 +108,26 @@ export class KernelError extends LlameroError {
   override name = "KernelError";
 }
 
+/** What a {@linkcode CommunicationError} may carry besides its message. */
+export interface CommunicationErrorOptions extends LlameroErrorOptions {
+  /** The rank that is at fault, where one is. */
+  readonly rank?: number | undefined;
+}
+
+/** Ranks cannot go on together: one failed, ended, kept silent or called something else. Exit 1. */
+export class CommunicationError extends LlameroError {
+  /** The name of this class. */
+  override name = "CommunicationError";
+  /** The rank that is at fault, where one is. */
+  readonly rank: number | undefined;
+
+  /** Makes an error whose message names the rank too. */
+  constructor(message: string, options: CommunicationErrorOptions = {}) {
+    super(message, options);
+    this.rank = options.rank;
+  }
+}
+
 /** The user interrupted the work; the state was saved first where there is state. Exit 130. */
 export class Interrupted extends LlameroError {
   /** The name of this class. */
