@@ -109,30 +109,24 @@ impl Search<'_> {
     fn find_split(&self, token: u32, turn: u32) -> Option<(u32, u32)> {
         let vocabulary = &*self.vocabulary;
         let text = vocabulary.texts.get(token);
-        let mut node = 0;
-        let mut lefts = [0u32; 128];
-        let mut found = 0;
-        for &byte in &text[..text.len() - 1] {
-            node = vocabulary.trie.step(node, byte);
-            if node == 0 {
-                break;
-            }
-            let left = vocabulary.trie.token_at(node);
-            if left != NONE && vocabulary.stable[left as usize] && found < lefts.len() {
-                lefts[found] = left;
-                found += 1;
-            }
-        }
-        lefts[..found].iter().rev().find_map(|&left| {
-            let at = vocabulary.texts.get(left).len();
-            let right = vocabulary
-                .by_text
-                .find(&vocabulary.texts, text, at, text.len() - at);
-            let usable = right != NONE && vocabulary.stable[right as usize];
-            // A right half of the same rank would be made after what stands left of it.
-            let before = usable && vocabulary.tokens[right as usize].rank < turn;
-            (before && vocabulary.fit(left, right)).then_some((left, right))
-        })
+        // From prefix to shorter prefix: no byte is walked, and the first that is tried mostly fits.
+        let shorter = |token: u32| {
+            let prefix = vocabulary.tokens[token as usize].prefix;
+            (prefix != NONE).then_some(prefix)
+        };
+        let stable = |token: &u32| vocabulary.stable[*token as usize];
+        core::iter::successors(shorter(token), |&left| shorter(left))
+            .filter(stable)
+            .find_map(|left| {
+                let at = vocabulary.lengths[left as usize] as usize;
+                let right = vocabulary
+                    .by_text
+                    .find(&vocabulary.texts, text, at, text.len() - at);
+                let usable = right != NONE && stable(&right);
+                // A right half of the same rank would be made after what stands left of it.
+                let before = usable && vocabulary.tokens[right as usize].rank < turn;
+                (before && vocabulary.fit(left, right)).then_some((left, right))
+            })
     }
 
     /// Lets a token wait for every pair of halves that are tokens.

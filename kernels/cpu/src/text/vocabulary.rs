@@ -151,10 +151,17 @@ impl Vocabulary {
         for &token in &base {
             vocabulary.stable[token as usize] = true;
         }
+        // Until splits are found, a token's prefix is the longest of all others, stable or not.
+        let tokens = &mut vocabulary.tokens;
+        vocabulary.trie.retain(
+            |_| true,
+            |token, shorter| tokens[token as usize].prefix = shorter,
+        );
         vocabulary.regular = find_splits(&mut vocabulary)?;
         let merges = core::mem::replace(&mut vocabulary.merges, Merges::List(Vec::new()));
         vocabulary.merges = merges.settled(vocabulary.regular)?;
         let (stable, tokens) = (&vocabulary.stable, &mut vocabulary.tokens);
+        tokens.iter_mut().for_each(|token| token.prefix = NONE);
         let link = |token: u32, shorter: u32| tokens[token as usize].prefix = shorter;
         vocabulary.trie.retain(|token| stable[token as usize], link);
         Ok(vocabulary)
