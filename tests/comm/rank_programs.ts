@@ -1,6 +1,7 @@
 /** What the ranks of the tests do; each test names one of these. */
 
 import type { Communicator } from "../../lib/comm/communicator.ts";
+import { Mesh, parseMesh } from "../../lib/comm/mesh.ts";
 
 /** Numbers of very different sizes, so that another order of sums gives other bits. */
 export function numbersOf(rank: number, length: number): Float32Array {
@@ -24,6 +25,8 @@ export interface ProgramInput {
   readonly program: string;
   /** The lengths of its vectors, where it has such. */
   readonly lengths?: readonly number[];
+  /** A mesh, as users write it. */
+  readonly mesh?: string;
   /** Shared memory to count in. */
   readonly clock?: SharedArrayBuffer;
 }
@@ -137,6 +140,17 @@ const programs: Readonly<Record<string, (world: Communicator, input: never) => u
     const inPair = Float32Array.of(world.rank);
     pair.allReduce(inPair);
     return { rank: half.rank, size: half.size, sum: sum[0], pair: pair.size, inPair: inPair[0] };
+  },
+
+  mesh(world: Communicator, { mesh }: { readonly mesh: string }) {
+    const { axes, replicas, coordinates } = new Mesh(world, parseMesh(mesh));
+    const groups = Object.entries({ ...axes, replicas }).map(([name, group]) => {
+      const ranks = new Int32Array(group.size);
+      ranks[group.rank] = world.rank;
+      group.allGather(ranks);
+      return [name, [...ranks]] as const;
+    });
+    return { coordinates, groups: Object.fromEntries(groups) };
   },
 
   traffic(world: Communicator) {
