@@ -92,6 +92,18 @@ export interface TrainingDataOptions extends BatchOptions {
   readonly ramp: BatchRamp;
 }
 
+/** How the batch of a step is read. */
+export interface StepOptions {
+  /** Most sequences of a micro-batch. */
+  readonly microBatch: number;
+  /** Batches that are passed over. */
+  readonly skips: readonly Skip[];
+  /** Which sequences of so many are wanted; all without it. */
+  readonly part?:
+    | ((sequences: number) => { readonly first: number; readonly count: number })
+    | undefined;
+}
+
 /** The data of a run. */
 export class TrainingData {
   /** Which windows each step takes. */
@@ -115,16 +127,19 @@ export class TrainingData {
   }
 
   /**
-   * The batch of a step in micro-batches of at most `microBatch` sequences.
+   * The batch of a step in micro-batches of at most `microBatch` sequences; of a replica's part alone
+   * where `part` says which sequences of how many that is.
    *
    * @throws {FormatError} Where a token is beyond the vocabulary.
    */
   step(
     step: number,
-    { microBatch, skips }: { readonly microBatch: number; readonly skips: readonly Skip[] },
+    { microBatch, skips, part }: StepOptions,
   ): SequenceBatch[] {
     const { seqLen } = this.#options.ramp.at(step);
-    const places = this.order.batch(step, skips);
+    const whole = this.order.batch(step, skips);
+    const { first, count } = part?.(whole.length) ?? { first: 0, count: whole.length };
+    const places = whole.slice(first, first + count);
     const batches: SequenceBatch[] = [];
     for (let i = 0; i < places.length; i += microBatch) {
       const windows = places.slice(i, i + microBatch).map((place) => this.#read(place, seqLen));

@@ -6,13 +6,23 @@
  */
 
 import { EventLoop } from "../base/event_loop.ts";
+import type { Communicator } from "../comm/communicator.ts";
 import { countTargets, type TrainingData } from "../data/batches.ts";
 import type { Trainable } from "../model/training/trainable.ts";
+import { type GradientReducer, shareOf } from "../parallel/data.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { learningRate } from "./schedule.ts";
 import type { TrainSettings } from "./settings.ts";
 import { spikeOf, widened } from "./spikes.ts";
 import type { TrainState } from "./state.ts";
+
+/** The replicas of a data-parallel run; each takes its share of every batch. */
+export interface Replicas {
+  /** All of them. */
+  readonly ranks: Communicator;
+  /** Adds up their gradients. */
+  readonly reducer: GradientReducer;
+}
 
 /** What a trainer works with. */
 export interface TrainerParts {
@@ -24,6 +34,8 @@ export interface TrainerParts {
   readonly data: Pick<TrainingData, "step">;
   /** Settings of the run. */
   readonly settings: TrainSettings;
+  /** The replicas that train with it; none without. */
+  readonly replicas?: Replicas | undefined;
 }
 
 /** What a step did. */
@@ -85,26 +97,35 @@ export class Trainer {
   }
 
   async #gradients(state: TrainState): Promise<{ loss: number; tokens: number }> {
-    const { data, model, settings } = this.#parts;
+    const { data, model, settings, replicas } = this.#parts;
     const skips = [...settings.skipBatches, ...state.recoveries];
-    const batches = data.step(state.step, { microBatch: settings.microBatch, skips });
-    // The mean is over all counted tokens of the step, however they are cut.
-    const counted = batches.reduce((sum, batch) => sum + countTargets(batch), 0);
+    const part = replicas && ((sequences: number) => shareOf(sequences, replicas.ranks));
+    const batches = data.step(state.step, { microBatch: settings.microBatch, skips, part });
+    // The mean is over all counted tokens of the step, however they are cut and wherever they are.
+    const counted = Float64Array.of(batches.reduce((sum, batch) => sum + countTargets(batch), 0));
+    replicas?.ranks.allReduce(counted);
+    const targets = Math.max(1, counted[0]!);
+    const ownRows = batches.reduce((sum, batch) => sum + batch.tokens.length, 0);
+    const firstRow = (replicas?.ranks.rank ?? 0) * ownRows;
     const loop = new EventLoop();
     let [sum, rows] = [0, 0];
     for (const batch of batches) {
       const { ce, z } = model.forwardBackward(batch, {
-        weightScale: 1 / Math.max(1, counted),
+        weightScale: 1 / targets,
         accumulate: rows > 0,
         zLoss: settings.zLoss,
         ...(settings.dropout > 0
-          ? { dropout: { seed: settings.seed, step: state.step, firstRow: rows } }
+          ? { dropout: { seed: settings.seed, step: state.step, firstRow: firstRow + rows } }
           : {}),
       });
       sum += ce + z;
       rows += batch.tokens.length;
       await loop.turn();
     }
-    return { loss: sum / Math.max(1, counted), tokens: rows };
+    replicas?.reducer.finish();
+    // The same bits on every replica, so that all of them decide the same about the step.
+    const all = Float64Array.of(sum, rows);
+    replicas?.ranks.allReduce(all);
+    return { loss: all[0]! / targets, tokens: all[1]! };
   }
 }

@@ -107,6 +107,27 @@ function windowsOf(data: TrainingData, step: number, skips: readonly Skip[] = []
     .flatMap(({ tokens, length }) => [...tokens].filter((_, i) => i % length === 0));
 }
 
+Deno.test("the parts of a step's batch are the batch", () => {
+  inFolder((folder) => {
+    const data = trainingData(folder);
+    for (const step of [0, 9]) {
+      const told: number[] = [];
+      const parts = [0, 1].flatMap((replica) => {
+        const part = (sequences: number) => {
+          told.push(sequences);
+          return { first: replica * sequences / 2, count: sequences / 2 };
+        };
+        return data.step(step, { microBatch: 3, skips: [], part }).flatMap(({ tokens, length }) =>
+          [...tokens].filter((_, i) => i % length === 0)
+        );
+      });
+      assert.deepEqual(parts, windowsOf(data, step));
+      assert.deepEqual(told, [parts.length, parts.length]);
+    }
+    data.close();
+  });
+});
+
 Deno.test("each window of a source comes once before any comes again", () => {
   inFolder((folder) => {
     const data = trainingData(folder);

@@ -1,0 +1,83 @@
+/** What a replica of the test does: trains on its share of given batches. */
+
+import type { BackendName } from "../../lib/backend/backend.ts";
+import { openBackend } from "../../lib/backend/open.ts";
+import type { Communicator } from "../../lib/comm/communicator.ts";
+import type { StepOptions } from "../../lib/data/batches.ts";
+import { TrainableModel } from "../../lib/model/training/trainable_model.ts";
+import { GradientReducer } from "../../lib/parallel/data.ts";
+import { Optimizer } from "../../lib/train/optimizer.ts";
+import type { TrainSettings } from "../../lib/train/settings.ts";
+import { FIRST_STATE } from "../../lib/train/state.ts";
+import { Trainer } from "../../lib/train/trainer.ts";
+import { goldenSource } from "../model/golden_models.ts";
+import { batchOf } from "../model/training/golden_training.ts";
+
+/** Sequences and the tokens that follow. */
+export type ReplicaBatch = {
+  readonly input_ids: readonly (readonly number[])[];
+  readonly targets: readonly (readonly number[])[];
+};
+
+/** What the replica is given. */
+export interface ReplicaInput {
+  /** Its backend. */
+  readonly backend: BackendName;
+  /** Settings, the same on all. */
+  readonly settings: TrainSettings;
+  /** Whole batches, in turn. */
+  readonly batches: readonly ReplicaBatch[];
+}
+
+/** What came of it. */
+export interface ReplicaResult {
+  /** Loss and gradient norm of every step. */
+  readonly steps: readonly { readonly loss: number; readonly gradNorm: number }[];
+  /** Tokens of all steps. */
+  readonly tokens: number;
+  /** Weights in the end. */
+  readonly weights: readonly Float32Array[];
+}
+
+/** Trains as one replica of all ranks. */
+export async function run(world: Communicator, input: ReplicaInput): Promise<ReplicaResult> {
+  const { settings, batches } = input;
+  const backend = await openBackend({ backend: input.backend, threads: 1 });
+  await backend.ready();
+  try {
+    const source = await goldenSource("llama_mha");
+    const model = new TrainableModel(backend, source, { maxRows: 1024, dropout: settings.dropout });
+    await model.load(source);
+    const { parameters } = model;
+    const optimizer = new Optimizer(backend, { parameters, settings });
+    const data = {
+      step(step: number, { microBatch, part }: StepOptions) {
+        const { input_ids, targets } = batches[step % batches.length]!;
+        const { first, count } = part!(input_ids.length);
+        const cuts: ReturnType<typeof batchOf>[] = [];
+        for (let at = first; at < first + count; at += microBatch) {
+          const end = Math.min(at + microBatch, first + count);
+          cuts.push(batchOf({ tokens: input_ids.slice(at, end), targets: targets.slice(at, end) }));
+        }
+        return cuts;
+      },
+    };
+    const reducer = new GradientReducer(backend, {
+      parameters,
+      replicas: world,
+      bucketBytes: 30_000,
+    });
+    const replicas = { ranks: world, reducer };
+    const trainer = new Trainer({ model, optimizer, data, settings, replicas });
+    const steps: { loss: number; gradNorm: number }[] = [];
+    let state = FIRST_STATE;
+    while (state.step < settings.steps) {
+      const result = await trainer.step(state);
+      steps.push({ loss: result.loss, gradNorm: result.gradNorm });
+      state = result.state;
+    }
+    return { steps, tokens: state.tokens, weights: parameters.map((p) => model.weight(p)) };
+  } finally {
+    backend.close();
+  }
+}
