@@ -12,13 +12,16 @@ export class Ledger {
   #passed = 0;
   #failed = 0;
   readonly #notRun: string[] = [];
+  readonly #broken: string[] = [];
 
   /** Counts a step that has run as one, and shows what it printed where it failed. */
   count(result: StepResult): void {
     if (result.passed) this.#passed++;
     else this.#failed++;
     say(stepLine(result));
-    if (!result.passed) say(indented(result.output));
+    if (result.passed) return;
+    say(indented(result.output));
+    this.#broken.push(`${result.name}: ${lastLine(result.output)}`);
   }
 
   /** Runs a step and counts it as one. */
@@ -31,12 +34,15 @@ export class Ledger {
   /** Runs a step that runs tests, and counts these. */
   async tests(step: Step): Promise<void> {
     const result = await runStep(step);
-    const { passed, failed, ignored } = tally(result.output, result.passed);
+    const { passed, failed, ignored, names } = tally(result.output, result.passed);
     this.#passed += passed;
     this.#failed += failed;
     say(`${stepLine(result)}: ${passed} passed, ${failed} failed, ${ignored.length} ignored`);
     for (const name of ignored) say(`      not run: ${name}`);
-    if (!result.passed) say(indented(failures(result.output)));
+    if (result.passed) return;
+    say(indented(failures(result.output)));
+    const named = names.length > 0 ? names : [lastLine(result.output)];
+    for (const name of named) this.#broken.push(`${result.name}: ${name}`);
   }
 
   /** Keeps that something could not run, and why. */
@@ -45,9 +51,11 @@ export class Ledger {
     say(`--    ${what}: could not run: ${reason}`);
   }
 
-  /** Prints what could not run and the closing line; returns whether nothing failed. */
+  /** Prints what could not run, what failed and the closing line; returns whether nothing failed. */
   close(): boolean {
     if (this.#notRun.length > 0) say(`\ncould not run here:\n${indented(this.#notRun.join("\n"))}`);
+    // Named once more: of a long log often only the end is kept.
+    if (this.#broken.length > 0) say(`\nfailed:\n${indented(this.#broken.join("\n"))}`);
     say(`${this.#passed} passed, ${this.#failed} failed`);
     return this.#failed === 0;
   }
@@ -57,6 +65,10 @@ export class Ledger {
 function failures(output: string): string {
   const start = output.search(/^(?: ERRORS |failures:)$/m);
   return output.slice(Math.max(0, start));
+}
+
+function lastLine(output: string): string {
+  return output.trimEnd().split("\n").at(-1) ?? "";
 }
 
 function indented(text: string): string {

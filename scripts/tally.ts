@@ -12,10 +12,14 @@ export interface Tally {
   readonly failed: number;
   /** Names of the tests that were not run; a name carries its reason. */
   readonly ignored: readonly string[];
+  /** Names of the tests that failed. */
+  readonly names: readonly string[];
 }
 
 const DENO_SUMMARY = /^(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed/gm;
 const CARGO_SUMMARY = /^test result: \w+\. (\d+) passed; (\d+) failed/gm;
+const DENO_FAILED = /^(.+) \.\.\. FAILED(?: \(.*\))?$/gm;
+const CARGO_FAILED = /^test (.+) \.\.\. FAILED$/gm;
 const DENO_IGNORED = /^(.+) \.\.\. ignored/gm;
 const CARGO_IGNORED = /^test (.+) \.\.\. ignored(?:, (.*))?/gm;
 
@@ -33,5 +37,8 @@ export function tally(output: string, success: boolean): Tally {
   const ignored = cargo.length > 0
     ? cargo.map(([, name, reason]) => reason === undefined ? name! : `${name} (${reason})`)
     : [...output.matchAll(DENO_IGNORED)].map(([, name]) => name!);
-  return { passed, failed, ignored };
+  const crate = [...output.matchAll(CARGO_FAILED)];
+  const broken = crate.length > 0 ? crate : [...output.matchAll(DENO_FAILED)];
+  const names = [...new Set(broken.map(([, name]) => name!))];
+  return { passed, failed, ignored, names };
 }

@@ -5,6 +5,7 @@ Deno.test("the tests of deno are counted, and the ignored ones named", () => {
   const output = [
     "running 3 tests from ./a_test.ts",
     "one ... ok (2ms)",
+    "./a_test.ts => three ... FAILED (12ms)",
     "two (ignored: no zsh) ... ignored (0ms)",
     "ok | 13 passed (5 steps) | 2 failed (1 step) | 1 ignored (62ms)",
   ].join("\n");
@@ -12,6 +13,7 @@ Deno.test("the tests of deno are counted, and the ignored ones named", () => {
     passed: 13,
     failed: 2,
     ignored: ["two (ignored: no zsh)"],
+    names: ["./a_test.ts => three"],
   });
 });
 
@@ -19,6 +21,7 @@ Deno.test("the tests of all of cargo's targets are added up", () => {
   const output = [
     "test simd::avx512 ... ignored, the processor has no AVX-512",
     "test ops::softmax ... ok",
+    "test ops::rope ... FAILED",
     "test result: ok. 41 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s",
     "test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out",
   ].join("\n");
@@ -26,6 +29,7 @@ Deno.test("the tests of all of cargo's targets are added up", () => {
     passed: 43,
     failed: 1,
     ignored: ["simd::avx512 (the processor has no AVX-512)"],
+    names: ["ops::rope"],
   });
 });
 
@@ -34,6 +38,7 @@ Deno.test("a run that fails before any test counts as one failure", () => {
     passed: 0,
     failed: 1,
     ignored: [],
+    names: [],
   });
   assert.equal(tally("ok | 3 passed | 0 failed (1ms)", false).failed, 1);
 });
