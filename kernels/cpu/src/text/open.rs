@@ -2,7 +2,8 @@
 
 use super::blob::{Blob, Flags};
 use super::hash::{INLINE, NONE, PieceTable, Texts};
-use super::vocabulary::{Merges, Vocabulary};
+use super::vocabulary::{Merge, MergeList, Merges, Vocabulary};
+use alloc::vec;
 use alloc::vec::Vec;
 
 /// Why a description was refused.
@@ -74,12 +75,52 @@ pub fn merge_list(
         }
         list.push((found[0], found[1], rank, found[2]));
     }
-    list.sort_unstable();
+    let sorted = sorted_by_pair(&list, texts.len());
+    if sorted.len() < list.len() {
+        list.clone_from(&sorted);
+        list.sort_unstable_by_key(|m| m.2);
+    }
+    Ok(Merges::List(MergeList {
+        sorted,
+        in_turn: list,
+    }))
+}
+
+/// Merges in the order of left, right and rank. Left halves are dealt out by number: most of them have
+/// few merges, and sorting those costs little.
+fn sorted_by_pair(list: &[Merge], tokens: usize) -> Vec<Merge> {
+    let mut starts = vec![0u32; tokens + 1];
+    for merge in list {
+        starts[merge.0 as usize + 1] += 1;
+    }
+    for token in 0..tokens {
+        starts[token + 1] += starts[token];
+    }
+    let mut next = starts.clone();
+    let mut sorted = vec![(0, 0, 0, 0); list.len()];
+    for &merge in list {
+        let place = &mut next[merge.0 as usize];
+        sorted[*place as usize] = merge;
+        *place += 1;
+    }
+    for pair in starts.windows(2) {
+        sorted[pair[0] as usize..pair[1] as usize].sort_unstable_by_key(|m| (m.1, m.2));
+    }
     // A pair that stands twice has the rank of its last place, as in the reference's map.
-    list.reverse();
-    list.dedup_by_key(|m| (m.0, m.1));
-    list.reverse();
-    Ok(Merges::List(list))
+    let mut kept = 0;
+    for at in 0..sorted.len() {
+        let (left, right, ..) = sorted[at];
+        if sorted
+            .get(at + 1)
+            .is_some_and(|m| (m.0, m.1) == (left, right))
+        {
+            continue;
+        }
+        sorted[kept] = sorted[at];
+        kept += 1;
+    }
+    sorted.truncate(kept);
+    sorted
 }
 
 /// How the pieces merge.

@@ -8,7 +8,7 @@
 
 use super::hash::NONE;
 use super::merge::{Agenda, Symbol};
-use super::vocabulary::{Merges, Vocabulary};
+use super::vocabulary::{Merge, MergeList, Merges, Vocabulary};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -57,10 +57,13 @@ pub fn find_splits(vocabulary: &mut Vocabulary) -> Result<bool, &'static str> {
         roots: BTreeMap::new(),
         number: 0,
     };
-    let merges = core::mem::replace(&mut search.vocabulary.merges, Merges::List(Vec::new()));
+    let merges = core::mem::replace(
+        &mut search.vocabulary.merges,
+        Merges::List(MergeList::default()),
+    );
     let in_turn = match &merges {
         Merges::Concatenation(ranks) => search.by_rank(ranks)?,
-        Merges::List(list) => search.by_list(list)?,
+        Merges::List(list) => search.by_list(&list.in_turn)?,
         Merges::Table(_) => return Err("merges come as a list"),
     };
     search.vocabulary.merges = merges;
@@ -160,10 +163,8 @@ impl Search<'_> {
     }
 
     /// Goes through the list of merges.
-    fn by_list(&mut self, list: &[(u32, u32, u32, u32)]) -> Result<bool, &'static str> {
-        let mut order = list.to_vec();
-        order.sort_unstable_by_key(|m| m.2);
-        for &(left, right, rank, token) in &order {
+    fn by_list(&mut self, list: &[Merge]) -> Result<bool, &'static str> {
+        for &(left, right, rank, token) in list {
             if self.vocabulary.stable[token as usize] {
                 continue;
             }

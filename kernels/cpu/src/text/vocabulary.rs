@@ -47,12 +47,24 @@ pub struct Vocabulary {
     pub merges: Merges,
 }
 
+/// A merge on a list: left, right, rank, result.
+pub type Merge = (u32, u32, u32, u32);
+
+/// Merges, each pair once.
+#[derive(Default)]
+pub struct MergeList {
+    /// By left and right, for looking up.
+    pub sorted: Vec<Merge>,
+    /// By rank.
+    pub in_turn: Vec<Merge>,
+}
+
 /// Which neighbours merge, and in which order.
 pub enum Merges {
     /// Any two whose concatenation is a token; by the rank of that token. [`NONE`] never merges.
     Concatenation(Vec<u32>),
-    /// Those on a list, by their place in it: sorted (left, right, rank, result).
-    List(Vec<(u32, u32, u32, u32)>),
+    /// Those on a list, by their place in it.
+    List(MergeList),
     /// The same for looking up often.
     Table(PairTable),
 }
@@ -88,7 +100,7 @@ impl Merges {
                 let rank = *ranks.get(token as usize)?;
                 (rank != NONE).then_some((rank, token))
             }
-            Merges::List(list) => {
+            Merges::List(MergeList { sorted: list, .. }) => {
                 let at = list.binary_search_by_key(&pair, |m| (m.0, m.1)).ok()?;
                 Some((list[at].2, list[at].3))
             }
@@ -101,11 +113,11 @@ impl Merges {
 
     /// As the encoders use them: a list is looked up often by the general one, and never by the fast one.
     fn settled(self, regular: bool) -> Result<Merges, &'static str> {
-        let Merges::List(list) = self else {
+        let Merges::List(MergeList { sorted: list, .. }) = self else {
             return Ok(self);
         };
         if regular {
-            return Ok(Merges::List(Vec::new()));
+            return Ok(Merges::List(MergeList::default()));
         }
         let mut table = PairTable::new(list.len());
         for (left, right, rank, result) in list {
@@ -158,7 +170,7 @@ impl Vocabulary {
             |token, shorter| tokens[token as usize].prefix = shorter,
         );
         vocabulary.regular = find_splits(&mut vocabulary)?;
-        let merges = core::mem::replace(&mut vocabulary.merges, Merges::List(Vec::new()));
+        let merges = core::mem::replace(&mut vocabulary.merges, Merges::List(MergeList::default()));
         vocabulary.merges = merges.settled(vocabulary.regular)?;
         let (stable, tokens) = (&vocabulary.stable, &mut vocabulary.tokens);
         tokens.iter_mut().for_each(|token| token.prefix = NONE);
