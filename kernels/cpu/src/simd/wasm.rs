@@ -23,6 +23,19 @@ fn widen_f16(half: v128) -> v128 {
     )
 }
 
+/// Widens four halves from different places.
+#[inline(always)]
+pub unsafe fn four_f16(p: [*const u16; 4]) -> v128 {
+    unsafe {
+        let halves = i16x8_splat(0);
+        let halves = v128_load16_lane::<0>(halves, p[0]);
+        let halves = v128_load16_lane::<1>(halves, p[1]);
+        let halves = v128_load16_lane::<2>(halves, p[2]);
+        let halves = v128_load16_lane::<3>(halves, p[3]);
+        widen_f16(i32x4_extend_low_i16x8(halves))
+    }
+}
+
 impl Simd for Wasm {
     type F32 = v128;
     type Mask = v128;
@@ -78,13 +91,7 @@ impl Simd for Wasm {
     #[inline(always)]
     unsafe fn splats_f16(p: [*const u16; 4]) -> [v128; 4] {
         unsafe {
-            let at = |i: usize| p[i].cast::<i16>().read_unaligned();
-            let halves = i16x8_splat(0);
-            let halves = i16x8_replace_lane::<0>(halves, at(0));
-            let halves = i16x8_replace_lane::<1>(halves, at(1));
-            let halves = i16x8_replace_lane::<2>(halves, at(2));
-            let halves = i16x8_replace_lane::<3>(halves, at(3));
-            let four = widen_f16(i32x4_extend_low_i16x8(halves));
+            let four = four_f16(p);
             [
                 i32x4_shuffle::<0, 0, 0, 0>(four, four),
                 i32x4_shuffle::<1, 1, 1, 1>(four, four),

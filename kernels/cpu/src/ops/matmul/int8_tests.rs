@@ -1,7 +1,7 @@
 //! Products of quantized rows: to the bit those of the plain reference, on every path.
 
 use super::levels::{Layout, Levels, layout, with_format};
-use super::{Product, int8_in_place, int8_packed, matmul_on};
+use super::{Product, int8_direct, int8_in_place, int8_packed, matmul_on};
 use crate::abi_generated::dtype;
 use crate::context::Context;
 use crate::ops::testing::{context, numbers};
@@ -155,9 +155,14 @@ fn check(code: u32, (rows, out_dim, in_dim): (usize, usize, usize)) {
             .map(|i| reference(&x_parts[i / out_dim], &w_parts[i % out_dim], &layout, fused))
             .collect();
         for isa in Int8Isa::available().filter(|isa| fused == (isa.isa() != Isa::Scalar)) {
-            let paths = [int8_in_place::multiply as Path, int8_packed::multiply];
-            let few = rows <= int8_in_place::MAX_ROWS;
-            for path in paths.into_iter().skip(usize::from(!few)) {
+            let mut paths = vec![int8_packed::multiply as Path];
+            if rows <= int8_in_place::MAX_ROWS {
+                paths.push(int8_in_place::multiply);
+            }
+            if code == dtype::Q8_0 {
+                paths.push(int8_direct::multiply);
+            }
+            for path in paths {
                 for accumulate in [false, true] {
                     let want: Vec<u32> = sums
                         .iter()
@@ -174,7 +179,7 @@ fn check(code: u32, (rows, out_dim, in_dim): (usize, usize, usize)) {
 }
 
 #[test]
-fn both_paths_give_the_bits_of_the_reference_on_everything_this_machine_has() {
+fn all_paths_give_the_bits_of_the_reference_on_everything_this_machine_has() {
     let shapes = [
         (1, 1, 32),
         (1, 5, 64),

@@ -16,6 +16,7 @@
 //! rounds twice). levels/ takes blocks apart; `prepared` says what of a block of x is shared.
 
 mod in_place;
+mod int8_direct;
 mod int8_in_place;
 mod int8_packed;
 #[cfg(test)]
@@ -99,10 +100,14 @@ pub unsafe fn matmul_on(isa: Isa, context: &Context, product: &Product) -> Statu
             (_, rows) => {
                 let isa = Int8Isa::of(isa);
                 let layout = layout(product.weight_dtype).ok_or("weight has no blocks")?;
-                if rows <= int8_in_place::MAX_ROWS {
-                    int8_in_place::multiply(isa, context, product, layout)
-                } else {
-                    int8_packed::multiply(isa, context, product, layout)
+                match (product.weight_dtype, rows) {
+                    (dtype::Q8_0, 0..=int8_in_place::MAX_ROWS) => {
+                        int8_direct::multiply(isa, context, product, layout)
+                    }
+                    (_, 0..=int8_in_place::MAX_ROWS) => {
+                        int8_in_place::multiply(isa, context, product, layout)
+                    }
+                    _ => int8_packed::multiply(isa, context, product, layout),
                 }
             }
         }

@@ -25,6 +25,12 @@ pub trait Int8: Copy + 'static {
 
     /// Reads 32 levels.
     unsafe fn block(p: *const i8) -> Self::Block;
+    /// Reads 32 signed levels of a weight as `products` takes them: plus 128, where these are unsigned.
+    #[inline(always)]
+    unsafe fn signed_block(p: *const i8) -> Self::Block {
+        const { assert!(Self::LEVEL_BYTES != 1, "levels have to be raised") };
+        unsafe { Self::block(p) }
+    }
     /// Four products of blocks, as floats. No level of x is -128. Where `LEVEL_BYTES` is 1 the levels
     /// of w are unsigned, and `start` is added.
     unsafe fn products(w: &[Self::Block; 4], x: Self::Block, start: i32) -> Self::Quad;
@@ -39,6 +45,8 @@ pub trait Int8: Copy + 'static {
     unsafe fn quad_splat(x: f32) -> Self::Quad;
     /// Reads four floats.
     unsafe fn quad_load(p: &[f32; 4]) -> Self::Quad;
+    /// Widens four half-precision numbers.
+    unsafe fn quad_f16(p: [*const u16; 4]) -> Self::Quad;
     /// a * b
     unsafe fn quad_mul(a: Self::Quad, b: Self::Quad) -> Self::Quad;
     /// a * b + c, rounded as `S::fma` rounds.

@@ -2,6 +2,7 @@
 
 use super::Int8;
 use crate::simd::Neon;
+use crate::simd::float16::f16_to_f32;
 use core::arch::aarch64::*;
 
 /// Four lanes; packed levels are 16-bit integers.
@@ -71,6 +72,13 @@ impl Int8 for Neon8 {
     #[inline(always)]
     unsafe fn quad_load(p: &[f32; 4]) -> float32x4_t {
         unsafe { vld1q_f32(p.as_ptr()) }
+    }
+    #[inline(always)]
+    unsafe fn quad_f16(p: [*const u16; 4]) -> float32x4_t {
+        unsafe {
+            let floats = p.map(|p| f16_to_f32(p.read_unaligned()));
+            vld1q_f32(floats.as_ptr())
+        }
     }
     #[inline(always)]
     unsafe fn quad_mul(a: float32x4_t, b: float32x4_t) -> float32x4_t {

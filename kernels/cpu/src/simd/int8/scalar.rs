@@ -1,6 +1,7 @@
 //! Products of levels in plain Rust.
 
 use super::Int8;
+use crate::simd::float16::f16_to_f32;
 use crate::simd::{Scalar, Simd};
 
 /// Four lanes; packed levels are 16-bit integers.
@@ -40,6 +41,10 @@ impl Int8 for Scalar8 {
     #[inline(always)]
     unsafe fn quad_load(p: &[f32; 4]) -> [f32; 4] {
         *p
+    }
+    #[inline(always)]
+    unsafe fn quad_f16(p: [*const u16; 4]) -> [f32; 4] {
+        p.map(|p| f16_to_f32(unsafe { p.read_unaligned() }))
     }
     #[inline(always)]
     unsafe fn quad_mul(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {

@@ -45,6 +45,16 @@ unsafe fn check_products<Q: Int8>(w: &[[i8; 32]; 4], x: &[i8; 32]) {
             let want = w.map(|w| product(&w[half.clone()], &x[half.clone()]) as f32);
             assert_eq!(*got, want);
         }
+        let signed = [0, 1, 2, 3].map(|i| Q::signed_block(w[i].as_ptr()));
+        let got = Q::quad_floats(Q::products(&signed, levels, start(x)));
+        assert_eq!(got, w.map(|w| product(&w, x) as f32));
+        let halves = [0x3c00u16, 0xc000, 0x3555, 1];
+        let places = [0, 1, 2, 3].map(|i| &raw const halves[i]);
+        let quad = Q::quad_f16(places);
+        assert_eq!(
+            Q::quad_floats(quad),
+            [1.0, -2.0, 0.333_251_95, 5.960_464_5e-8]
+        );
         let wide = [1.0, -2.0, 0.333_251_95, 5.960_464_5e-8];
         let quad = Q::quad_load(&wide);
         let (half, one) = (Q::quad_splat(0.5), Q::quad_splat(1.0));

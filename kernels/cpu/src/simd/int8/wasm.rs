@@ -6,6 +6,7 @@
 
 use super::Int8;
 use crate::simd::Wasm;
+use crate::simd::wasm::four_f16;
 use core::arch::wasm32::*;
 
 /// Four lanes; packed levels are 16-bit integers.
@@ -79,6 +80,10 @@ impl Int8 for Wasm8 {
     #[inline(always)]
     unsafe fn quad_load(p: &[f32; 4]) -> v128 {
         unsafe { v128_load(p.as_ptr().cast()) }
+    }
+    #[inline(always)]
+    unsafe fn quad_f16(p: [*const u16; 4]) -> v128 {
+        unsafe { four_f16(p) }
     }
     #[inline(always)]
     unsafe fn quad_mul(a: v128, b: v128) -> v128 {

@@ -25,6 +25,12 @@ pub struct Avx512Words;
 #[derive(Clone, Copy)]
 pub struct Avx512Vnni;
 
+/// 32 signed levels plus 128.
+#[inline(always)]
+unsafe fn raised_block(p: *const i8) -> __m256i {
+    unsafe { _mm256_xor_si256(_mm256_loadu_si256(p.cast()), _mm256_set1_epi8(-128)) }
+}
+
 /// The product of two blocks in eight parts, without VNNI.
 #[inline(always)]
 unsafe fn parts_words(w: __m256i, x: __m256i) -> __m256i {
@@ -118,6 +124,21 @@ macro_rules! in_256_bits {
             unsafe { _mm_loadu_ps(p.as_ptr()) }
         }
         #[inline(always)]
+        unsafe fn quad_f16(p: [*const u16; 4]) -> __m128 {
+            unsafe {
+                let [a, b, c, d] = p;
+                let (a, b) = (
+                    a.cast::<i16>().read_unaligned(),
+                    b.cast::<i16>().read_unaligned(),
+                );
+                let (c, d) = (
+                    c.cast::<i16>().read_unaligned(),
+                    d.cast::<i16>().read_unaligned(),
+                );
+                _mm_cvtph_ps(_mm_setr_epi16(a, b, c, d, 0, 0, 0, 0))
+            }
+        }
+        #[inline(always)]
         unsafe fn quad_mul(a: __m128, b: __m128) -> __m128 {
             unsafe { _mm_mul_ps(a, b) }
         }
@@ -208,6 +229,10 @@ impl Int8 for Avx2Vnni {
     const LEVEL_BYTES: usize = 1;
 
     #[inline(always)]
+    unsafe fn signed_block(p: *const i8) -> __m256i {
+        unsafe { raised_block(p) }
+    }
+    #[inline(always)]
     unsafe fn products(w: &[__m256i; 4], x: __m256i, start: i32) -> __m128 {
         unsafe {
             let mut parts = [_mm256_setzero_si256(); 4];
@@ -262,6 +287,10 @@ impl Int8 for Avx512Vnni {
     ints_in_512_bits!();
     const LEVEL_BYTES: usize = 1;
 
+    #[inline(always)]
+    unsafe fn signed_block(p: *const i8) -> __m256i {
+        unsafe { raised_block(p) }
+    }
     #[inline(always)]
     unsafe fn products(w: &[__m256i; 4], x: __m256i, start: i32) -> __m128 {
         unsafe {

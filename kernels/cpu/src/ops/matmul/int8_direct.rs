@@ -1,0 +1,147 @@
+//! Few rows of q8_0 by weights of q8_0: blocks are multiplied where they lie.
+//!
+//! Their levels are bytes already, so that taking them apart first, as int8_in_place.rs does for every
+//! type, would cost more than the products. As in in_place.rs the rows that are read together lie a
+//! quarter of a chunk apart.
+
+use super::Product;
+use super::levels::Layout;
+use super::panel::{chunk_columns, write};
+use super::prepared::prepare_block;
+use crate::context::Context;
+use crate::quant::BlockFormat;
+use crate::quant::q8_0::Q8_0;
+use crate::simd::{Int8, Int8Isa, per_int8_isa};
+
+/// Columns that are computed together.
+const STREAMS: usize = 4;
+
+/// Rows that share the weights of a block while these are in registers.
+const PANEL: usize = 3;
+
+/// One block of x, its levels as they stand in registers.
+#[repr(C, align(16))]
+struct Ready<Q: Int8> {
+    levels: Q::Block,
+    scale: f32,
+    /// What sums of products start from where levels of weights are unsigned.
+    start: i32,
+}
+
+/// Bytes of the largest `Ready`: levels of 16 bits, scale and start, to the next multiple of 32.
+const READY_BYTES: usize = 96;
+
+/// What the threads share.
+struct Task<'a> {
+    product: &'a Product,
+    layout: Layout,
+    x: *mut u8,
+}
+
+unsafe impl Sync for Task<'_> {}
+
+/// Computes the product; meant for few rows.
+pub unsafe fn multiply(isa: Int8Isa, context: &Context, product: &Product, layout: Layout) {
+    let x = context.scratch(product.rows * (product.in_dim / 32) * READY_BYTES);
+    let task = Task { product, layout, x };
+    unsafe { prepare_on(isa, &task) };
+    let columns = chunk_columns(product, STREAMS);
+    context.parallel(product.out_dim.div_ceil(columns), &|chunk, _| {
+        let first = chunk * columns;
+        let count = columns.min(product.out_dim - first);
+        unsafe { chunk_on(isa, &task, first, count) }
+    });
+}
+
+per_int8_isa! { unsafe fn prepare_on = prepare(task: &Task); }
+per_int8_isa! { unsafe fn chunk_on = chunk(task: &Task, first: usize, count: usize); }
+
+/// Prepares all of x, row by row.
+#[inline(always)]
+unsafe fn prepare<Q: Int8>(task: &Task) {
+    const { assert!(size_of::<Ready<Q>>() <= READY_BYTES) };
+    let product = task.product;
+    let (blocks, row_bytes) = (product.in_dim / 32, product.x_stride / 32 * Q8_0::BYTES);
+    for row in 0..product.rows {
+        for block in 0..blocks {
+            unsafe {
+                let from = product.x.add(row * row_bytes + block * Q8_0::BYTES);
+                let x = prepare_block::<Q::S>(from, &task.layout);
+                *task.x.cast::<Ready<Q>>().add(row * blocks + block) = Ready {
+                    levels: Q::block(x.levels.as_ptr()),
+                    scale: x.scale,
+                    start: x.starts[0],
+                };
+            }
+        }
+    }
+}
+
+/// All rows of `count` columns of the output.
+#[inline(always)]
+unsafe fn chunk<Q: Int8>(task: &Task, first: usize, count: usize) {
+    let product = task.product;
+    let apart = count.div_ceil(STREAMS);
+    for at in 0..apart {
+        // Where there is no fourth column, the first one is computed again, and not written.
+        let mut columns = [first + at; STREAMS];
+        let present = (count - at).div_ceil(apart);
+        for (j, column) in columns.iter_mut().enumerate().take(present) {
+            *column += j * apart;
+        }
+        let columns = (columns, present);
+        for row in (0..product.rows).step_by(PANEL) {
+            unsafe {
+                match product.rows - row {
+                    1 => tile::<Q, 1>(task, row, columns),
+                    2 => tile::<Q, 2>(task, row, columns),
+                    _ => tile::<Q, PANEL>(task, row, columns),
+                }
+            }
+        }
+    }
+}
+
+/// `MR` rows of four columns.
+#[inline(always)]
+unsafe fn tile<Q: Int8, const MR: usize>(
+    task: &Task,
+    row: usize,
+    (columns, present): ([usize; STREAMS], usize),
+) {
+    unsafe {
+        let (product, blocks) = (task.product, task.product.in_dim / 32);
+        let row_bytes = blocks * Q8_0::BYTES;
+        let mut w = [product.weight; STREAMS];
+        // Indices, not iterators: those keep what they walk over in memory.
+        for j in 0..STREAMS {
+            w[j] = w[j].add(columns[j] * row_bytes);
+        }
+        let x = task.x.cast::<Ready<Q>>().add(row * blocks);
+        let mut sums = [Q::quad_splat(0.0); MR];
+        for block in 0..blocks {
+            let scales = Q::quad_f16([w[0].cast(), w[1].cast(), w[2].cast(), w[3].cast()]);
+            let levels = [
+                Q::signed_block(w[0].add(2).cast()),
+                Q::signed_block(w[1].add(2).cast()),
+                Q::signed_block(w[2].add(2).cast()),
+                Q::signed_block(w[3].add(2).cast()),
+            ];
+            for i in 0..MR {
+                let x = &*x.add(i * blocks + block);
+                let products = Q::products(&levels, x.levels, x.start);
+                let scale = Q::quad_mul(scales, Q::quad_splat(x.scale));
+                sums[i] = Q::quad_fma(products, scale, sums[i]);
+            }
+            for j in 0..STREAMS {
+                w[j] = w[j].add(Q8_0::BYTES);
+            }
+        }
+        for i in 0..MR {
+            let sums = Q::quad_floats(sums[i]);
+            for (&column, sum) in columns.iter().zip(sums).take(present) {
+                write(product, row + i, column, sum);
+            }
+        }
+    }
+}
