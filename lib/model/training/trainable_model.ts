@@ -20,7 +20,7 @@ import { backwardBlock, type BlocksRun, type BlocksSetup, forwardBlock } from ".
 import type { WorkingBuffers } from "./block.ts";
 import { Dropout } from "./dropout.ts";
 import { TrainingHead, type TrainingHeadBuffers } from "./head.ts";
-import { layOut, type ParameterLayout, parametersOf, trainedWeights } from "./parameters.ts";
+import { layOut, parametersOf, trainedWeights } from "./parameters.ts";
 import type { TrainedWeights } from "./parameters.ts";
 import { checkPrecision } from "./precision.ts";
 import type {
@@ -35,6 +35,7 @@ import type {
   TrainingOptions,
   WeightedBackwardOptions,
 } from "./trainable.ts";
+import { type Pass, type PassObserver, unitsOf } from "./units.ts";
 
 /** What a model is made of. */
 export interface TrainableSource {
@@ -65,7 +66,10 @@ export class TrainableModel implements Trainable {
   readonly dtype: TrainingDType;
   /** All parameters in the order of the name table. */
   readonly parameters: readonly Parameter[];
-  readonly #layout: ParameterLayout;
+  /** Parameters by units of a pass: see {@linkcode unitsOf}. */
+  readonly units: readonly (readonly number[])[];
+  /** Who is told how passes go; nobody at first. */
+  observer: PassObserver = {};
   readonly #arenas: ArenaMemory;
   readonly #activations: PlannedMemory<string>;
   readonly #weights: TrainedWeights;
@@ -91,10 +95,10 @@ export class TrainableModel implements Trainable {
     this.ropeLayout = ropeLayout;
     this.dtype = dtype;
     this.#dropout = dropout;
-    this.#layout = layOut(config);
     [this.#arenas, this.#activations] = reserve(backend, { ...options, config });
     const { at } = this.#activations;
-    this.parameters = parametersOf(this.#layout, this.#arenas.at);
+    this.parameters = parametersOf(layOut(config), this.#arenas.at);
+    this.units = unitsOf(this.parameters);
     const packing = { address: this.#arenas.at.packed, elementBytes: dtype === "bf16" ? 2 : 4 };
     this.#weights = trainedWeights(config, {
       parameters: this.parameters,
@@ -126,9 +130,11 @@ export class TrainableModel implements Trainable {
 
   /** Draws new weights: see {@linkcode initialWeights}. */
   initialize(seed: number): void {
-    const byName = new Map(this.parameters.map((parameter) => [parameter.spec.name, parameter]));
+    const indices = new Map(this.parameters.map(({ spec }, index) => [spec.name, index]));
     for (const { spec, first, values } of initialWeights(this.config, seed)) {
-      this.backend.upload(byName.get(spec.name)!.weight + 4 * first, values);
+      const index = indices.get(spec.name)!;
+      this.backend.upload(this.parameters[index]!.weight + 4 * first, values);
+      this.observer.written?.(index, { first, count: values.length });
     }
     this.weightsChanged();
   }
@@ -139,8 +145,9 @@ export class TrainableModel implements Trainable {
    * @throws {FormatError} When a tensor has a type that is no number's.
    */
   async load(source: DecoderSource): Promise<void> {
-    for (const { spec, weight } of this.parameters) {
+    for (const [index, { spec, weight, count }] of this.parameters.entries()) {
       await readAsF32(this.backend, { record: source.tensors.get(spec.name)!, target: weight });
+      this.observer.written?.(index, { first: 0, count });
     }
     this.weightsChanged();
   }
@@ -174,9 +181,11 @@ export class TrainableModel implements Trainable {
     this.#passed = undefined;
     const placed = this.#place.place(batch);
     const dropout = this.#dropoutOf(options.dropout);
-    this.#embed(placed, dropout);
+    this.#within(0, "forward", () => this.#embed(placed, dropout));
     const run = { ...this.#setup, batch: placed, dropout, accumulate: true };
-    for (let layer = 0; layer < this.config.numHiddenLayers; layer++) forwardBlock(run, layer);
+    for (let layer = 0; layer < this.config.numHiddenLayers; layer++) {
+      this.#within(layer + 1, "forward", () => forwardBlock(run, layer));
+    }
     this.#passed = { batch: placed, targets: batch.targets, dropout };
   }
 
@@ -187,7 +196,8 @@ export class TrainableModel implements Trainable {
    */
   score(options: { readonly temperature?: number | undefined } = {}): TargetScores {
     const { batch } = this.#lastPass();
-    this.#head.score(batch, options.temperature ?? 1);
+    const { temperature = 1 } = options;
+    this.#within(this.units.length - 1, "forward", () => this.#head.score(batch, temperature));
     return this.#readScores(batch.rows);
   }
 
@@ -203,15 +213,25 @@ export class TrainableModel implements Trainable {
     if (spent) throw new TypeError("backward wants a forward of its own: gradients took its place");
     this.#passed = { batch, targets, dropout, spent: true };
     const counts = targets.some((target) => target >= 0);
-    if (!accumulate) this.#clearGradients(counts ? this.#layout.normsAt : 0);
-    if (!counts) return;
-    this.#place.weigh(batch, weights);
-    this.#head.backward(batch, { targets, zLoss, temperature, accumulate });
+    if (counts) this.#place.weigh(batch, weights);
     const run = { ...this.#setup, batch, dropout, accumulate };
-    for (let layer = this.config.numHiddenLayers - 1; layer >= 0; layer--) {
-      backwardBlock(run, layer);
+    const going = (unit: number, work: () => void) =>
+      this.#within(unit, "backward", () => {
+        if (!accumulate) this.#clearGradients(unit, { all: !counts });
+        if (counts) work();
+      });
+    const last = this.units.length - 1;
+    going(last, () => this.#head.backward(batch, { targets, zLoss, temperature, accumulate }));
+    for (let layer = last - 2; layer >= 0; layer--) {
+      going(layer + 1, () => backwardBlock(run, layer));
     }
-    this.#backwardEmbedding(run);
+    going(0, () => this.#backwardEmbedding(run));
+  }
+
+  #within(unit: number, pass: Pass, work: () => void): void {
+    this.observer.enter?.(unit, pass);
+    work();
+    this.observer.leave?.(unit, pass);
   }
 
   /** Makes the copies of all weights anew. */
@@ -243,6 +263,8 @@ export class TrainableModel implements Trainable {
       );
     }
     this.backend.upload(parameter.weight, values);
+    const index = this.parameters.indexOf(parameter);
+    this.observer.written?.(index, { first: 0, count: values.length });
     this.#copyToCompute(parameter);
     this.#setup.products.weightsChanged();
   }
@@ -272,15 +294,16 @@ export class TrainableModel implements Trainable {
   }
 
   /**
-   * Zeroes gradients from an element of the arena on: norms and an embedding apart from the head are
-   * only ever added to; those of products are replaced.
+   * Zeroes gradients of a unit: those that are only ever added to (norms, and an embedding apart from
+   * the head), or all; those of products are replaced.
    */
-  #clearGradients(from: number): void {
-    const { elements } = this.#layout;
-    this.backend.fill(this.#arenas.at.gradients + 4 * from, 0, 4 * (elements - from));
-    if (from === 0 || this.config.tieWordEmbeddings) return;
-    const { grad, count } = this.#weights.embedding;
-    this.backend.fill(grad, 0, 4 * count);
+  #clearGradients(unit: number, { all }: { readonly all: boolean }): void {
+    for (const index of this.units[unit]!) {
+      const { spec: { role, shape }, grad, count } = this.parameters[index]!;
+      const isAdded = shape.length === 1 ||
+        (role === "embedding" && !this.config.tieWordEmbeddings);
+      if (all || isAdded) this.backend.fill(grad, 0, 4 * count);
+    }
   }
 
   #dropoutOf(state: DropoutState | undefined): Dropout | undefined {
