@@ -25,6 +25,7 @@ unsafe fn square_sum_on(isa: Isa, context: &Context, x: *const f32, count: usize
 per_isa! { unsafe fn part_on = part(x: *const f32, count: usize) -> f64; }
 
 /// Sums the squares of one part; the type says which instructions the compiler may use.
+#[allow(clippy::extra_unused_type_parameters)]
 #[inline(always)]
 unsafe fn part<S: Simd>(x: *const f32, count: usize) -> f64 {
     let x = unsafe { core::slice::from_raw_parts(x, count) };

@@ -94,9 +94,9 @@ unsafe fn check_partial<S: Simd>(x: &[f32], fused: bool) {
     }
 }
 
-/// Every half, bfloat16 and byte widens exactly; every half and many floats round alike.
+/// Every half and bfloat16 widens exactly.
 #[inline(always)]
-unsafe fn check_widening<S: Simd>(rounding: &[f32]) {
+unsafe fn check_widening<S: Simd>() {
     let n = S::LANES;
     let mut got = [0f32; 16];
     for first in (0..65536).step_by(n) {
@@ -125,6 +125,13 @@ unsafe fn check_widening<S: Simd>(rounding: &[f32]) {
             assert_eq!(g.to_bits(), bf16_to_f32(h).to_bits(), "bf16 {h:04x}");
         }
     }
+}
+
+/// Every byte widens exactly.
+#[inline(always)]
+unsafe fn check_bytes<S: Simd>() {
+    let n = S::LANES;
+    let mut got = [0f32; 16];
     let bytes: Vec<i8> = (-128..=127).collect();
     for group in bytes.chunks_exact(n) {
         unsafe { S::store(got.as_mut_ptr(), S::load_i8(group.as_ptr())) };
@@ -139,6 +146,13 @@ unsafe fn check_widening<S: Simd>(rounding: &[f32]) {
             assert!(got.iter().zip(group).all(|(&g, &b)| g == f32::from(b)));
         }
     }
+}
+
+/// Many floats round to halves alike, and parts of vectors widen as whole ones do.
+#[inline(always)]
+unsafe fn check_halves<S: Simd>(rounding: &[f32]) {
+    let n = S::LANES;
+    let mut got = [0f32; 16];
     for group in rounding.chunks_exact(n) {
         let mut halves = [0u16; 16];
         unsafe { S::store_f16(halves.as_mut_ptr(), S::load(group.as_ptr())) };
@@ -165,7 +179,9 @@ unsafe fn check_widening<S: Simd>(rounding: &[f32]) {
 
 per_isa! { unsafe fn arithmetic_on = check_arithmetic(x: &[f32], y: &[f32]); }
 per_isa! { unsafe fn partial_on = check_partial(x: &[f32], fused: bool); }
-per_isa! { unsafe fn widening_on = check_widening(rounding: &[f32]); }
+per_isa! { unsafe fn widening_on = check_widening(); }
+per_isa! { unsafe fn bytes_on = check_bytes(); }
+per_isa! { unsafe fn halves_on = check_halves(rounding: &[f32]); }
 
 #[test]
 fn every_instruction_set_computes_what_plain_code_does() {
@@ -209,7 +225,11 @@ fn every_instruction_set_widens_and_rounds_sixteen_bit_floats_alike() {
     }
     floats.resize(floats.len().next_multiple_of(16), f32::NAN);
     for isa in Isa::available() {
-        unsafe { widening_on(isa, &floats) };
+        unsafe {
+            widening_on(isa);
+            bytes_on(isa);
+            halves_on(isa, &floats);
+        }
     }
 }
 
