@@ -11,7 +11,19 @@
 import { ConfigError } from "../base/errors.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { countParameters } from "../model/parameters.ts";
-import type { Recompute, StagePart } from "../model/training/trainable.ts";
+import type { Recompute } from "../model/training/trainable.ts";
+
+/** A stage of a pipeline: layers that follow one another, and what stands before and behind them. */
+export interface StagePart {
+  /** The first layer of the whole model that it has. */
+  readonly firstLayer: number;
+  /** How many it has. */
+  readonly layers: number;
+  /** Whether it turns tokens into hidden states. */
+  readonly embedding: boolean;
+  /** Whether it has final norm, head and loss. */
+  readonly head: boolean;
+}
 
 /** What the pieces of a model cost, in any one unit. */
 export interface StageCosts {

@@ -6,7 +6,6 @@
  */
 
 import type { Address } from "../../backend/backend.ts";
-import type { Communicator } from "../../comm/communicator.ts";
 import type { WeightSpec } from "../weights.ts";
 
 /** Element types that a model trains in: bf16 has f32 masters, gradients and sums. */
@@ -19,49 +18,12 @@ export type TrainingDType = "f32" | "bf16";
  */
 export type Recompute = "none" | "selective" | "full";
 
-/** A stage of a pipeline: layers that follow each other, and what comes before and after them. */
-export interface StagePart {
-  /** The first of its layers, of all the model's. */
-  readonly firstLayer: number;
-  /** How many it has. */
-  readonly layers: number;
-  /** Whether it begins with the embedding. */
-  readonly embedding: boolean;
-  /** Whether it ends with the final norm, the head and the loss. */
-  readonly head: boolean;
-}
-
-/** What of a model one rank has, where several have it together. */
-export interface ModelParts {
-  /** Ranks that cut every matrix between them (tensor parallelism); whole without, or with one rank. */
-  readonly tensor?: Communicator | undefined;
-  /** Stages of the pipeline that this rank has, first to last; the whole model without. */
-  readonly stages?: readonly StagePart[] | undefined;
-}
-
-/** The part of a whole tensor that one rank has. */
-export interface ParameterSlice {
-  /** Which axis is cut. */
-  readonly axis: 0 | 1;
-  /** First row or column. */
-  readonly first: number;
-  /** How many. */
-  readonly extent: number;
-}
-
 /** One trained tensor, in the memory of its backend. */
 export interface Parameter {
-  /** Its row of the name table, filled in: name and shape are those of the whole tensor. */
+  /** Its row of the name table, filled in. */
   readonly spec: WeightSpec;
-  /** Elements, those that this rank has. */
+  /** Elements. */
   readonly count: number;
-  /** What of the whole tensor they are; all of it without. */
-  readonly slice?: ParameterSlice | undefined;
-  /**
-   * Whether the pipeline's first stage has this parameter too, counts it in norms and writes it to
-   * checkpoints: the last stage's copy of a tied embedding.
-   */
-  readonly duplicate?: boolean | undefined;
   /** Master copy (f32). */
   readonly weight: Address;
   /** Gradient (f32). */
@@ -82,20 +44,6 @@ export interface TrainingOptions {
   readonly dropout?: number | undefined;
   /** Whether products keep weights packed until they change: pays where batches are accumulated. @default {false} */
   readonly packWeights?: boolean | undefined;
-  /** What of the model this rank has; all of it without. */
-  readonly parts?: ModelParts | undefined;
-  /** How much is on its way at once, where the rank has stages of a pipeline; one batch without. */
-  readonly inFlight?: InFlight | undefined;
-}
-
-/** The most that has gone forward on one rank of a pipeline and not yet backward. */
-export interface InFlight {
-  /** Layers, each counted once for every micro-batch that is in it. */
-  readonly layers: number;
-  /** Micro-batches whose last hidden states wait for the head. */
-  readonly heads: number;
-  /** Micro-batches that are in any of the rank's stages. */
-  readonly batches: number;
 }
 
 /** Sequences packed or padded to one length; all arrays are [sequences * length], row by row. */
