@@ -8,6 +8,7 @@ import { UsageError } from "../../lib/base/errors.ts";
 import type { CommandSpec, OptionSpecs } from "../command.ts";
 import { integer } from "../option_values.ts";
 import { COMPUTE_OPTIONS, type ComputeOptions } from "../options.ts";
+import { RANK_OPTIONS, type RankFlags } from "./train_ranks.spec.ts";
 import { RECIPE_OPTIONS, type RecipeFlags } from "./train_recipe.spec.ts";
 
 /** What a run is made of. */
@@ -71,7 +72,8 @@ export interface CourseFlags {
 }
 
 /** What `llamero train` is called with. */
-export interface TrainOptions extends ComputeOptions, RunFlags, RecipeFlags, CourseFlags {}
+export interface TrainOptions
+  extends ComputeOptions, RunFlags, RecipeFlags, CourseFlags, RankFlags {}
 
 const count = integer({ min: 1 });
 const countOr0 = integer({ min: 0 });
@@ -190,6 +192,7 @@ export const spec: CommandSpec<TrainOptions> = {
     force: { doc: "replace the run in --out" },
     ...RECIPE_OPTIONS,
     ...COURSE_OPTIONS,
+    ...RANK_OPTIONS,
     ...COMPUTE_OPTIONS,
   },
   examples: [
@@ -204,6 +207,10 @@ export const spec: CommandSpec<TrainOptions> = {
       doc: "a mixture of two datasets, the second seen at most twice",
     },
     { command: "llamero train --out run/ --resume", doc: "go on with a run that was stopped" },
+    {
+      command: "llamero train --out run/ --resume --virtual-ranks 4 --mesh data=2,tensor=2",
+      doc: "go on with it on four ranks; with mpirun -n 4 before it they are processes",
+    },
     {
       command: "llamero train --preset llama1-65b --plan --hardware a100-80gb --devices 2048",
       doc: "memory and time of a large run on paper",

@@ -12,7 +12,8 @@ import type { WeightRole } from "../../lib/model/weights.ts";
 import { type PlannedMachine, planTraining, type TrainPlan } from "../../lib/plan/train_plan.ts";
 import { formatConfig } from "../../lib/train/config_text.ts";
 import type { RunConfig } from "../../lib/train/run_config.ts";
-import { memoryLimit, trainingOptions } from "../../lib/train/setup.ts";
+import { trainingOptions } from "../../lib/train/machine.ts";
+import { memoryLimit } from "../../lib/train/setup.ts";
 import { type Io, writeJson } from "../io.ts";
 import { writeTable } from "../ui/table.ts";
 

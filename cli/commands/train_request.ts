@@ -7,6 +7,7 @@
 import { resolve } from "node:path";
 import { UsageError } from "../../lib/base/errors.ts";
 import { quoted } from "../../lib/base/quoted.ts";
+import { parseMesh } from "../../lib/comm/mesh.ts";
 import type { RequestedSettings } from "../../lib/train/config_file.ts";
 import type { RequestLayer } from "../../lib/train/run_config.ts";
 import { parseBatchRamp, parseDataSetting, parseSkips } from "../../lib/train/setting_text.ts";
@@ -38,6 +39,7 @@ export function requestOf(values: TrainOptions, sources: Sources<TrainOptions>):
   if (values.tokenizer !== undefined) own.tokenizer = resolve(values.tokenizer);
   if (values.init !== undefined) own.init = resolve(values.init);
   if (values.documentMask !== undefined) own.documentMask = values.documentMask === "on";
+  if (values.mesh !== undefined && values.mesh !== "auto") parseMesh(values.mesh);
   const { batchRamp, skipBatches } = values;
   if (batchRamp !== undefined) {
     own.batchRamp = parseBatchRamp(batchRamp) ??

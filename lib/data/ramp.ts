@@ -73,6 +73,11 @@ export class BatchRamp {
     this.#stages = stages;
   }
 
+  /** The batches that there are in the run, in order. */
+  get sizes(): readonly BatchSize[] {
+    return this.#stages;
+  }
+
   /** The longest sequence and the most sequences of a batch over the whole run. */
   get largest(): BatchSize {
     return {

@@ -8,8 +8,8 @@ import type { Backend } from "../backend/backend.ts";
 import { RandomStream } from "../base/random.ts";
 import { assembleBatch, type SequenceBatch } from "../data/batches.ts";
 import { BatchRamp } from "../data/ramp.ts";
+import { openMachine } from "./machine.ts";
 import type { RunConfig } from "./run_config.ts";
-import { openMachine } from "./setup.ts";
 import { FIRST_STATE } from "./state.ts";
 import { Trainer } from "./trainer.ts";
 

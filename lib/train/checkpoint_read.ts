@@ -29,6 +29,8 @@ export function momentName(moment: Moment, parameter: Pick<Parameter, "spec">): 
 export interface FoundCheckpoint {
   /** Its folder. */
   readonly path: string;
+  /** Steps done. */
+  readonly step: number;
   /** Newer ones that are damaged, and how. */
   readonly damaged: readonly string[];
 }
@@ -54,7 +56,7 @@ export async function findCheckpoint(
     const path = join(paths.checkpoints, checkpointName(step));
     try {
       await verifyCheckpoint(path);
-      return { path, damaged };
+      return { path, step, damaged };
     } catch (thrown) {
       if (!(thrown instanceof LlameroError)) throw thrown;
       damaged.push(thrown.message);

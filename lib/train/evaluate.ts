@@ -5,9 +5,10 @@
  */
 
 import { EventLoop } from "../base/event_loop.ts";
-import { evaluationBatches, type EvaluationOptions } from "../data/batches.ts";
+import type { Communicator } from "../comm/communicator.ts";
+import { evaluationBatches, type EvaluationOptions, type SequenceBatch } from "../data/batches.ts";
 import type { TokenSource } from "../data/token_source.ts";
-import type { Trainable } from "../model/training/trainable.ts";
+import type { GradientEngine } from "./gradient_engine.ts";
 
 /** What an evaluation found. */
 export interface Evaluation {
@@ -20,26 +21,45 @@ export interface Evaluation {
 }
 
 /**
- * Evaluates a model: `loss = sum ce / tokens`, `bits per byte = sum ce / (ln 2 * bytes)`.
+ * Evaluates a model: `loss = sum ce / tokens`, `bits per byte = sum ce / (ln 2 * bytes)`. Replicas
+ * take the batches in turn; the sums are in the order of the batches, whoever has computed them.
  *
  * @param sources Whose windows are taken.
  */
 export async function evaluate(
-  model: Trainable,
+  engine: Pick<GradientEngine, "evaluate">,
   options: EvaluationOptions & {
     readonly sources: readonly TokenSource[];
+    /** The replicas of the model. */
+    readonly replicas: Communicator;
     /** Bytes of text of each token id. */
     readonly tokenBytes: Uint16Array;
   },
 ): Promise<Evaluation> {
+  const { sources, replicas, tokenBytes } = options;
   const loop = new EventLoop();
-  let [ce, tokens, bytes] = [0, 0, 0];
-  for (const batch of evaluationBatches(options.sources, options)) {
-    const sums = model.evaluate(batch, { zLoss: 0 });
-    ce += sums.ce;
-    tokens += sums.count;
-    for (const id of batch.targets) if (id >= 0) bytes += options.tokenBytes[id] ?? 0;
+  const found: number[] = [];
+  let index = 0;
+  for (const batch of evaluationBatches(sources, options)) {
+    const isOwn = index++ % replicas.size === replicas.rank;
+    const { ce, count } = isOwn ? engine.evaluate(batch) : { ce: 0, count: 0 };
+    found.push(ce, count, isOwn ? bytesOf(batch, tokenBytes) : 0);
     await loop.turn();
   }
+  // One of the replicas has each number, the others zero: adding them up changes no bit.
+  const all = Float64Array.from(found);
+  replicas.allReduce(all);
+  let [ce, tokens, bytes] = [0, 0, 0];
+  for (let at = 0; at < all.length; at += 3) {
+    ce += all[at]!;
+    tokens += all[at + 1]!;
+    bytes += all[at + 2]!;
+  }
   return { loss: ce / tokens, bitsPerByte: ce / (Math.LN2 * bytes), tokens };
+}
+
+function bytesOf({ targets }: SequenceBatch, tokenBytes: Uint16Array): number {
+  let bytes = 0;
+  for (const id of targets) if (id >= 0) bytes += tokenBytes[id] ?? 0;
+  return bytes;
 }

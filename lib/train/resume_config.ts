@@ -22,8 +22,8 @@ export function checkResumable(paths: RunPaths): void {
 }
 
 /**
- * Reads the config of a run and takes what the command line may change: steps, saving, logging and
- * threads.
+ * Reads the config of a run and takes what the command line may change: steps, saving, logging,
+ * threads and mesh.
  *
  * @throws {ConfigError} Where something else would change.
  * @throws {LlameroError} Where there is no run.
@@ -40,7 +40,7 @@ export function readRunConfig(paths: RunPaths, changes: RequestLayer): RunConfig
     throw new ConfigError(
       `Cannot resume with another "${kebabCase(name)}": it is ${JSON.stringify(value)}, ` +
         `and the run has ${JSON.stringify(recorded) ?? "none"}`,
-      { hint: "only steps, saving, logging and threads may change; leave the rest away" },
+      { hint: "only steps, saving, logging, threads and mesh may change; leave the rest away" },
     );
   }
   const origins = originsOf(text);

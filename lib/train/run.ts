@@ -6,27 +6,26 @@
  */
 
 import { existsSync, mkdirSync, statSync } from "node:fs";
+import { join } from "node:path";
 import type { Backend } from "../backend/backend.ts";
 import { measureFlops } from "../backend/limits.ts";
 import { asError, ConfigError, Interrupted, LlameroError } from "../base/errors.ts";
 import { fileError } from "../base/file_error.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
+import type { Communicator } from "../comm/communicator.ts";
+import { alone } from "../comm/group.ts";
+import { Mesh } from "../comm/mesh.ts";
 import { findCheckpoint, loadTrainingCheckpoint, loadWeights } from "./checkpoint_read.ts";
 import { appendEvent, readEvents, type RunEvent } from "./events.ts";
+import { openMachine, type RunMachine } from "./machine.ts";
 import { readMetrics } from "./metrics.ts";
 import type { RunObserver, RunTokenizer } from "./observer.ts";
 import type { RunConfig } from "./run_config.ts";
-import { linkLatest, removeLeftovers, type RunPaths } from "./run_folder.ts";
+import { checkpointName, linkLatest, removeLeftovers, type RunPaths } from "./run_folder.ts";
+import { checkMesh, meshOf } from "./run_mesh.ts";
 import { Session } from "./session.ts";
-import {
-  checkMemory,
-  memoryLimit,
-  openMachine,
-  openRunData,
-  type RunData,
-  runIdentity,
-  type RunMachine,
-} from "./setup.ts";
+import { FolderRecord, NO_RECORD } from "./session_record.ts";
+import { checkMemory, memoryLimit, openRunData, type RunData, runIdentity } from "./setup.ts";
 import { FIRST_STATE, type TrainState } from "./state.ts";
 
 /** What a run needs. */
@@ -42,7 +41,9 @@ export interface RunOptions {
   /** Makes the observer of a session. */
   readonly observe: (session: ObservedSession) => RunObserver;
   /** Asks the run to save and end. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: Pick<AbortSignal, "aborted"> | undefined;
+  /** All ranks of the run; this process alone without. */
+  readonly world?: Communicator | undefined;
 }
 
 /** What an observer may look at. */
@@ -60,22 +61,25 @@ export interface ObservedSession {
 }
 
 /**
- * Trains until the last step, from the latest checkpoint where there is one.
+ * Trains until the last step, from the latest checkpoint where there is one; again after a failure,
+ * as often as the settings say.
  *
  * @returns The state at the end.
  * @throws {Interrupted} Where the signal asked for the end; the state is saved.
  * @throws {LlameroError} Where it failed more often than it may be started again.
  */
-export async function trainRun(options: RunOptions): Promise<TrainState> {
-  const { paths, config } = options;
-  try {
-    mkdirSync(paths.checkpoints, { recursive: true });
-  } catch (thrown) {
-    throw fileError(thrown, { action: "write", path: paths.checkpoints });
-  }
+export function trainRun(options: RunOptions): Promise<TrainState> {
+  return withRestarts(options, () => trainSession(options));
+}
+
+/** Runs a session, and again after a failure, as often as the settings say. */
+export async function withRestarts<T>(
+  { paths, config }: Pick<RunOptions, "paths" | "config">,
+  session: () => Promise<T>,
+): Promise<T> {
   for (let failures = 0;; failures++) {
     try {
-      return await runSession(options);
+      return await session();
     } catch (thrown) {
       const again = failures < config.settings.restarts &&
         !(thrown instanceof Interrupted || thrown instanceof ConfigError);
@@ -89,42 +93,78 @@ export async function trainRun(options: RunOptions): Promise<TrainState> {
   }
 }
 
-async function runSession(options: RunOptions): Promise<TrainState> {
-  const { config, paths, tokenizer, signal } = options;
-  removeLeftovers(paths);
+/**
+ * Trains until the last step, from the latest checkpoint where there is one. Every rank of the run
+ * calls it.
+ *
+ * @returns The state at the end.
+ * @throws {Interrupted} Where the signal of a rank asked for the end; the state is saved.
+ * @throws {LlameroError} Where it failed.
+ */
+export async function trainSession(options: RunOptions): Promise<TrainState> {
+  const { config, paths, tokenizer, signal, world = alone() } = options;
   using opened = new DisposableStack();
+  checkMesh(config, world.size);
+  const mesh = new Mesh(world, meshOf(config.settings, world.size));
+  if (world.rank === 0) prepareFolder(paths);
   const data = openRunData(config);
   opened.defer(data.close);
   const backend = await options.openBackend();
   opened.defer(() => backend.close());
-  checkMemory(config, memoryLimit(backend));
-  const machine = openMachine(backend, config);
+  checkMemory({ ...config, replicas: mesh.replicas.size }, memoryLimit(backend));
+  const machine = openMachine(backend, { ...config, mesh });
   opened.defer(machine.close);
   const begin = () => setFirstWeights(machine, config);
   const { state, damaged } = await restore({ ...options, machine, data, backend }, begin);
-  const flops = measureFlops(backend);
-  // bf16 multiply-adds work on twice as many numbers in one instruction.
-  const peakFlops = config.settings.dtype === "bf16" ? 2 * flops : flops;
-  const observer = options.observe({ state, backend, machine, data, peakFlops });
-  const tell = (event: RunEvent) => {
-    appendEvent(paths.events, event);
-    observer.event(event);
-  };
-  for (const message of damaged) tell({ event: "damaged", message });
-  recordLoss(paths, state.step, tell);
-  tell({ event: "start", step: state.step, backend: backend.name });
-  const session = new Session(
-    { config, paths, backend, machine, data, tokenizer, peakFlops, begin, observer, signal },
-    state,
-  );
+  const peakFlops = measurePeak(backend, { config, world });
+  const record = world.rank > 0
+    ? NO_RECORD
+    : openRecord(options, { state, backend, machine, data, peakFlops });
+  opened.defer(() => record.close());
+  for (const message of damaged) record.event({ event: "damaged", message });
+  record.event({ event: "start", step: state.step, backend: backend.name });
+  const parts = { config, paths, backend, machine, data, tokenizer, begin, record, signal };
+  const session = new Session(parts, state);
   opened.defer(() => session.close());
   try {
     await session.run();
   } finally {
     await session.settle();
-    recordEnd(paths, session);
+    if (world.rank === 0) recordEnd(paths, session);
   }
   return session.state;
+}
+
+function prepareFolder(paths: RunPaths): void {
+  try {
+    mkdirSync(paths.checkpoints, { recursive: true });
+  } catch (thrown) {
+    throw fileError(thrown, { action: "write", path: paths.checkpoints });
+  }
+  removeLeftovers(paths);
+}
+
+/** Operations per second that the machines of all ranks can do, measured by all at once. */
+function measurePeak(
+  backend: Backend,
+  { config, world }: { readonly config: RunConfig; readonly world: Communicator },
+): number {
+  world.barrier();
+  const flops = measureFlops(backend);
+  // bf16 multiply-adds work on twice as many numbers in one instruction.
+  const peak = Float64Array.of(config.settings.dtype === "bf16" ? 2 * flops : flops);
+  world.allReduce(peak);
+  return peak[0]!;
+}
+
+function openRecord({ paths, observe }: RunOptions, session: ObservedSession): FolderRecord {
+  const observer = observe(session);
+  const { state: { step }, peakFlops } = session;
+  recordLoss(paths, step, (event) => {
+    appendEvent(paths.events, event);
+    observer.event(event);
+  });
+  return new FolderRecord(paths, { step, observer, peakFlops });
 }
 
 /** Tells how long a session was; a disk that is full or gone is told by what ended the session. */
@@ -148,20 +188,25 @@ type Restoring = RunOptions & {
   readonly backend: Backend;
 };
 
-/** Loads the latest checkpoint, or begins. */
+/** Loads the latest checkpoint, or begins; the leader decides which for all ranks. */
 async function restore(
   { paths, machine, config, data, backend }: Restoring,
   begin: () => Promise<void>,
 ): Promise<{ state: TrainState; damaged: readonly string[] }> {
-  const found = await findCheckpoint(paths);
-  if (found === undefined) {
+  const { world } = machine.mesh;
+  const found = world.rank === 0 ? await findCheckpoint(paths) : undefined;
+  const step = Float64Array.of(found?.step ?? 0);
+  world.broadcast(step, 0);
+  const damaged = found?.damaged ?? [];
+  if (step[0] === 0) {
     await begin();
-    return { state: FIRST_STATE, damaged: [] };
+    return { state: FIRST_STATE, damaged };
   }
   const identity = runIdentity(config, { data, backend });
-  const state = await loadTrainingCheckpoint(found.path, { ...machine, identity });
-  linkLatest(paths.checkpoints, state.step);
-  return { state, damaged: found.damaged };
+  const path = join(paths.checkpoints, checkpointName(step[0]!));
+  const state = await loadTrainingCheckpoint(path, { ...machine, identity });
+  if (world.rank === 0) linkLatest(paths.checkpoints, state.step);
+  return { state, damaged };
 }
 
 /** Where the last session was killed, its time is that until its last row of metrics. */

@@ -49,6 +49,16 @@ const MICRO_BATCH_ROWS = 4096;
 /** Steps between checkpoints at most, by default. */
 const LARGEST_SAVE_EVERY = 1000;
 
+/** One rank; with several every one is a replica, compared every few hundred steps (Llama 3). */
+const RANK_DEFAULTS = {
+  mesh: "auto",
+  zero: 1,
+  pipelineSchedule: "1f1b",
+  reduce: "ranks",
+  virtualRanks: 1,
+  checkReplicas: 200,
+} as const satisfies Partial<TrainSettings>;
+
 /** Settings of a recipe that belong to its optimizer: another optimizer brings its own. */
 const OPTIMIZER_SETTINGS = [
   "lr",
@@ -329,6 +339,7 @@ function takeRun(resolver: Resolver): void {
     sampleTokens: 64,
     samplePrompt: "",
     restarts: 0,
+    ...RANK_DEFAULTS,
     evalData: [],
   };
   for (const [name, value] of Object.entries(defaults)) {

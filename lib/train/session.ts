@@ -2,18 +2,19 @@
  * One stretch of a run, from a checkpoint or the beginning until the last step, an interruption or a
  * failure.
  *
+ * Every rank of the run goes through the same session: whatever one of them decides by, they all have
+ * to the same bit, or have agreed on. One of them, the leader, keeps the record and the folder.
+ *
  * @module
  */
 
 import type { Backend } from "../backend/backend.ts";
 import { Interrupted, LlameroError } from "../base/errors.ts";
-import type { MetricsRow } from "./metrics.ts";
-import { MetricsFile } from "./metrics.ts";
 import { CheckpointSaver } from "./checkpoint_saver.ts";
 import { loadTrainingCheckpoint } from "./checkpoint_read.ts";
 import { evaluate, type Evaluation } from "./evaluate.ts";
-import { appendEvent, type RunEvent } from "./events.ts";
-import { type RunObserver, type RunTokenizer } from "./observer.ts";
+import { microBatchOf, type RunMachine } from "./machine.ts";
+import type { RunTokenizer } from "./observer.ts";
 import { obsoleteCheckpoints } from "./retention.ts";
 import type { RunConfig } from "./run_config.ts";
 import {
@@ -23,7 +24,8 @@ import {
   removeCheckpoint,
   type RunPaths,
 } from "./run_folder.ts";
-import { type RunData, runIdentity, type RunMachine } from "./setup.ts";
+import type { SessionRecord } from "./session_record.ts";
+import { type RunData, runIdentity } from "./setup.ts";
 import { takeSnapshot } from "./snapshot.ts";
 import { planRecovery } from "./spikes.ts";
 import { FIRST_STATE, type TrainState } from "./state.ts";
@@ -43,20 +45,18 @@ export interface SessionParts {
   readonly paths: RunPaths;
   /** Whose kernels run. */
   readonly backend: Backend;
-  /** Model and optimizer. */
+  /** Model and optimizer, and the ranks. */
   readonly machine: RunMachine;
   /** The data. */
   readonly data: RunData;
   /** The tokenizer. */
   readonly tokenizer: RunTokenizer;
-  /** Peak operations per second of the machine. */
-  readonly peakFlops: number;
   /** Sets the weights of the beginning. */
   readonly begin: () => Promise<void>;
-  /** Who is told. */
-  readonly observer: RunObserver;
+  /** Where steps and events are written down. */
+  readonly record: SessionRecord;
   /** Asks the session to save and end. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: Pick<AbortSignal, "aborted"> | undefined;
 }
 
 /** Trains from one state to the end. */
@@ -64,11 +64,9 @@ export class Session {
   readonly #parts: SessionParts;
   readonly #trainer: Trainer;
   readonly #saver = new CheckpointSaver();
-  readonly #metrics: MetricsFile;
   readonly #start = performance.now();
   #state: TrainState;
   #savedStep: number;
-  #peakFlops: number;
 
   /** Makes a session that goes on from a state, whose weights the machine has. */
   constructor(parts: SessionParts, state: TrainState) {
@@ -76,8 +74,6 @@ export class Session {
     this.#parts = parts;
     this.#state = state;
     this.#savedStep = state.step;
-    this.#peakFlops = parts.peakFlops;
-    this.#metrics = new MetricsFile(parts.paths.metrics, state.step);
     this.#trainer = new Trainer({ ...machine, data: data.training, settings: config.settings });
   }
 
@@ -91,30 +87,48 @@ export class Session {
     return performance.now() - this.#start;
   }
 
+  get #leads(): boolean {
+    return this.#parts.machine.mesh.world.rank === 0;
+  }
+
   /**
    * Trains until the last step.
    *
-   * @throws {Interrupted} Where the signal asked for the end; the state is saved.
+   * @throws {Interrupted} Where the signal of any rank asked for the end; the state is saved.
    * @throws {LlameroError} Where it cannot go on.
    */
   async run(): Promise<void> {
     const { steps } = this.#parts.config.settings;
     while (this.#state.step < steps) {
-      if (this.#parts.signal?.aborted) await this.#interrupted();
+      if (this.#isAskedToEnd()) await this.#interrupted();
       this.#saver.check();
       await this.#step();
     }
     if (this.#savedStep !== this.#state.step) await this.#save();
-    await this.#saver.finish();
+    await this.#saved();
+  }
+
+  /** Whether anybody was asked: signals reach ranks at different times, or only some of them. */
+  #isAskedToEnd(): boolean {
+    const { signal, machine: { mesh: { world } } } = this.#parts;
+    const asked = Float64Array.of(signal?.aborted ? 1 : 0);
+    world.allReduce(asked, { operation: "max" });
+    return asked[0] !== 0;
   }
 
   async #interrupted(): Promise<never> {
     if (this.#savedStep !== this.#state.step) await this.#save();
-    await this.#saver.finish();
+    await this.#saved();
     const { step } = this.#state;
     throw new Interrupted(`Interrupted after step ${step}, which is saved`, {
       hint: `llamero train --out ${this.#parts.paths.run} --resume`,
     });
+  }
+
+  /** Waits until what is being written is there, on every rank. */
+  async #saved(): Promise<void> {
+    await this.#saver.finish();
+    this.#parts.machine.mesh.world.barrier();
   }
 
   async #step(): Promise<void> {
@@ -127,10 +141,9 @@ export class Session {
     }
     this.#state = result.state;
     const evaluation = this.#isDue("evalEvery") ? await this.#evaluate() : undefined;
-    const row = this.#row(result, { stepMs, evaluation });
-    this.#metrics.append(row);
-    this.#parts.observer.step(row);
-    if (this.#isDue("sampleEvery")) await this.#parts.observer.sample?.(this.#state.step);
+    const { record } = this.#parts;
+    record.step({ result, stepMs, evaluation });
+    if (this.#isDue("sampleEvery")) await record.sample(this.#state.step);
     if (this.#isDue("saveEvery")) await this.#save();
   }
 
@@ -144,10 +157,12 @@ export class Session {
   #evaluate(): Promise<Evaluation | undefined> {
     const { data, machine, config: { settings, model }, tokenizer } = this.#parts;
     if (data.evaluation.length === 0) return Promise.resolve(undefined);
-    return evaluate(machine.model, {
+    const { replicas } = machine.mesh;
+    return evaluate(machine.engine, {
       sources: data.evaluation,
+      replicas,
       seqLen: settings.seqLen,
-      microBatch: settings.microBatch,
+      microBatch: microBatchOf(settings, replicas.size),
       sequences: settings.evalSequences,
       vocabSize: model.vocabSize,
       documentMask: settings.documentMask,
@@ -155,35 +170,9 @@ export class Session {
     });
   }
 
-  #row(
-    { loss, gradNorm, lr, tokens, outcome, reason }: StepResult,
-    { stepMs, evaluation }: { stepMs: number; evaluation: Evaluation | undefined },
-  ): MetricsRow {
-    const { observer } = this.#parts;
-    const finite = (value: number) => Number.isFinite(value) ? value : null;
-    const tokensPerSecond = (tokens / stepMs) * 1000;
-    const flops = tokensPerSecond * observer.flopsPerToken(this.#state.step);
-    // Where the machine was busy while its peak was measured, the run itself shows that it can do more.
-    this.#peakFlops = Math.max(this.#peakFlops, flops);
-    return {
-      step: this.#state.step,
-      tokens: this.#state.tokens,
-      loss: finite(loss),
-      grad_norm: finite(gradNorm),
-      lr,
-      ...(evaluation === undefined
-        ? {}
-        : { eval_loss: evaluation.loss, eval_bits_per_byte: evaluation.bitsPerByte }),
-      ...(outcome === "dropped" ? { dropped: reason! } : {}),
-      tokens_per_second: tokensPerSecond,
-      mfu: flops / this.#peakFlops,
-      step_ms: stepMs,
-    };
-  }
-
   /** Tells of a step without finite gradients; `true` where the run went back instead of on. */
   async #dropped({ state, reason }: StepResult): Promise<boolean> {
-    this.#event({ event: "dropped", step: state.step, reason: reason! });
+    this.#parts.record.event({ event: "dropped", step: state.step, reason: reason! });
     const { settings } = this.#parts.config;
     if (settings.skipSpikes && state.dropped >= DROPPED_AS_SPIKE) {
       await this.#recover(state.step - 1, `${state.dropped} steps in a row: ${reason}`);
@@ -198,7 +187,7 @@ export class Session {
 
   /** Goes back to a checkpoint before a spike and on with later data. */
   async #recover(step: number, reason: string): Promise<void> {
-    const { config: { settings }, paths, begin, machine } = this.#parts;
+    const { config: { settings }, paths, begin, machine, record } = this.#parts;
     const earlier = this.#state.recoveries;
     const recovery = planRecovery(step, { saveEvery: settings.saveEvery, earlier });
     if (recovery === undefined) {
@@ -207,7 +196,7 @@ export class Session {
       });
     }
     const { rewindTo, skip } = recovery;
-    this.#event({
+    record.event({
       event: "spike",
       step: step + 1,
       reason,
@@ -215,20 +204,22 @@ export class Session {
       skip_step: skip.step + 1,
       skip_batches: skip.batches,
     });
-    await this.#saver.finish();
+    await this.#saved();
     const back = rewindTo === 0 ? FIRST_STATE : await this.#load(rewindTo);
     if (rewindTo === 0) {
       machine.optimizer.reset();
       await begin();
-    } else linkLatest(paths.checkpoints, rewindTo);
-    // They lie on a path that is left: the run comes by the same steps with other weights.
-    for (const later of checkpointSteps(paths)) {
-      if (later > rewindTo) removeCheckpoint(paths.checkpoints, later);
+    }
+    if (this.#leads) {
+      if (rewindTo > 0) linkLatest(paths.checkpoints, rewindTo);
+      // They lie on a path that is left: the run comes by the same steps with other weights.
+      for (const later of checkpointSteps(paths)) {
+        if (later > rewindTo) removeCheckpoint(paths.checkpoints, later);
+      }
     }
     this.#state = { ...back, recoveries: [...earlier, skip] };
     this.#savedStep = rewindTo;
-    this.#metrics.restart(rewindTo);
-    this.#parts.observer.rewound(rewindTo);
+    record.rewound(rewindTo);
   }
 
   #load(step: number): Promise<TrainState> {
@@ -241,12 +232,14 @@ export class Session {
   }
 
   async #save(): Promise<void> {
-    const { machine, config, paths, tokenizer } = this.#parts;
+    const { machine, config, paths, tokenizer, record } = this.#parts;
     const begin = performance.now();
     // No checkpoint may be ahead of its metrics.
-    this.#metrics.sync();
+    record.sync();
     await this.#saver.finish();
     const { step } = this.#state;
+    this.#savedStep = step;
+    if (!this.#leads) return;
     const obsolete = obsoleteCheckpoints(checkpointSteps(paths), {
       step,
       settings: config.settings,
@@ -261,13 +254,7 @@ export class Session {
       obsolete,
     });
     this.#saver.save(snapshot);
-    this.#savedStep = step;
-    this.#event({ event: "save", step, stall_ms: performance.now() - begin });
-  }
-
-  #event(event: RunEvent): void {
-    appendEvent(this.#parts.paths.events, event);
-    this.#parts.observer.event(event);
+    record.event({ event: "save", step, stall_ms: performance.now() - begin });
   }
 
   /** Waits for a checkpoint that is being written, whether or not it can be: a failure loses none. */
@@ -278,6 +265,6 @@ export class Session {
   /** Closes files and the worker. */
   close(): void {
     this.#saver.close();
-    this.#metrics.close();
+    this.#parts.record.close();
   }
 }

@@ -6,6 +6,7 @@
  */
 
 import * as v from "valibot";
+import { meshSize, parseMesh } from "../comm/mesh.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { SettingName, TrainSettings } from "./settings.ts";
 
@@ -23,6 +24,16 @@ const share = (wanted = "a number from 0 to below 1") =>
 const words = <const T extends readonly string[]>(...list: T) =>
   v.picklist(list, `one of ${list.join(", ")}`);
 const text = v.pipe(v.string("a text"), v.nonEmpty("a text that is not empty"));
+
+const MESH = '"auto", or axes such as "data=2,tensor=2"';
+
+function isMesh(text: string): boolean {
+  try {
+    return text === "auto" || meshSize(parseMesh(text)) >= 1;
+  } catch {
+    return false;
+  }
+}
 
 const stage = v.strictObject({
   fromStep: count(1),
@@ -88,6 +99,12 @@ const SETTING_SCHEMAS: {
   sampleTokens: count(1),
   samplePrompt: v.string("a text"),
   restarts: count(0),
+  mesh: v.pipe(v.string(MESH), v.check(isMesh, MESH)),
+  zero: v.picklist([1, 2, 3], "one of 1, 2, 3"),
+  pipelineSchedule: words("1f1b", "interleaved"),
+  reduce: words("ranks", "tree"),
+  virtualRanks: count(1),
+  checkReplicas: count(0),
   tokenizer: text,
   data: v.pipe(v.array(source, "a list of sources"), v.minLength(1, "a source or more")),
   evalData: v.array(text, "a list of paths"),

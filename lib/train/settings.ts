@@ -96,6 +96,18 @@ export interface TrainSettings {
   readonly samplePrompt: string;
   /** How often a run that failed is started again from its last checkpoint. */
   readonly restarts: number;
+  /** The axes of the mesh, such as `data=2,tensor=2`; `"auto"` makes every rank a replica. */
+  readonly mesh: string;
+  /** What the shard axis shares: optimizer state, and gradients, and weights. */
+  readonly zero: 1 | 2 | 3;
+  /** The order of forward and backward passes in a pipeline. */
+  readonly pipelineSchedule: "1f1b" | "interleaved";
+  /** Gradients of micro-batches are added up rank by rank, or in one tree over all of them. */
+  readonly reduce: "ranks" | "tree";
+  /** Ranks in this process, a worker each. */
+  readonly virtualRanks: number;
+  /** Steps between comparisons of the replicas' weights; 0 is never. */
+  readonly checkReplicas: number;
   /** The tokenizer. */
   readonly tokenizer: string;
   /** The training data. */
@@ -109,7 +121,10 @@ export interface TrainSettings {
 /** Name of a setting. */
 export type SettingName = keyof TrainSettings;
 
-/** What may change when a run is resumed: how long it runs, what it saves and says, and the threads. */
+/**
+ * What may change when a run is resumed: how long it runs, what it saves and says, the threads, and
+ * the mesh.
+ */
 export const RESUMABLE: ReadonlySet<SettingName> = new Set<SettingName>([
   "steps",
   "threads",
@@ -122,6 +137,11 @@ export const RESUMABLE: ReadonlySet<SettingName> = new Set<SettingName>([
   "sampleTokens",
   "samplePrompt",
   "restarts",
+  "mesh",
+  "zero",
+  "pipelineSchedule",
+  "virtualRanks",
+  "checkReplicas",
 ]);
 
 /** `batchTokens` as files write it: `batch-tokens`. */

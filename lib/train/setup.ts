@@ -1,5 +1,5 @@
 /**
- * Opening everything that a run works with: data, model, optimizer; all that can be refused is
+ * Opening the data of a run, and the question whether its memory is there: all that can be refused is
  * refused before memory is taken.
  *
  * @module
@@ -13,10 +13,9 @@ import { BatchRamp } from "../data/ramp.ts";
 import { type ResolvedShares, resolveShares } from "../data/shares.ts";
 import { TokenSource } from "../data/token_source.ts";
 import { mostTrainingRows, planTrainingBytes } from "../model/training/memory.ts";
-import type { TrainingBytes, TrainingOptions } from "../model/training/trainable.ts";
-import { TrainableModel } from "../model/training/trainable_model.ts";
+import type { TrainingBytes } from "../model/training/trainable.ts";
 import { identityOf, type RunIdentity } from "./identity.ts";
-import { Optimizer } from "./optimizer.ts";
+import { trainingOptions } from "./machine.ts";
 import type { RunConfig } from "./run_config.ts";
 import type { TrainSettings } from "./settings.ts";
 
@@ -74,19 +73,6 @@ export function tokensOfData(data: TrainSettings["data"]): number | undefined {
   return resolveShares(shares, undefined).total;
 }
 
-/** How a run's memory is planned. */
-export function trainingOptions(settings: TrainSettings): TrainingOptions {
-  const { largest } = new BatchRamp(settings);
-  const { dtype, recompute, dropout, microBatch } = settings;
-  return {
-    maxRows: Math.min(microBatch, largest.sequences) * largest.seqLen,
-    dtype,
-    recompute,
-    dropout,
-    packWeights: largest.sequences > microBatch,
-  };
-}
-
 /** Memory that a backend can give, in bytes, and what it is called. */
 export interface MemoryLimit {
   /** Bytes. */
@@ -105,15 +91,18 @@ export function memoryLimit(backend: Pick<Backend, "name">): MemoryLimit {
 }
 
 /**
- * Refuses a run whose memory is not there, with the largest micro-batch that fits.
+ * Refuses a run whose memory is not there on this rank, with the largest micro-batch that fits.
  *
  * @throws {LlameroError} Before anything is allocated.
  */
 export function checkMemory(
-  { model, settings }: Pick<RunConfig, "model" | "settings">,
+  { model, settings, replicas = 1 }: Pick<RunConfig, "model" | "settings"> & {
+    /** How many replicas share a batch. */
+    readonly replicas?: number | undefined;
+  },
   limit: MemoryLimit,
 ): TrainingBytes {
-  const options = trainingOptions(settings);
+  const options = trainingOptions(settings, replicas);
   const bytes = planTrainingBytes(model, options);
   if (bytes.total <= limit.bytes) return bytes;
   const { seqLen } = new BatchRamp(settings).largest;
@@ -130,30 +119,6 @@ export function checkMemory(
       `${formatMemory(bytes.total)}, and ${limit.name} has ${formatMemory(limit.bytes)}`,
     { hint },
   );
-}
-
-/** The parts of a run that live in a backend's memory. */
-export interface RunMachine {
-  /** The model. */
-  readonly model: TrainableModel;
-  /** Its optimizer. */
-  readonly optimizer: Optimizer;
-  /** Gives the memory back. */
-  close(): void;
-}
-
-/** Takes the memory of a run. @throws {BackendError} Where there is too little. */
-export function openMachine(
-  backend: Backend,
-  { model: config, settings }: Pick<RunConfig, "model" | "settings">,
-): RunMachine {
-  using taken = new DisposableStack();
-  const model = new TrainableModel(backend, { config }, trainingOptions(settings));
-  taken.defer(() => model.close());
-  const optimizer = new Optimizer(backend, { parameters: model.parameters, settings });
-  taken.defer(() => optimizer.close());
-  const all = taken.move();
-  return { model, optimizer, close: () => all.dispose() };
 }
 
 /** What decides the weights of a run. */

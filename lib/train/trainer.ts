@@ -5,37 +5,32 @@
  * @module
  */
 
-import { EventLoop } from "../base/event_loop.ts";
 import type { Communicator } from "../comm/communicator.ts";
+import type { Mesh } from "../comm/mesh.ts";
 import { countTargets, type TrainingData } from "../data/batches.ts";
 import type { Trainable } from "../model/training/trainable.ts";
-import { type GradientReducer, shareOf } from "../parallel/data.ts";
+import { shareOf } from "../parallel/data.ts";
+import type { GradientEngine } from "./gradient_engine.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { learningRate } from "./schedule.ts";
 import type { TrainSettings } from "./settings.ts";
 import { spikeOf, widened } from "./spikes.ts";
 import type { TrainState } from "./state.ts";
 
-/** The replicas of a data-parallel run; each takes its share of every batch. */
-export interface Replicas {
-  /** All of them. */
-  readonly ranks: Communicator;
-  /** Adds up their gradients. */
-  readonly reducer: GradientReducer;
-}
-
 /** What a trainer works with. */
 export interface TrainerParts {
-  /** The model. */
-  readonly model: Trainable;
-  /** Its optimizer. */
+  /** The ranks: each replica of them takes its share of every batch. */
+  readonly mesh: Pick<Mesh, "replicas">;
+  /** This rank's part of the model. */
+  readonly model: Pick<Trainable, "weightsStepped">;
+  /** The optimizer of that part. */
   readonly optimizer: Optimizer;
+  /** Computes gradients. */
+  readonly engine: GradientEngine;
   /** Its batches. */
   readonly data: Pick<TrainingData, "step">;
   /** Settings of the run. */
   readonly settings: TrainSettings;
-  /** The replicas that train with it; none without. */
-  readonly replicas?: Replicas | undefined;
 }
 
 /** What a step did. */
@@ -96,36 +91,33 @@ export class Trainer {
     return { ...measured, outcome: "updated", state: { ...next, updates, dropped: 0, window } };
   }
 
+  /** Gradients of a step; what it returns is the same bits on every rank, so that all decide alike. */
   async #gradients(state: TrainState): Promise<{ loss: number; tokens: number }> {
-    const { data, model, settings, replicas } = this.#parts;
+    const { data, engine, settings, mesh: { replicas } } = this.#parts;
     const skips = [...settings.skipBatches, ...state.recoveries];
-    const part = replicas && ((sequences: number) => shareOf(sequences, replicas.ranks));
+    const part = (sequences: number) => shareOf(sequences, replicas);
     const batches = data.step(state.step, { microBatch: settings.microBatch, skips, part });
     // The mean is over all counted tokens of the step, however they are cut and wherever they are.
     const counted = Float64Array.of(batches.reduce((sum, batch) => sum + countTargets(batch), 0));
-    replicas?.ranks.allReduce(counted);
+    replicas.allReduce(counted);
     const targets = Math.max(1, counted[0]!);
     const ownRows = batches.reduce((sum, batch) => sum + batch.tokens.length, 0);
-    const firstRow = (replicas?.ranks.rank ?? 0) * ownRows;
-    const loop = new EventLoop();
-    let [sum, rows] = [0, 0];
-    for (const batch of batches) {
-      const { ce, z } = model.forwardBackward(batch, {
-        weightScale: 1 / targets,
-        accumulate: rows > 0,
-        zLoss: settings.zLoss,
-        ...(settings.dropout > 0
-          ? { dropout: { seed: settings.seed, step: state.step, firstRow: firstRow + rows } }
-          : {}),
-      });
-      sum += ce + z;
-      rows += batch.tokens.length;
-      await loop.turn();
-    }
-    replicas?.reducer.finish();
-    // The same bits on every replica, so that all of them decide the same about the step.
-    const all = Float64Array.of(sum, rows);
-    replicas?.ranks.allReduce(all);
-    return { loss: all[0]! / targets, tokens: all[1]! };
+    const { dropout, seed, zLoss } = settings;
+    const firstRow = replicas.rank * ownRows;
+    const losses = await engine.gradients(batches, {
+      weightScale: 1 / targets,
+      zLoss,
+      dropout: dropout > 0 ? { seed, step: state.step, firstRow } : undefined,
+    });
+    const sum = inOrder(losses, replicas).reduce((sum, loss) => sum + loss, 0);
+    return { loss: sum / targets, tokens: ownRows * replicas.size };
   }
+}
+
+/** The losses of all micro-batches in the order of the batch: their sum is the same wherever they were. */
+function inOrder(losses: Float64Array, replicas: Communicator): Float64Array {
+  const all = new Float64Array(losses.length * replicas.size);
+  all.set(losses, losses.length * replicas.rank);
+  replicas.allGather(all);
+  return all;
 }

@@ -6,6 +6,7 @@ import type { Communicator } from "../../lib/comm/communicator.ts";
 import type { StepOptions } from "../../lib/data/batches.ts";
 import { TrainableModel } from "../../lib/model/training/trainable_model.ts";
 import { GradientReducer } from "../../lib/parallel/data.ts";
+import { WholeModelEngine } from "../../lib/train/gradient_engine.ts";
 import { Optimizer } from "../../lib/train/optimizer.ts";
 import type { TrainSettings } from "../../lib/train/settings.ts";
 import { FIRST_STATE } from "../../lib/train/state.ts";
@@ -67,8 +68,9 @@ export async function run(world: Communicator, input: ReplicaInput): Promise<Rep
       replicas: world,
       bucketBytes: 30_000,
     });
-    const replicas = { ranks: world, reducer };
-    const trainer = new Trainer({ model, optimizer, data, settings, replicas });
+    const engine = new WholeModelEngine(model, reducer);
+    const mesh = { replicas: world };
+    const trainer = new Trainer({ mesh, model, optimizer, engine, data, settings });
     const steps: { loss: number; gradNorm: number }[] = [];
     let state = FIRST_STATE;
     while (state.step < settings.steps) {

@@ -7,6 +7,9 @@ import { readTensor } from "../../lib/formats/read_tensor.ts";
 import { readSafetensors } from "../../lib/formats/safetensors.ts";
 import type { DecoderSource } from "../../lib/model/load_weights.ts";
 import { TrainableModel } from "../../lib/model/training/trainable_model.ts";
+import { GradientReducer } from "../../lib/parallel/data.ts";
+import { WholeModelEngine } from "../../lib/train/gradient_engine.ts";
+import { meshOfOne } from "../../lib/train/machine.ts";
 import { Optimizer } from "../../lib/train/optimizer.ts";
 import type { TrainSettings } from "../../lib/train/settings.ts";
 import { FIRST_STATE } from "../../lib/train/state.ts";
@@ -107,7 +110,10 @@ async function follow(
   const data = {
     step: (step: number) => cut(given.batches[step % given.batches.length]!, settings.microBatch),
   };
-  const trainer = new Trainer({ model, optimizer, data, settings });
+  const mesh = meshOfOne();
+  const reducer = new GradientReducer(opened.backend, { ...model, replicas: mesh.replicas });
+  const engine = new WholeModelEngine(model, reducer);
+  const trainer = new Trainer({ mesh, model, optimizer, engine, data, settings });
   const steps: Step[] = [];
   for (let state = FIRST_STATE; state.step < settings.steps;) {
     const result = await trainer.step(state);

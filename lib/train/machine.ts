@@ -1,0 +1,84 @@
+/**
+ * The one place where a run's machine is put together from a mesh: this rank's part of the model, its
+ * optimizer, and the engine that computes gradients over all ranks.
+ *
+ * A way of sharing work is wired here and nowhere else: `openMachine` looks at the sizes of the mesh
+ * and at the settings, and chooses.
+ *
+ * @module
+ */
+
+import type { Backend } from "../backend/backend.ts";
+import { ConfigError } from "../base/errors.ts";
+import { alone } from "../comm/group.ts";
+import { Mesh } from "../comm/mesh.ts";
+import { BatchRamp } from "../data/ramp.ts";
+import type { TrainingOptions } from "../model/training/trainable.ts";
+import { TrainableModel } from "../model/training/trainable_model.ts";
+import { GradientReducer } from "../parallel/data.ts";
+import { type GradientEngine, WholeModelEngine } from "./gradient_engine.ts";
+import { Optimizer } from "./optimizer.ts";
+import type { RunConfig } from "./run_config.ts";
+import type { TrainSettings } from "./settings.ts";
+
+/** The parts of a run that live in the memory of one rank's backend. */
+export interface RunMachine {
+  /** The ranks. */
+  readonly mesh: Mesh;
+  /** This rank's part of the model. */
+  readonly model: TrainableModel;
+  /** The optimizer of that part. */
+  readonly optimizer: Optimizer;
+  /** Computes gradients, together with the other ranks. */
+  readonly engine: GradientEngine;
+  /** Gives the memory back. */
+  close(): void;
+}
+
+/** The mesh of one rank that nobody else shares. */
+export function meshOfOne(): Mesh {
+  return new Mesh(alone(), { data: 1, shard: 1, tensor: 1, pipeline: 1 });
+}
+
+/** Sequences that a replica computes at once. */
+export function microBatchOf(settings: TrainSettings, replicas: number): number {
+  return Math.min(settings.microBatch, new BatchRamp(settings).largest.sequences / replicas);
+}
+
+/** How the memory of a rank is planned, where a batch is shared by so many replicas. */
+export function trainingOptions(settings: TrainSettings, replicas: number = 1): TrainingOptions {
+  const { largest } = new BatchRamp(settings);
+  const { dtype, recompute, dropout, microBatch } = settings;
+  const sequences = largest.sequences / replicas;
+  return {
+    maxRows: microBatchOf(settings, replicas) * largest.seqLen,
+    dtype,
+    recompute,
+    dropout,
+    packWeights: sequences > microBatch,
+  };
+}
+
+/** Takes the memory of a run. @throws {BackendError} Where there is too little. */
+export function openMachine(
+  backend: Backend,
+  options: Pick<RunConfig, "model" | "settings"> & { readonly mesh?: Mesh | undefined },
+): RunMachine {
+  const { model: config, settings, mesh = meshOfOne() } = options;
+  using taken = new DisposableStack();
+  const { replicas, sizes } = mesh;
+  for (const axis of ["tensor", "pipeline"] as const) {
+    if (sizes[axis] > 1) {
+      throw new ConfigError(`Cannot train with ${axis}=${sizes[axis]}: 1 was wanted`);
+    }
+  }
+  const model = new TrainableModel(backend, { config }, trainingOptions(settings, replicas.size));
+  taken.defer(() => model.close());
+  const { parameters } = model;
+  const optimizer = new Optimizer(backend, { parameters, settings });
+  taken.defer(() => optimizer.close());
+  const reducer = new GradientReducer(backend, { parameters, replicas });
+  const engine = new WholeModelEngine(model, reducer);
+  const all = taken.move();
+  return { mesh, model, optimizer, engine, close: () => all.dispose() };
+}

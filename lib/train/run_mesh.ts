@@ -1,0 +1,71 @@
+/**
+ * The mesh of a run: what its settings ask for, and whether the model and the batches can be cut so.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../base/errors.ts";
+import { quoted } from "../base/quoted.ts";
+import { checkDivisions, type MeshNumbers, meshSize, meshText, parseMesh } from "../comm/mesh.ts";
+import { BatchRamp } from "../data/ramp.ts";
+import type { ModelConfig } from "../model/config.ts";
+import type { TrainSettings } from "./settings.ts";
+
+/** Sizes of the mesh that settings ask for, where there are so many ranks. */
+export function meshOf({ mesh }: Pick<TrainSettings, "mesh">, ranks: number): MeshNumbers {
+  return mesh === "auto" ? { data: ranks, shard: 1, tensor: 1, pipeline: 1 } : parseMesh(mesh);
+}
+
+/**
+ * Checks that a run can be shared between so many ranks.
+ *
+ * @throws {ConfigError} Where the mesh has another number of ranks, or does not divide heads, layers,
+ *   sequences or micro-batches.
+ */
+export function checkMesh(
+  { settings, model }: { readonly settings: TrainSettings; readonly model: ModelConfig },
+  ranks: number,
+): void {
+  const mesh = meshOf(settings, ranks);
+  const wanted = meshSize(mesh);
+  if (wanted !== ranks) {
+    const are = ranks === 1 ? "there is 1 rank" : `there are ${ranks} ranks`;
+    throw new ConfigError(
+      `Cannot use mesh ${quoted(meshText(mesh))}: it has ${wanted} ranks and ${are}`,
+      { hint: hintOf(mesh, ranks) },
+    );
+  }
+  for (const stage of new BatchRamp(settings).sizes) {
+    checkDivisions(mesh, {
+      layers: model.numHiddenLayers,
+      heads: model.numAttentionHeads,
+      kvHeads: model.numKeyValueHeads,
+      intermediateSize: model.intermediateSize,
+      sequenceLength: stage.seqLen,
+      batchSize: stage.sequences,
+    });
+    checkTree(settings, { mesh, sequences: stage.sequences });
+  }
+}
+
+function hintOf(mesh: MeshNumbers, ranks: number): string {
+  const size = meshSize(mesh);
+  return ranks === 1
+    ? `start ${size} ranks with --virtual-ranks ${size} or mpirun -n ${size}`
+    : `--mesh data=${ranks}, or other axes whose product is ${ranks}`;
+}
+
+/** A tree over micro-batches is the same on other ranks where each of them has whole ones. */
+function checkTree(
+  { reduce, microBatch }: TrainSettings,
+  { mesh, sequences }: { readonly mesh: MeshNumbers; readonly sequences: number },
+): void {
+  const replicas = mesh.data * mesh.shard;
+  const share = sequences / replicas;
+  if (reduce !== "tree" || share % microBatch === 0) return;
+  const has = replicas === 1 ? `a step has ${share}` : `each of ${replicas} replicas has ${share}`;
+  throw new ConfigError(
+    `Cannot use --reduce tree with micro-batches of ${microBatch} sequences: ${has} in a step`,
+    { hint: "--micro-batch 1, or another number that divides them" },
+  );
+}
