@@ -109,12 +109,10 @@ export interface MeshDivisions {
   readonly layers: number;
   /** Query heads, cut by tensor parallelism. */
   readonly heads: number;
-  /** Key and value heads, cut by tensor parallelism. */
+  /** Key and value heads, cut by tensor parallelism; several ranks have each where there are fewer. */
   readonly kvHeads: number;
   /** Width of the feed-forward layer, cut by tensor parallelism. */
   readonly intermediateSize: number;
-  /** Tokens of a sequence, cut by sequence parallelism between the tensor-parallel parts. */
-  readonly sequenceLength: number;
   /** Sequences of a step, shared out over data and shard. */
   readonly batchSize: number;
 }
@@ -124,21 +122,24 @@ function indivisible(sizes: MeshNumbers, fault: string): ConfigError {
 }
 
 /**
- * Checks that a mesh divides what it cuts.
+ * Checks that a mesh divides what it cuts. Vocabulary and rows of a batch are cut as evenly as can be.
  *
  * @throws {ConfigError} Names the axis, the dimension and both sizes.
  */
 export function checkDivisions(sizes: MeshNumbers, divisions: MeshDivisions): void {
-  const { layers, heads, kvHeads, intermediateSize, sequenceLength, batchSize } = divisions;
+  const { layers, heads, kvHeads, intermediateSize, batchSize } = divisions;
   const cut: readonly (readonly [string, number])[] = [
     ["heads", heads],
-    ["key and value heads", kvHeads],
     ["columns of the feed-forward layer", intermediateSize],
-    ["tokens of a sequence", sequenceLength],
   ];
   for (const [what, count] of cut) {
     if (count % sizes.tensor === 0) continue;
     throw indivisible(sizes, `tensor=${sizes.tensor} does not divide ${count} ${what}`);
+  }
+  if (kvHeads % sizes.tensor !== 0 && sizes.tensor % kvHeads !== 0) {
+    const fault =
+      `tensor=${sizes.tensor} and ${kvHeads} key and value heads: neither divides the other`;
+    throw indivisible(sizes, fault);
   }
   if (layers < sizes.pipeline) {
     throw indivisible(sizes, `pipeline=${sizes.pipeline} stages for ${layers} layers`);

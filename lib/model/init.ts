@@ -14,7 +14,8 @@
 
 import { RandomStream } from "../base/random.ts";
 import type { ModelConfig } from "./config.ts";
-import { type WeightSpec, weightSpecs } from "./weights.ts";
+import { heldElements, type HeldWeight, heldWeights, sliceRuns } from "./training/parts.ts";
+import type { WeightSpec } from "./weights.ts";
 
 const STANDARD_DEVIATION = 0.02;
 
@@ -37,7 +38,7 @@ const PIECE = 1 << 20;
 export interface InitialValues {
   /** The weight. */
   readonly spec: WeightSpec;
-  /** Which of its elements is the first of these. */
+  /** Which element of what is held of it is the first of these. */
   readonly first: number;
   /** The values, in memory that the next piece overwrites. */
   readonly values: Float32Array<ArrayBuffer>;
@@ -45,22 +46,44 @@ export interface InitialValues {
 
 /**
  * Yields the first values of every weight in the order of the name table, a piece at a time. The numbers
- * of the i-th weight are those of stream i of the seed, so that no weight depends on another's size.
+ * of the i-th weight are those of stream i of the seed, so that no weight depends on another's size; of a
+ * slice only its own are drawn, and they are those that the whole weight has there.
  */
 export function* initialWeights(
   config: ModelConfig,
   seed: number,
+  options: { readonly held?: readonly HeldWeight[] | undefined } = {},
 ): Generator<InitialValues, void, void> {
   const buffer = new Float32Array(PIECE);
-  for (const [index, spec] of weightSpecs(config).entries()) {
-    const count = spec.shape.reduce((product, extent) => product * extent, 1);
-    const deviation = initialDeviation(config, spec);
-    const stream = new RandomStream(seed, index);
-    for (let first = 0; first < count; first += PIECE) {
-      const values = buffer.subarray(0, Math.min(PIECE, count - first));
-      if (deviation === undefined) values.fill(1);
-      else stream.fillNormal(values, { deviation, first });
-      yield { spec, first, values };
+  for (const weight of options.held ?? heldWeights(config)) {
+    const deviation = initialDeviation(config, weight.spec);
+    const stream = new RandomStream(seed, weight.index);
+    const count = heldElements(weight);
+    let [first, filled] = [0, 0];
+    for (const run of sliceRuns(weight)) {
+      for (let done = 0; done < run.count;) {
+        const values = buffer.subarray(filled, Math.min(PIECE, filled + run.count - done));
+        if (deviation === undefined) values.fill(1);
+        else draw(stream, values, { deviation, first: run.whole + done });
+        done += values.length;
+        filled += values.length;
+        if (filled < PIECE && first + filled < count) continue;
+        yield { spec: weight.spec, first, values: buffer.subarray(0, filled) };
+        [first, filled] = [first + filled, 0];
+      }
     }
   }
+}
+
+/** Normal numbers from any element of a stream on; they are made in pairs. */
+function draw(
+  stream: RandomStream,
+  values: Float32Array<ArrayBuffer>,
+  { deviation, first }: { readonly deviation: number; readonly first: number },
+): void {
+  if (first % 2 === 0) return stream.fillNormal(values, { deviation, first });
+  const [begin, rest] = [new Float32Array(2), values.subarray(1)];
+  stream.fillNormal(begin, { deviation, first: first - 1 });
+  values[0] = begin[1]!;
+  stream.fillNormal(rest, { deviation, first: first + 1 });
 }

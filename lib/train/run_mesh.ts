@@ -41,7 +41,6 @@ export function checkMesh(
       heads: model.numAttentionHeads,
       kvHeads: model.numKeyValueHeads,
       intermediateSize: model.intermediateSize,
-      sequenceLength: stage.seqLen,
       batchSize: stage.sequences,
     });
     checkTree(settings, { mesh, sequences: stage.sequences });

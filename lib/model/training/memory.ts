@@ -11,18 +11,20 @@ import { workingBytes } from "./block.ts";
 import { trainingHeadBytes } from "./head.ts";
 import { recordBytes, splitRecord } from "./kept.ts";
 import { layOut, packedBytes } from "./parameters.ts";
-import type { TrainingBytes, TrainingOptions } from "./trainable.ts";
+import { partConfig } from "./parts.ts";
+import type { PlanOptions, TrainingBytes } from "./trainable.ts";
 
 /** Names and bytes of the buffers of activations. */
 export function activationSizes(
-  config: ModelConfig,
-  options: TrainingOptions,
+  whole: ModelConfig,
+  options: PlanOptions,
 ): {
   readonly kept: Record<string, number>;
   readonly working: Record<string, number>;
   readonly head: Record<string, number>;
 } {
-  const { maxRows: rows, recompute = "none", dropout = 0 } = options;
+  const { maxRows: rows, recompute = "none", dropout = 0, parts = {} } = options;
+  const config = partConfig(whole, parts);
   const split = splitRecord(recordBytes(config, rows), recompute);
   const kept: Record<string, number> = { output_TD: 4 * rows * config.hiddenSize };
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
@@ -41,10 +43,11 @@ export function activationSizes(
 
 /**
  * Bytes of training by kind: 16 per parameter in f32 (weight, gradient, two moments), 2 more per
- * element of a matrix in bf16, and what the batch takes.
+ * element of a matrix in bf16, and what the batch takes; of the rank that has `options.parts`.
  */
-export function planTrainingBytes(config: ModelConfig, options: TrainingOptions): TrainingBytes {
-  const { elements } = layOut(config);
+export function planTrainingBytes(config: ModelConfig, options: PlanOptions): TrainingBytes {
+  const { parts } = options;
+  const { elements } = layOut(config, parts);
   const halved = options.dtype === "bf16";
   const sizes = activationSizes(config, options);
   const bytes = {
@@ -52,7 +55,7 @@ export function planTrainingBytes(config: ModelConfig, options: TrainingOptions)
     gradients: aligned(4 * elements),
     moments: 2 * aligned(4 * elements),
     compute: halved ? aligned(2 * elements) : 0,
-    packed: options.packWeights ? packedBytes(config, halved ? 2 : 4) : 0,
+    packed: options.packWeights ? packedBytes(config, { elementBytes: halved ? 2 : 4, parts }) : 0,
     kept: plannedBytes(sizes.kept),
     working: plannedBytes(sizes.working),
     head: plannedBytes(sizes.head),
@@ -63,7 +66,7 @@ export function planTrainingBytes(config: ModelConfig, options: TrainingOptions)
 /** The largest `maxRows` whose plan takes at most `bytes`; 0 where not even one row fits. */
 export function mostTrainingRows(
   config: ModelConfig,
-  options: Omit<TrainingOptions, "maxRows"> & { readonly bytes: number },
+  options: Omit<PlanOptions, "maxRows"> & { readonly bytes: number },
 ): number {
   const fits = (maxRows: number) =>
     planTrainingBytes(config, { ...options, maxRows }).total <= options.bytes;

@@ -9,7 +9,9 @@ import type { Address } from "../../backend/backend.ts";
 import type { ModelConfig } from "../config.ts";
 import { type PackedCopy, packedElements, type Side, type TrainedWeight } from "../linear.ts";
 import { aligned } from "../memory_plan.ts";
-import { type WeightRole, type WeightSpec, weightSpecs } from "../weights.ts";
+import type { WeightRole } from "../weights.ts";
+import { heldElements, heldShape, type HeldWeight, heldWeights } from "./parts.ts";
+import type { PlannedParts } from "./parts.ts";
 import type { Parameter } from "./trainable.ts";
 
 /** A norm's scale [D] and its gradient. */
@@ -36,30 +38,30 @@ export interface TrainedBlock {
   readonly down: TrainedWeight;
 }
 
-/** Parameters by what they do. */
+/** Parameters by what they do, as far as they are here. */
 export interface TrainedWeights {
-  /** Embedding [V, D]. */
-  readonly embedding: Parameter;
+  /** Embedding [V, D]; absent where a stage has none. */
+  readonly embedding: Parameter | undefined;
   /** Blocks in order. */
   readonly blocks: readonly TrainedBlock[];
-  /** Norm before the head. */
-  readonly finalNorm: TrainedNorm;
-  /** Head [V, D]: the embedding where they are tied. */
-  readonly head: TrainedWeight;
+  /** Norm before the head; absent where a stage has no head. */
+  readonly finalNorm: TrainedNorm | undefined;
+  /** Head [V, D]: the embedding where they are tied; absent where a stage has none. */
+  readonly head: TrainedWeight | undefined;
   /** Bytes of the packed copies. */
   readonly packedBytes: number;
 }
 
 /** Places in an arena, in elements: the same in every arena. */
 export interface ParameterLayout {
-  /** First element of every parameter, in the order of {@linkcode weightSpecs}. */
+  /** First element of every parameter, in the order of {@linkcode heldWeights}. */
   readonly offsets: readonly number[];
   /** Elements of the whole arena. */
   readonly elements: number;
   /** First element of the norms, which are the end of the arena. */
   readonly normsAt: number;
   /** The parameters. */
-  readonly specs: readonly WeightSpec[];
+  readonly held: readonly HeldWeight[];
 }
 
 /**
@@ -79,34 +81,31 @@ const TOGETHER: Readonly<Record<"serial" | "parallel", readonly (readonly Weight
 
 const ELEMENT_BYTES = 4;
 
-/** Elements of a parameter. */
-export function elementsOf(spec: WeightSpec): number {
-  return spec.shape.reduce((product, extent) => product * extent, 1);
-}
-
 /** Gives every parameter its place: matrices, what is multiplied as one side by side, then the norms. */
-export function layOut(config: ModelConfig): ParameterLayout {
-  const specs = weightSpecs(config);
-  const offsets = new Array<number>(specs.length);
-  const indices = new Map(specs.map(({ name }, index) => [name, index]));
+export function layOut(config: ModelConfig, parts: PlannedParts = {}): ParameterLayout {
+  const held = heldWeights(config, parts);
+  const offsets = new Array<number>(held.length);
+  const indices = new Map(held.map(({ spec }, index) => [spec.name, index]));
   const groups = TOGETHER[config.parallelBlock ? "parallel" : "serial"];
   let end = 0;
   const place = (index: number) => {
     offsets[index] = end;
-    end += elementsOf(specs[index]!);
+    end += heldElements(held[index]!);
   };
-  const isNorm = ({ shape }: WeightSpec) => shape.length === 1;
+  const isNorm = ({ spec }: HeldWeight) => spec.shape.length === 1;
+  let normsAt = 0;
   for (const wantsNorms of [false, true]) {
-    specs.forEach((spec, index) => {
-      if (isNorm(spec) !== wantsNorms || offsets[index] !== undefined) return;
+    held.forEach((weight, index) => {
+      if (isNorm(weight) !== wantsNorms || offsets[index] !== undefined) return;
+      const { spec } = weight;
       end = aligned(end * ELEMENT_BYTES) / ELEMENT_BYTES;
       const group = groups.find(([first]) => first === spec.role) ?? [spec.role];
       if (group.length === 1) place(index);
       else for (const role of group) place(indices.get(`layers.${spec.layer}.${role}`)!);
     });
+    if (!wantsNorms) normsAt = aligned(end * ELEMENT_BYTES) / ELEMENT_BYTES;
   }
-  const normsAt = Math.min(...specs.flatMap((spec, i) => isNorm(spec) ? [offsets[i]!] : []));
-  return { offsets, elements: end, normsAt, specs };
+  return { offsets, elements: end, normsAt: Math.min(normsAt, end), held };
 }
 
 /** First bytes of the arenas. */
@@ -121,12 +120,14 @@ export interface Arenas {
 
 /** Makes the parameters of arenas that are laid out. */
 export function parametersOf(layout: ParameterLayout, arenas: Arenas): Parameter[] {
-  return layout.specs.map((spec, index) => {
+  return layout.held.map(({ spec, slice, copy }, index) => {
     const offset = layout.offsets[index]!;
     const copied = arenas.compute !== 0 && spec.shape.length === 2;
     return {
       spec,
-      count: elementsOf(spec),
+      slice,
+      copy,
+      count: heldElements({ spec, slice }),
       weight: arenas.weights + 4 * offset,
       grad: arenas.gradients + 4 * offset,
       compute: copied ? arenas.compute + 2 * offset : 0,
@@ -166,14 +167,19 @@ export interface Packing {
   readonly elementBytes: number;
 }
 
-/** Collects parameters into what is multiplied as one; packed copies are kept where `packing` is given. */
+/**
+ * Collects parameters into what is multiplied as one; packed copies are kept where `packing` is given.
+ * What a stage does not have is absent.
+ */
 export function trainedWeights(
   config: ModelConfig,
-  { parameters, packing }: {
+  { parameters, parts = {}, packing }: {
     readonly parameters: readonly Parameter[];
+    readonly parts?: PlannedParts | undefined;
     readonly packing?: Packing | undefined;
   },
 ): TrainedWeights {
+  const { stage } = parts;
   const arena = packing && new PackedArena(packing.address, packing.elementBytes);
   const byName = new Map(parameters.map((parameter) => [parameter.spec.name, parameter]));
   const get = (name: string) => byName.get(name)!;
@@ -182,14 +188,15 @@ export function trainedWeights(
     gradient: get(name).grad,
   });
   const stack = (...names: string[]): TrainedWeight => {
-    const [first] = names.map(get);
-    const outDim = names.reduce((sum, name) => sum + get(name).spec.shape[0]!, 0);
-    const inDim = first!.spec.shape[1]!;
-    const { weight: master, grad: gradient, compute } = first!;
+    const shapes = names.map((name) => heldShape(get(name)));
+    const outDim = shapes.reduce((sum, [rows]) => sum + rows!, 0);
+    const inDim = shapes[0]![1]!;
+    const { weight: master, grad: gradient, compute } = get(names[0]!);
     return { inDim, outDim, master, gradient, compute, packed: arena?.take(outDim, inDim) };
   };
-  const blocks = Array.from({ length: config.numHiddenLayers }, (_, layer): TrainedBlock => {
-    const at = (role: WeightRole) => `layers.${layer}.${role}`;
+  const { firstLayer, layers } = stage ?? { firstLayer: 0, layers: config.numHiddenLayers };
+  const blocks = Array.from({ length: layers }, (_, index): TrainedBlock => {
+    const at = (role: WeightRole) => `layers.${firstLayer + index}.${role}`;
     const attentionNorm = norm(at("attention_norm"));
     const [first, second] = TOGETHER[config.parallelBlock ? "parallel" : "serial"];
     return {
@@ -201,20 +208,27 @@ export function trainedWeights(
       down: stack(at("feed_forward.down")),
     };
   });
-  const head = stack(config.tieWordEmbeddings ? "embedding" : "head");
+  const hasHead = stage?.head ?? true;
+  const head = hasHead ? stack(config.tieWordEmbeddings ? "embedding" : "head") : undefined;
   return {
-    embedding: get("embedding"),
+    embedding: stage?.embedding ?? true ? get("embedding") : undefined,
     blocks,
-    finalNorm: norm("final_norm"),
+    finalNorm: hasHead ? norm("final_norm") : undefined,
     head,
     packedBytes: arena?.bytes ?? 0,
   };
 }
 
 /** Bytes of all packed copies of a model whose products have elements of `elementBytes`. */
-export function packedBytes(config: ModelConfig, elementBytes: number): number {
+export function packedBytes(
+  config: ModelConfig,
+  { elementBytes, parts }: {
+    readonly elementBytes: number;
+    readonly parts?: PlannedParts | undefined;
+  },
+): number {
   const nowhere = { weights: 0, gradients: 0, compute: 0 };
-  const parameters = parametersOf(layOut(config), nowhere);
+  const parameters = parametersOf(layOut(config, parts), nowhere);
   const packing = { address: 0, elementBytes };
-  return trainedWeights(config, { parameters, packing }).packedBytes;
+  return trainedWeights(config, { parameters, parts, packing }).packedBytes;
 }

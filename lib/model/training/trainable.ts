@@ -7,6 +7,7 @@
 
 import type { Address } from "../../backend/backend.ts";
 import type { WeightSpec } from "../weights.ts";
+import type { ModelParts, PlannedParts, WeightSlice } from "./parts.ts";
 
 /** Element types that a model trains in: bf16 has f32 masters, gradients and sums. */
 export type TrainingDType = "f32" | "bf16";
@@ -18,11 +19,18 @@ export type TrainingDType = "f32" | "bf16";
  */
 export type Recompute = "none" | "selective" | "full";
 
-/** One trained tensor, in the memory of its backend. */
+/** One trained tensor, or this rank's slice of it, in the memory of its backend. */
 export interface Parameter {
-  /** Its row of the name table, filled in. */
+  /** Its row of the name table, filled in, with the shape of the whole tensor. */
   readonly spec: WeightSpec;
-  /** Elements. */
+  /** What of the whole tensor is here; absent for all of it. */
+  readonly slice?: WeightSlice | undefined;
+  /**
+   * Which of several equal copies over tensor ranks and stages it is: copy 0 is the one that is counted
+   * in norms and written to checkpoints. The gradients of all copies are the same.
+   */
+  readonly copy: number;
+  /** Elements that are here. */
   readonly count: number;
   /** Master copy (f32). */
   readonly weight: Address;
@@ -44,6 +52,14 @@ export interface TrainingOptions {
   readonly dropout?: number | undefined;
   /** Whether products keep weights packed until they change: pays where batches are accumulated. @default {false} */
   readonly packWeights?: boolean | undefined;
+  /** What of the model this rank has, and whom it computes with. @default {all of it} */
+  readonly parts?: ModelParts | undefined;
+}
+
+/** What memory is planned by: for a rank of any mesh, before there are any. */
+export interface PlanOptions extends Omit<TrainingOptions, "parts"> {
+  /** What of the model the rank has. @default {all of it} */
+  readonly parts?: PlannedParts | undefined;
 }
 
 /** Sequences packed or padded to one length; all arrays are [sequences * length], row by row. */

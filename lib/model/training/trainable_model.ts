@@ -11,7 +11,7 @@ import type { Address, Backend } from "../../backend/backend.ts";
 import type { ModelConfig } from "../config.ts";
 import { initialWeights } from "../init.ts";
 import { TrainingProducts } from "../linear.ts";
-import { type DecoderSource, readAsF32 } from "../load_weights.ts";
+import type { DecoderSource } from "../load_weights.ts";
 import type { PlannedMemory } from "../memory_plan.ts";
 import type { RopeLayout } from "../rope.ts";
 import { BatchPlace, type PlacedBatch } from "./batch.ts";
@@ -20,8 +20,10 @@ import { backwardBlock, type BlocksRun, type BlocksSetup, forwardBlock } from ".
 import type { WorkingBuffers } from "./block.ts";
 import { Dropout } from "./dropout.ts";
 import { TrainingHead, type TrainingHeadBuffers } from "./head.ts";
-import { layOut, parametersOf, trainedWeights } from "./parameters.ts";
+import { readSliceAsF32 } from "./load_slice.ts";
+import { layOut, type ParameterLayout, parametersOf, trainedWeights } from "./parameters.ts";
 import type { TrainedWeights } from "./parameters.ts";
+import { heldShape } from "./parts.ts";
 import { checkPrecision } from "./precision.ts";
 import type {
   DropoutState,
@@ -70,6 +72,7 @@ export class TrainableModel implements Trainable {
   readonly units: readonly (readonly number[])[];
   /** Who is told how passes go; nobody at first. */
   observer: PassObserver = {};
+  readonly #layout: ParameterLayout;
   readonly #arenas: ArenaMemory;
   readonly #activations: PlannedMemory<string>;
   readonly #weights: TrainedWeights;
@@ -95,13 +98,15 @@ export class TrainableModel implements Trainable {
     this.ropeLayout = ropeLayout;
     this.dtype = dtype;
     this.#dropout = dropout;
+    this.#layout = layOut(config, options.parts);
     [this.#arenas, this.#activations] = reserve(backend, { ...options, config });
     const { at } = this.#activations;
-    this.parameters = parametersOf(layOut(config), this.#arenas.at);
+    this.parameters = parametersOf(this.#layout, this.#arenas.at);
     this.units = unitsOf(this.parameters);
     const packing = { address: this.#arenas.at.packed, elementBytes: dtype === "bf16" ? 2 : 4 };
     this.#weights = trainedWeights(config, {
       parameters: this.parameters,
+      parts: options.parts,
       packing: options.packWeights ? packing : undefined,
     });
     this.#setup = {
@@ -117,8 +122,8 @@ export class TrainableModel implements Trainable {
     };
     this.#head = new TrainingHead(backend, {
       config,
-      norm: this.#weights.finalNorm,
-      weight: this.#weights.head,
+      norm: this.#weights.finalNorm!,
+      weight: this.#weights.head!,
       products: this.#setup.products,
       buffers: at as unknown as TrainingHeadBuffers,
       hidden_TD: this.#setup.output_TD,
@@ -131,7 +136,8 @@ export class TrainableModel implements Trainable {
   /** Draws new weights: see {@linkcode initialWeights}. */
   initialize(seed: number): void {
     const indices = new Map(this.parameters.map(({ spec }, index) => [spec.name, index]));
-    for (const { spec, first, values } of initialWeights(this.config, seed)) {
+    const { held } = this.#layout;
+    for (const { spec, first, values } of initialWeights(this.config, seed, { held })) {
       const index = indices.get(spec.name)!;
       this.backend.upload(this.parameters[index]!.weight + 4 * first, values);
       this.observer.written?.(index, { first, count: values.length });
@@ -145,8 +151,10 @@ export class TrainableModel implements Trainable {
    * @throws {FormatError} When a tensor has a type that is no number's.
    */
   async load(source: DecoderSource): Promise<void> {
-    for (const [index, { spec, weight, count }] of this.parameters.entries()) {
-      await readAsF32(this.backend, { record: source.tensors.get(spec.name)!, target: weight });
+    for (const [index, parameter] of this.parameters.entries()) {
+      const { spec, weight, count } = parameter;
+      const record = source.tensors.get(spec.name)!;
+      await readSliceAsF32(this.backend, { record, held: parameter, target: weight });
       this.observer.written?.(index, { first: 0, count });
     }
     this.weightsChanged();
@@ -281,15 +289,17 @@ export class TrainableModel implements Trainable {
     return values;
   }
 
-  #copyToCompute({ spec, weight, compute }: Parameter): void {
+  #copyToCompute(parameter: Parameter): void {
+    const { weight, compute } = parameter;
     if (compute === 0) return;
+    const [rows, dim] = heldShape(parameter);
     this.backend.kernels.convert({
       out: compute,
       x: weight,
       out_dtype: DTYPE_CODES.bf16,
       x_dtype: DTYPE_CODES.f32,
-      rows: spec.shape[0]!,
-      dim: spec.shape[1]!,
+      rows: rows!,
+      dim: dim!,
     });
   }
 
@@ -322,7 +332,7 @@ export class TrainableModel implements Trainable {
     const out = records[0]?.input_TD ?? output_TD;
     this.backend.kernels.embedding({
       out,
-      table: this.#weights.embedding.weight,
+      table: this.#weights.embedding!.weight,
       ids: ids_T,
       table_dtype: DTYPE_CODES.f32,
       rows,
@@ -337,7 +347,7 @@ export class TrainableModel implements Trainable {
     const { rows } = batch;
     dropout?.apply({ at: "embedding" }, { x: dhidden_TD, rows });
     this.backend.kernels.embedding_backward({
-      dtable: this.#weights.embedding.grad,
+      dtable: this.#weights.embedding!.grad,
       dy: dhidden_TD,
       ids: batch.ids_T,
       rows,
