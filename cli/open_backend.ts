@@ -11,10 +11,14 @@ import type { Log } from "./ui/log.ts";
 
 /** Opens a backend; a library that is stale is a warning, what else was passed over a detail. */
 export async function openBackendFor(
-  options: Pick<ComputeOptions, "backend" | "threads">,
+  options: Pick<ComputeOptions, "backend" | "threads"> & {
+    /** Ranks of one run on this machine. */
+    readonly ranks?: number;
+  },
   log: Log,
 ): Promise<Backend> {
-  const backend = await openBackend({ backend: options.backend, threads: options.threads });
+  const { ranks = 1 } = options;
+  const backend = await openBackend({ backend: options.backend, threads: options.threads, ranks });
   for (const { name, reason, warn } of backend.passedOver) {
     const text = `the ${name} backend was not taken: ${reason}`;
     if (warn) log.warn(text);

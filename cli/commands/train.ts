@@ -8,21 +8,19 @@ import { join, resolve } from "node:path";
 import { existsSync, mkdirSync } from "node:fs";
 import { ConfigError } from "../../lib/base/errors.ts";
 import { formatBytes, formatInteger } from "../../lib/base/format.ts";
-import { quotedPath } from "../../lib/base/quoted.ts";
 import { checkDatasetTokenizers } from "../../lib/data/dataset_tokenizer.ts";
 import { packTexts } from "../../lib/data/pack.ts";
-import { repeatedShares } from "../../lib/data/shares.ts";
 import { datasetPaths } from "../../lib/formats/indexed_dataset.ts";
 import type { CompiledTokenizer } from "../../lib/tokenizer/compiled.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import { readConfigFile, type RequestedSettings } from "../../lib/train/config_file.ts";
 import { writeReport } from "../../lib/train/report.ts";
 import { checkResumable, readRunConfig } from "../../lib/train/resume_config.ts";
-import { configOfInit, trainRun } from "../../lib/train/run.ts";
+import { configOfInit, withRestarts } from "../../lib/train/run.ts";
+import { checkMesh } from "../../lib/train/run_mesh.ts";
 import { type RequestLayer, resolveRun, type RunConfig } from "../../lib/train/run_config.ts";
 import {
   checkpointName,
-  latestStep,
   removeLeftovers,
   RunLock,
   type RunPaths,
@@ -35,17 +33,17 @@ import {
   isWithoutSteps,
   writeRunConfig,
 } from "../../lib/train/run_start.ts";
-import { runTokenizerOf, vocabularyOf } from "../../lib/train/run_tokenizer.ts";
+import { vocabularyOf } from "../../lib/train/run_tokenizer.ts";
 import { tokensOfData } from "../../lib/train/setup.ts";
 import type { DataSetting } from "../../lib/train/settings.ts";
 import type { Sources } from "../command.ts";
 import { type Io, writeJson } from "../io.ts";
-import { openBackendFor } from "../open_backend.ts";
 import { Log } from "../ui/log.ts";
 import type { TrainOptions } from "./train.spec.ts";
 import { printPlan } from "./train_plan.ts";
 import { requestOf, withAbsolutePaths } from "./train_request.ts";
-import { Watch } from "./train_watch.ts";
+import { openRunTokenizer, trainHere } from "./train_session.ts";
+import { trainVirtual } from "./train_virtual.ts";
 
 /** Runs `llamero train`. */
 export async function run(
@@ -128,12 +126,7 @@ interface Prepared {
 /** The run as its folder has it, with the changes that are allowed. */
 async function resumed({ paths, flags }: Call): Promise<Prepared> {
   const config = readRunConfig(paths, flags);
-  const { settings } = config;
-  const latest = latestStep(paths);
-  const own = latest === undefined ? undefined : join(paths.checkpoints, checkpointName(latest));
-  // The tokenizer may have moved; every checkpoint has its own.
-  const path = existsSync(settings.tokenizer) || own === undefined ? settings.tokenizer : own;
-  const tokenizer = await openTokenizer(path);
+  const tokenizer = await openRunTokenizer(config, paths);
   writeRunConfig(paths, config);
   return { config, tokenizer };
 }
@@ -156,7 +149,8 @@ async function begun(call: Call): Promise<Prepared> {
     initConfig: init === undefined ? undefined : await configOfInit(init),
   };
   // Once without data, so that a slip in a setting is told before an hour of tokenizing.
-  resolveRun(layers, surroundings);
+  const undecided = resolveRun(layers, surroundings);
+  checkMesh(undecided, undecided.settings.virtualRanks);
   if (values.force) clearRun(paths);
   const inputs = await packInputs(call, {
     tokenizer,
@@ -228,33 +222,19 @@ async function packInputs(call: Call, inputs: Inputs) {
 
 async function train(call: Call, { config, tokenizer }: Prepared): Promise<void> {
   const { values, io, log, paths, signal } = call;
-  const { settings } = config;
-  let watch: Watch | undefined;
-  let warned = false;
-  try {
-    const state = await trainRun({
-      config,
-      paths,
-      signal,
-      tokenizer: runTokenizerOf(tokenizer),
-      openBackend: () => openBackendFor(settings, log),
-      observe: (session) => {
-        for (const { name, epochs } of warned ? [] : repeatedShares(session.data.shares)) {
-          log.warn(`${quotedPath(name)} is seen ${epochs.toFixed(1)} times, more than 4`);
-        }
-        warned = true;
-        watch?.close();
-        return watch = new Watch(session, { config, paths, tokenizer, log, io });
-      },
-    });
-    writeReport(paths, config);
-    const { step } = state;
-    const folder = join(paths.checkpoints, checkpointName(step));
-    if (values.json) {
-      const { loss, eval_loss } = watch?.last ?? {};
-      writeJson(io.stdout, { step, tokens: state.tokens, loss, eval_loss, checkpoint: folder });
-    } else log.note(`trained ${step} steps: ${folder}, ${paths.report}`);
-  } finally {
-    watch?.close();
-  }
+  const { virtualRanks } = config.settings;
+  checkMesh(config, virtualRanks);
+  const { state, last } = virtualRanks > 1
+    ? await trainVirtual({ config, paths, values, io, signal })
+    : await withRestarts(
+      { config, paths },
+      () => trainHere({ config, paths, tokenizer, log, io, signal }),
+    );
+  writeReport(paths, config);
+  const { step, tokens } = state;
+  const folder = join(paths.checkpoints, checkpointName(step));
+  if (values.json) {
+    const { loss, eval_loss } = last ?? {};
+    writeJson(io.stdout, { step, tokens, loss, eval_loss, checkpoint: folder });
+  } else log.note(`trained ${step} steps: ${folder}, ${paths.report}`);
 }

@@ -34,7 +34,7 @@ export interface WatchOptions {
   /** Where notes go. */
   readonly log: Log;
   /** Whether a person looks at stderr. */
-  readonly io: Io;
+  readonly io: Pick<Io, "stderr">;
 }
 
 /** Watches one session of a run. */

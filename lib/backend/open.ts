@@ -18,6 +18,8 @@ export interface OpenBackendOptions {
   readonly backend?: "auto" | BackendName;
   /** Threads of the pool, the caller's included, or `auto` (the default): what the machine has free. */
   readonly threads?: number | "auto";
+  /** Ranks of one run on this machine, which divide what it has free. @default {1} */
+  readonly ranks?: number;
 }
 
 /** Whether a backend can be opened here. */
@@ -67,8 +69,8 @@ const CANDIDATES: readonly Candidate[] = [
 /** Names of all backends, the preferred one first. */
 export const BACKEND_NAMES: readonly BackendName[] = CANDIDATES.map(({ name }) => name);
 
-function checkedThreads(threads: number | "auto"): number {
-  if (threads === "auto") return automaticThreads();
+function checkedThreads({ threads = "auto", ranks }: OpenBackendOptions): number {
+  if (threads === "auto") return automaticThreads(ranks);
   if (Number.isInteger(threads) && threads >= 1 && threads <= 1024) return threads;
   throw new UsageError(`Cannot use ${threads} threads: 1 to 1024 or "auto" was wanted`);
 }
@@ -103,7 +105,7 @@ async function openFirst(threads: number): Promise<Backend> {
  * @throws {UsageError} When the name or the number of threads is not valid.
  */
 export async function openBackend(options: OpenBackendOptions = {}): Promise<Backend> {
-  const threads = checkedThreads(options.threads ?? "auto");
+  const threads = checkedThreads(options);
   const wanted = options.backend ?? "auto";
   if (wanted === "auto") return await openFirst(threads);
   const candidate = CANDIDATES.find(({ name }) => name === wanted);

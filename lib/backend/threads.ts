@@ -14,9 +14,11 @@ function busyProcessors(available: number): number {
 
 /**
  * The processors that this process may use (affinity and container limits included), less those that
- * others keep busy, but never less than half of them: the system shares fairly.
+ * others keep busy, but never less than half of them: the system shares fairly. Ranks of one run that
+ * are on this machine divide them.
  */
-export function automaticThreads(): number {
+export function automaticThreads(ranks: number = 1): number {
   const available = Math.max(1, navigator.hardwareConcurrency);
-  return Math.max(Math.ceil(available / 2), available - busyProcessors(available));
+  const free = Math.max(Math.ceil(available / 2), available - busyProcessors(available));
+  return Math.max(1, Math.floor(free / ranks));
 }

@@ -44,6 +44,8 @@ export interface RunOptions {
   readonly signal?: Pick<AbortSignal, "aborted"> | undefined;
   /** All ranks of the run; this process alone without. */
   readonly world?: Communicator | undefined;
+  /** How many of the ranks are on this machine. @default {1} */
+  readonly localRanks?: number | undefined;
 }
 
 /** What an observer may look at. */
@@ -111,7 +113,10 @@ export async function trainSession(options: RunOptions): Promise<TrainState> {
   opened.defer(data.close);
   const backend = await options.openBackend();
   opened.defer(() => backend.close());
-  checkMemory({ ...config, replicas: mesh.replicas.size }, memoryLimit(backend));
+  checkMemory(
+    { ...config, replicas: mesh.replicas.size },
+    memoryLimit(backend, options.localRanks),
+  );
   const machine = openMachine(backend, { ...config, mesh });
   opened.defer(machine.close);
   const begin = () => setFirstWeights(machine, config);

@@ -267,7 +267,12 @@ function takeLength(
   const batches = new BatchRamp({ seqLen, batchTokens, batchRamp: ramp });
   takeSteps(resolver, { batches, preset, tokensOfData });
   const most = Math.max(1, Math.floor(MICRO_BATCH_ROWS / batches.largest.seqLen));
-  resolver.take("microBatch", Math.min(most, batches.largest.sequences), "default");
+  const isTree = resolver.requested("reduce") === "tree";
+  resolver.take(
+    "microBatch",
+    isTree ? 1 : Math.min(most, batches.largest.sequences),
+    isTree ? "one sequence, which every number of replicas has whole" : "default",
+  );
 }
 
 function takeSteps(

@@ -84,10 +84,12 @@ export interface MemoryLimit {
 /** WebAssembly's addresses, less its stacks and the kernels' scratch. */
 const WASM_BYTES = 4 * 2 ** 30 - 64 * 2 ** 20;
 
-/** What a backend can give now. */
-export function memoryLimit(backend: Pick<Backend, "name">): MemoryLimit {
+/** What a backend can give now to one of so many ranks that are on this machine. */
+export function memoryLimit(backend: Pick<Backend, "name">, localRanks: number = 1): MemoryLimit {
   if (backend.name === "wasm") return { bytes: WASM_BYTES, name: "WebAssembly" };
-  return { bytes: Deno.systemMemoryInfo().available, name: "this machine" };
+  const { available } = Deno.systemMemoryInfo();
+  if (localRanks === 1) return { bytes: available, name: "this machine" };
+  return { bytes: available / localRanks, name: `each of ${localRanks} ranks on this machine` };
 }
 
 /**

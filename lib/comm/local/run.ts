@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Worker } from "node:worker_threads";
+import { parentPort, Worker } from "node:worker_threads";
 import { asError, CommunicationError, ConfigError } from "../../base/errors.ts";
 import type { Communicator } from "../communicator.ts";
 import { MeetingPlace, type SharedMemory, sharedMemory } from "./meeting_place.ts";
@@ -29,6 +29,12 @@ export interface RankOrder {
   readonly timeLimitMs: number | undefined;
 }
 
+/** What a rank's worker tells while it works: see {@linkcode tellStarter}. */
+export interface RankMessage {
+  /** Whatever it is. */
+  readonly told: unknown;
+}
+
 /** What a rank's worker answers. */
 export interface RankAnswer {
   /** What its function returned. */
@@ -47,13 +53,23 @@ export interface LocalRunOptions<Input> {
   readonly timeLimitMs?: number;
   /** Once one has failed, how long the others may take to notice before they are ended. */
   readonly graceMs?: number;
+  /** Is given what ranks tell while they work. */
+  readonly onTold?: (rank: number, told: unknown) => void;
   /** Bytes that may be on their way from one rank to another, a power of two. */
   readonly ringBytes?: number;
+}
+
+/** Tells the one who started the ranks something, from inside a rank; he gets it in order. */
+export function tellStarter(told: unknown): void {
+  const message: RankMessage = { told };
+  parentPort?.postMessage(message);
 }
 
 /** More workers than this exhaust a process before they help it. */
 const MOST_RANKS = 256;
 const DEFAULT_GRACE_MS = 5000;
+
+type OnTold = (rank: number, told: unknown) => void;
 
 interface Seat {
   readonly worker: Worker;
@@ -62,7 +78,10 @@ interface Seat {
   answer?: RankAnswer;
 }
 
-function seat(order: RankOrder, place: MeetingPlace): Seat {
+function seat(
+  order: RankOrder,
+  { place, onTold }: { readonly place: MeetingPlace; readonly onTold: OnTold | undefined },
+): Seat {
   const { rank } = order;
   const worker = new Worker(
     new URL("./worker.ts", import.meta.url),
@@ -83,8 +102,9 @@ function seat(order: RankOrder, place: MeetingPlace): Seat {
       });
     }),
   };
-  worker.on("message", (answer: RankAnswer) => {
-    taken.answer = answer;
+  worker.on("message", (message: RankAnswer | RankMessage) => {
+    if ("told" in message) return onTold?.(rank, message.told);
+    taken.answer = message;
     // What it left running (timers, servers) ends with it.
     void worker.terminate();
   });
@@ -118,7 +138,7 @@ export async function runLocal<Result, Input = unknown>(
   module: URL,
   options: LocalRunOptions<Input>,
 ): Promise<Result[]> {
-  const { ranks, input, timeLimitMs, ringBytes, graceMs = DEFAULT_GRACE_MS } = options;
+  const { ranks, input, timeLimitMs, ringBytes, onTold, graceMs = DEFAULT_GRACE_MS } = options;
   if (!Number.isInteger(ranks) || ranks < 1 || ranks > MOST_RANKS) {
     throw new ConfigError(`Cannot run ${ranks} ranks in one process: 1 to ${MOST_RANKS} can be`);
   }
@@ -126,7 +146,7 @@ export async function runLocal<Result, Input = unknown>(
   const place = new MeetingPlace(memory);
   const seats = Array.from(
     { length: ranks },
-    (_, rank) => seat({ rank, memory, module: module.href, input, timeLimitMs }, place),
+    (_, rank) => seat({ rank, memory, module: module.href, input, timeLimitMs }, { place, onTold }),
   );
   const stop = endStragglers(seats, place, { graceMs });
   try {

@@ -1,0 +1,59 @@
+/**
+ * What one virtual rank of `llamero train` does; its module is run by `runLocal`.
+ *
+ * @module
+ */
+
+import { Interrupted } from "../../lib/base/errors.ts";
+import type { Communicator } from "../../lib/comm/communicator.ts";
+import { tellStarter } from "../../lib/comm/local/run.ts";
+import type { Output } from "../io.ts";
+import { Log } from "../ui/log.ts";
+import { openRunTokenizer, trainHere } from "./train_session.ts";
+import type { VirtualRankInput, VirtualRankResult } from "./train_virtual.ts";
+
+/** Trains as one rank of the world. */
+export async function run(
+  world: Communicator,
+  input: VirtualRankInput,
+): Promise<VirtualRankResult> {
+  const { config, paths, stop } = input;
+  const word = new Int32Array(stop);
+  const io = { stderr: world.rank === 0 ? starterOutput(input.stderr) : NOWHERE };
+  try {
+    const tokenizer = await openRunTokenizer(config, paths);
+    const trained = await trainHere({
+      ...{ config, paths, tokenizer, io, world },
+      log: new Log(io, input.log),
+      localRanks: world.size,
+      signal: {
+        get aborted() {
+          return Atomics.load(word, 0) !== 0;
+        },
+      },
+    });
+    return { trained };
+  } catch (thrown) {
+    if (!(thrown instanceof Interrupted)) throw thrown;
+    return { interrupted: { message: thrown.message, hint: thrown.hint } };
+  }
+}
+
+/** The stream of whoever started the ranks. */
+function starterOutput({ terminal, color, columns }: VirtualRankInput["stderr"]): Output {
+  const decoder = new TextDecoder();
+  return {
+    ...{ terminal, color },
+    columns: () => columns,
+    write: (data) =>
+      tellStarter(typeof data === "string" ? data : decoder.decode(data, { stream: true })),
+  };
+}
+
+/** The other ranks are silent. */
+const NOWHERE: Output = {
+  terminal: false,
+  color: false,
+  columns: () => undefined,
+  write: () => {},
+};

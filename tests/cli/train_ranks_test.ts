@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type MetricsRow, readMetrics } from "../../lib/train/metrics.ts";
+import { runPaths } from "../../lib/train/run_folder.ts";
+import { checkpointHashes, timeless } from "../train/run_fixture.ts";
+import { type Outcome, runCli } from "./run_cli.ts";
+import { inTrainingFolder, TINY_CONFIG, type TrainingFolder } from "./train_fixture.ts";
+
+/** Trains a tiny model and returns the outcome with the rows of its metrics. */
+async function tiny(
+  { folder, tokenizer, text }: TrainingFolder,
+  run: string,
+  ...flags: string[]
+): Promise<Outcome & { readonly rows: MetricsRow[]; readonly run: string }> {
+  const config = join(folder, "tiny.toml");
+  writeFileSync(config, TINY_CONFIG);
+  const out = join(folder, run);
+  const files = ["--config", config, "--tokenizer", tokenizer, "--text", text];
+  const outcome = await runCli(["train", "--out", out, ...files, "--steps", "6", ...flags]);
+  return { ...outcome, rows: readMetrics(runPaths(out).metrics), run: out };
+}
+
+Deno.test("two virtual ranks train what one process trains; only the first one prints", async () => {
+  await inTrainingFolder(async (folder) => {
+    const evaluated = ["--eval-data", folder.text, "--save-every", "3", "--log-every", "1"];
+    const one = await tiny(folder, "one", ...evaluated);
+    const two = await tiny(folder, "two", ...evaluated, "--virtual-ranks", "2", "--json");
+    assert.equal(two.code, 0, two.stderr);
+    assert.equal(two.rows.length, 6);
+    two.rows.forEach((row, i) => {
+      const wanted = one.rows[i]!;
+      for (const key of ["loss", "grad_norm", "eval_loss"] as const) {
+        const [is, was] = [row[key] ?? 0, wanted[key] ?? 0];
+        assert.ok(Math.abs(is - was) <= 1e-5 * Math.abs(was), `step ${i + 1} ${key}: ${is} ${was}`);
+      }
+      assert.deepEqual([row.step, row.tokens, row.lr], [wanted.step, wanted.tokens, wanted.lr]);
+    });
+    for (const step of [1, 2, 3, 4, 5, 6]) {
+      assert.equal(two.stderr.split(`step ${step}/6`).length, 2, two.stderr);
+    }
+    const { loss, checkpoint } = JSON.parse(two.stdout);
+    assert.equal(loss, two.rows.at(-1)!.loss);
+    assert.match(checkpoint, /step-000006$/);
+    const config = readFileSync(runPaths(two.run).config, "utf8");
+    assert.match(config, /^virtual-ranks = 2 +# flag --virtual-ranks$/m);
+  });
+});
+
+Deno.test("a run of two ranks, twice or in two stretches, has the same bytes", async () => {
+  await inTrainingFolder(async (folder) => {
+    const ranks = ["--virtual-ranks", "2", "--mesh", "data=2", "--save-every", "3"];
+    const whole = await tiny(folder, "whole", ...ranks);
+    const half = await tiny(folder, "half", ...ranks, "--steps", "3");
+    assert.equal(half.code, 0, half.stderr);
+    const on = await runCli(["train", "--out", half.run, "--resume", "--steps", "6"]);
+    assert.equal(on.code, 0, on.stderr);
+    const [is, wanted] = [half.run, whole.run].map(runPaths);
+    // The learning rate falls over the steps of the whole run, and half of it knew of three.
+    assert.equal(readMetrics(is!.metrics).length, 6);
+    const again = await tiny(folder, "again", ...ranks);
+    assert.deepEqual(
+      await checkpointHashes(runPaths(again.run)),
+      await checkpointHashes(wanted!),
+    );
+    assert.deepEqual(timeless(again.rows), timeless(whole.rows));
+  });
+});
+
+Deno.test("a mesh that does not fit ranks or model is refused before anything is written", async () => {
+  await inTrainingFolder(async (folder) => {
+    const cases: readonly [flags: string[], message: RegExp][] = [
+      [["--mesh", "data=2"], /mesh "data=2": it has 2 ranks and there is 1 rank/],
+      [["--mesh", "data=2", "--virtual-ranks", "4"], /it has 2 ranks and there are 4 ranks/],
+      [["--mesh", "data=3", "--virtual-ranks", "3"], /data=3 times shard=1 does not divide 4/],
+      [["--mesh", "tensor=3", "--virtual-ranks", "3"], /tensor=3 does not divide \d+ heads/],
+      [["--mesh", "pipeline=2", "--virtual-ranks", "2"], /pipeline=2 stages for 1 layers/],
+      [["--mesh", "dta=2"], /"dta" is no axis/],
+      [["--mesh", "data=0"], /"data" is "0"/],
+      [["--zero", "4"], /Cannot set --zero to "4"/],
+      [
+        ["--reduce", "tree", "--micro-batch", "3"],
+        /--reduce tree with micro-batches of 3 sequences: a step has 4/,
+      ],
+    ];
+    for (const [flags, message] of cases) {
+      const { code, stderr, run } = await tiny(folder, "refused", ...flags);
+      assert.equal(code, 2, `${flags}: ${stderr}`);
+      assert.match(stderr, message);
+      assert.throws(() => Deno.statSync(run), Deno.errors.NotFound);
+    }
+  });
+});
