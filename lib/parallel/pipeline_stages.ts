@@ -11,19 +11,8 @@
 import { ConfigError } from "../base/errors.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { countParameters } from "../model/parameters.ts";
+import type { StageParts } from "../model/training/parts.ts";
 import type { Recompute } from "../model/training/trainable.ts";
-
-/** A stage of a pipeline: layers that follow one another, and what stands before and behind them. */
-export interface StagePart {
-  /** The first layer of the whole model that it has. */
-  readonly firstLayer: number;
-  /** How many it has. */
-  readonly layers: number;
-  /** Whether it turns tokens into hidden states. */
-  readonly embedding: boolean;
-  /** Whether it has final norm, head and loss. */
-  readonly head: boolean;
-}
 
 /** What the pieces of a model cost, in any one unit. */
 export interface StageCosts {
@@ -51,7 +40,7 @@ export function stageCosts(
 }
 
 /** Cost of a stage. */
-export function costOfStage(stage: StagePart, costs: StageCosts): number {
+export function costOfStage(stage: StageParts, costs: StageCosts): number {
   return stage.layers * costs.layer + Number(stage.embedding) * costs.embedding +
     Number(stage.head) * costs.head;
 }
@@ -66,7 +55,7 @@ export function costOfStage(stage: StagePart, costs: StageCosts): number {
 export function balanceStages(
   { layers, stages }: { readonly layers: number; readonly stages: number },
   costs: StageCosts,
-): StagePart[] {
+): StageParts[] {
   const between = Math.max(0, stages - 2);
   if (layers < between) {
     throw new ConfigError(

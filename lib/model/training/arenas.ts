@@ -76,12 +76,12 @@ export function reserve(
   }
 }
 
-/** The record of every block: what it keeps for itself, and what all share. */
+/** Records of so many blocks: what each keeps for itself, and what all share. */
 export function recordsOf(
   config: ModelConfig,
-  at: Readonly<Record<string, Address>>,
+  { at, count }: { readonly at: Readonly<Record<string, Address>>; readonly count: number },
 ): BlockRecord[] {
-  return Array.from({ length: config.numHiddenLayers }, (_, layer) => {
+  return Array.from({ length: count }, (_, layer) => {
     const entries = RECORD_NAMES.map((name) => [name, at[`${layer}.${name}`] ?? at[name]!]);
     const record = Object.fromEntries(entries) as BlockRecord;
     if (!config.parallelBlock) return record;

@@ -20,33 +20,37 @@ export type DropoutSite =
 /** Drops activations of one batch, the same ones forward and backward. */
 export class Dropout {
   readonly #backend: Backend;
-  readonly #config: ModelConfig;
+  readonly #config: Pick<ModelConfig, "hiddenSize">;
   readonly #probability: number;
   readonly #state: DropoutState;
+  readonly #layers: { readonly first: number; readonly all: number };
 
-  /** `probability` is the share that is dropped. */
+  /** `probability` is the share that is dropped; the sites' layers count from `layers.first` of all. */
   constructor(
     backend: Backend,
     options: {
-      readonly config: ModelConfig;
+      readonly config: Pick<ModelConfig, "hiddenSize">;
       readonly probability: number;
       readonly state: DropoutState;
+      readonly layers: { readonly first: number; readonly all: number };
     },
   ) {
     this.#backend = backend;
     this.#config = options.config;
     this.#probability = options.probability;
     this.#state = options.state;
+    this.#layers = options.layers;
   }
 
   /** Drops elements of x [rows, D] and scales the rest, in place; on a gradient it is its own backward. */
   apply(site: DropoutSite, { x, rows }: { readonly x: Address; readonly rows: number }): void {
-    const { hiddenSize: D, numHiddenLayers } = this.#config;
+    const { hiddenSize: D } = this.#config;
+    const { first, all } = this.#layers;
     const { seed, step, firstRow = 0 } = this.#state;
-    const sites = 1 + 2 * numHiddenLayers;
+    const sites = 1 + 2 * all;
     const place = site.at === "embedding"
       ? 0
-      : 1 + 2 * site.layer + Number(site.at === "feedForward");
+      : 1 + 2 * (first + site.layer) + Number(site.at === "feedForward");
     this.#backend.kernels.dropout({
       x,
       seed,

@@ -11,8 +11,17 @@ import { workingBytes } from "./block.ts";
 import { trainingHeadBytes } from "./head.ts";
 import { recordBytes, splitRecord } from "./kept.ts";
 import { layOut, packedBytes } from "./parameters.ts";
-import { partConfig } from "./parts.ts";
-import type { PlanOptions, TrainingBytes } from "./trainable.ts";
+import { heldLayers, partConfig, stagesOf } from "./parts.ts";
+import type { InFlight, PlanOptions, TrainingBytes } from "./trainable.ts";
+
+/** How much a rank has on its way: one batch in all that it has, where options say nothing. */
+export function inFlightOf(
+  config: ModelConfig,
+  { parts = {}, inFlight }: Pick<PlanOptions, "parts" | "inFlight">,
+): InFlight {
+  const heads = stagesOf(config, parts).filter(({ head }) => head).length;
+  return inFlight ?? { layers: heldLayers(config, parts).length, heads, batches: 1 };
+}
 
 /** Names and bytes of the buffers of activations. */
 export function activationSizes(
@@ -26,18 +35,26 @@ export function activationSizes(
   const { maxRows: rows, recompute = "none", dropout = 0, parts = {} } = options;
   const config = partConfig(whole, parts);
   const split = splitRecord(recordBytes(config, rows), recompute);
-  const kept: Record<string, number> = { output_TD: 4 * rows * config.hiddenSize };
-  for (let layer = 0; layer < config.numHiddenLayers; layer++) {
+  const inFlight = inFlightOf(whole, options);
+  const kept: Record<string, number> = {};
+  for (let layer = 0; layer < inFlight.layers; layer++) {
     for (const [name, bytes] of Object.entries(split.kept)) kept[`${layer}.${name}`] = bytes;
+  }
+  for (let head = 0; head < inFlight.heads; head++) {
+    kept[`${head}.hidden_TD`] = 4 * rows * config.hiddenSize;
+  }
+  const batches: Record<string, number> = {};
+  for (let batch = 0; batch < inFlight.batches; batch++) {
+    batches[`${batch}.batch`] = trainBatchBytes(config, rows);
   }
   return {
     kept,
     working: {
       ...split.shared,
       ...workingBytes(config, { rows, drops: dropout > 0 }),
-      batch: trainBatchBytes(config, rows),
+      ...batches,
     },
-    head: trainingHeadBytes(config, rows),
+    head: inFlight.heads > 0 ? trainingHeadBytes(config, rows) : {},
   };
 }
 

@@ -10,7 +10,14 @@ import type { ModelConfig } from "../config.ts";
 import { type PackedCopy, packedElements, type Side, type TrainedWeight } from "../linear.ts";
 import { aligned } from "../memory_plan.ts";
 import type { WeightRole } from "../weights.ts";
-import { heldElements, heldShape, type HeldWeight, heldWeights } from "./parts.ts";
+import {
+  heldElements,
+  heldLayers,
+  heldShape,
+  type HeldWeight,
+  heldWeights,
+  stagesOf,
+} from "./parts.ts";
 import type { PlannedParts } from "./parts.ts";
 import type { Parameter } from "./trainable.ts";
 
@@ -179,7 +186,7 @@ export function trainedWeights(
     readonly packing?: Packing | undefined;
   },
 ): TrainedWeights {
-  const { stage } = parts;
+  const stages = stagesOf(config, parts);
   const arena = packing && new PackedArena(packing.address, packing.elementBytes);
   const byName = new Map(parameters.map((parameter) => [parameter.spec.name, parameter]));
   const get = (name: string) => byName.get(name)!;
@@ -194,9 +201,8 @@ export function trainedWeights(
     const { weight: master, grad: gradient, compute } = get(names[0]!);
     return { inDim, outDim, master, gradient, compute, packed: arena?.take(outDim, inDim) };
   };
-  const { firstLayer, layers } = stage ?? { firstLayer: 0, layers: config.numHiddenLayers };
-  const blocks = Array.from({ length: layers }, (_, index): TrainedBlock => {
-    const at = (role: WeightRole) => `layers.${firstLayer + index}.${role}`;
+  const blocks = heldLayers(config, parts).map((layer): TrainedBlock => {
+    const at = (role: WeightRole) => `layers.${layer}.${role}`;
     const attentionNorm = norm(at("attention_norm"));
     const [first, second] = TOGETHER[config.parallelBlock ? "parallel" : "serial"];
     return {
@@ -208,10 +214,10 @@ export function trainedWeights(
       down: stack(at("feed_forward.down")),
     };
   });
-  const hasHead = stage?.head ?? true;
+  const hasHead = stages.some((stage) => stage.head);
   const head = hasHead ? stack(config.tieWordEmbeddings ? "embedding" : "head") : undefined;
   return {
-    embedding: stage?.embedding ?? true ? get("embedding") : undefined,
+    embedding: stages.some((stage) => stage.embedding) ? get("embedding") : undefined,
     blocks,
     finalNorm: hasHead ? norm("final_norm") : undefined,
     head,

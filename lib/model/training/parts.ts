@@ -33,8 +33,8 @@ export interface StageParts {
 export interface PlannedParts {
   /** The place among the ranks that share every matrix; absent or of size 1 for whole ones. */
   readonly tensor?: Pick<Communicator, "rank" | "size"> | undefined;
-  /** The stage; absent for all layers. */
-  readonly stage?: StageParts | undefined;
+  /** The stages, first to last: several where a pipeline is interleaved; absent for the whole model. */
+  readonly stages?: readonly StageParts[] | undefined;
 }
 
 /** What a rank has, and whom it computes the rest with. */
@@ -81,13 +81,13 @@ export function keyValueCopies(config: ModelConfig, { tensor = WHOLE }: PlannedP
  * @throws {ConfigError} Where the tensor ranks do not divide the heads or the feed-forward layer.
  */
 export function partConfig(config: ModelConfig, parts: PlannedParts): ModelConfig {
-  const { tensor = WHOLE, stage } = parts;
+  const { tensor = WHOLE } = parts;
   checkTensor(config, tensor.size);
   const share = (count: number) => count / tensor.size;
   const { start, end } = evenParts(config.vocabSize, tensor.size)[tensor.rank]!;
   return {
     ...config,
-    numHiddenLayers: stage?.layers ?? config.numHiddenLayers,
+    numHiddenLayers: heldLayers(config, parts).length,
     numAttentionHeads: share(config.numAttentionHeads),
     numKeyValueHeads: Math.max(1, share(config.numKeyValueHeads)),
     intermediateSize: share(config.intermediateSize),
@@ -112,14 +112,31 @@ function checkTensor(config: ModelConfig, size: number): void {
 
 /** Lists what a rank has of the weights, in the order of the name table. */
 export function heldWeights(config: ModelConfig, parts: PlannedParts = {}): HeldWeight[] {
-  const { stage } = parts;
+  const stages = stagesOf(config, parts);
+  const hasEmbedding = stages.some(({ embedding }) => embedding);
   const held: HeldWeight[] = [];
   for (const [index, spec] of weightSpecs(config).entries()) {
-    if (stage !== undefined && !isOfStage(spec, config, stage)) continue;
-    const first = stage === undefined || stage.embedding || spec.role !== "embedding";
+    if (!stages.some((stage) => isOfStage(spec, config, stage))) continue;
+    const first = hasEmbedding || spec.role !== "embedding";
     held.push({ spec, index, ...sliceOf(spec, config, parts, first ? 0 : 1) });
   }
   return held;
+}
+
+/** The stages of a rank: one that is the whole model, where parts name none. */
+export function stagesOf(
+  config: ModelConfig,
+  { stages }: Pick<PlannedParts, "stages">,
+): readonly StageParts[] {
+  const layers = config.numHiddenLayers;
+  return stages ?? [{ firstLayer: 0, layers, embedding: true, head: true }];
+}
+
+/** The layers of a rank, by their places in the whole model. */
+export function heldLayers(config: ModelConfig, parts: Pick<PlannedParts, "stages">): number[] {
+  return stagesOf(config, parts).flatMap(({ firstLayer, layers }) =>
+    Array.from({ length: layers }, (_, index) => firstLayer + index)
+  );
 }
 
 function isOfStage(spec: WeightSpec, config: ModelConfig, stage: StageParts): boolean {

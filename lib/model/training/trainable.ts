@@ -54,6 +54,18 @@ export interface TrainingOptions {
   readonly packWeights?: boolean | undefined;
   /** What of the model this rank has, and whom it computes with. @default {all of it} */
   readonly parts?: ModelParts | undefined;
+  /** How much is on its way at once. @default {one batch} */
+  readonly inFlight?: InFlight | undefined;
+}
+
+/** The most that has gone forward on one rank and not yet backward. */
+export interface InFlight {
+  /** Layers, each counted once for every batch that is in it. */
+  readonly layers: number;
+  /** Batches whose last hidden states wait for the head. */
+  readonly heads: number;
+  /** Batches that are in any of the rank's stages. */
+  readonly batches: number;
 }
 
 /** What memory is planned by: for a rank of any mesh, before there are any. */

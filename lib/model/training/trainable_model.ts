@@ -14,17 +14,15 @@ import { TrainingProducts } from "../linear.ts";
 import type { DecoderSource } from "../load_weights.ts";
 import type { PlannedMemory } from "../memory_plan.ts";
 import type { RopeLayout } from "../rope.ts";
-import { BatchPlace, type PlacedBatch } from "./batch.ts";
-import { type ArenaMemory, recordsOf, reserve } from "./arenas.ts";
-import { backwardBlock, type BlocksRun, type BlocksSetup, forwardBlock } from "./block.ts";
-import type { WorkingBuffers } from "./block.ts";
-import { Dropout } from "./dropout.ts";
-import { TrainingHead, type TrainingHeadBuffers } from "./head.ts";
+import { type ArenaMemory, reserve } from "./arenas.ts";
+import type { Flight } from "./flights.ts";
 import { readSliceAsF32 } from "./load_slice.ts";
+import { scaledWeights, sumLosses } from "./losses.ts";
+import { openPasses } from "./open_passes.ts";
 import { layOut, type ParameterLayout, parametersOf, trainedWeights } from "./parameters.ts";
-import type { TrainedWeights } from "./parameters.ts";
-import { heldShape } from "./parts.ts";
+import { heldShape, stagesOf } from "./parts.ts";
 import { checkPrecision } from "./precision.ts";
+import type { StagePasses } from "./stage_passes.ts";
 import type {
   DropoutState,
   GradientOptions,
@@ -37,7 +35,7 @@ import type {
   TrainingOptions,
   WeightedBackwardOptions,
 } from "./trainable.ts";
-import { type Pass, type PassObserver, unitsOf } from "./units.ts";
+import { type PassObserver, unitsOf } from "./units.ts";
 
 /** What a model is made of. */
 export interface TrainableSource {
@@ -49,11 +47,9 @@ export interface TrainableSource {
 
 /** The batch that went forward last. */
 interface Passed {
-  readonly batch: PlacedBatch;
-  readonly targets: Int32Array;
-  readonly dropout: Dropout | undefined;
+  readonly flight: Flight;
   /** Whether it went backward too. */
-  readonly spent?: boolean;
+  spent: boolean;
 }
 
 /** A model whose weights train, on one backend. */
@@ -70,16 +66,12 @@ export class TrainableModel implements Trainable {
   readonly parameters: readonly Parameter[];
   /** Parameters by units of a pass: see {@linkcode unitsOf}. */
   readonly units: readonly (readonly number[])[];
-  /** Who is told how passes go; nobody at first. */
-  observer: PassObserver = {};
+  /** Passes through what this rank has, for those who have several batches on their way. */
+  readonly passes: StagePasses;
   readonly #layout: ParameterLayout;
   readonly #arenas: ArenaMemory;
   readonly #activations: PlannedMemory<string>;
-  readonly #weights: TrainedWeights;
-  readonly #setup: BlocksSetup;
-  readonly #head: TrainingHead;
-  readonly #place: BatchPlace;
-  readonly #dropout: number;
+  readonly #products: TrainingProducts;
   readonly #lossWeights: Float32Array<ArrayBuffer>;
   #passed: Passed | undefined;
 
@@ -91,46 +83,38 @@ export class TrainableModel implements Trainable {
    */
   constructor(backend: Backend, source: TrainableSource, options: TrainingOptions) {
     const { config, ropeLayout = "half" } = source;
-    const { dtype = "f32", recompute = "none", dropout = 0, maxRows } = options;
+    const { dtype = "f32", parts = {}, maxRows } = options;
     checkPrecision(backend, dtype);
     this.backend = backend;
     this.config = config;
     this.ropeLayout = ropeLayout;
     this.dtype = dtype;
-    this.#dropout = dropout;
-    this.#layout = layOut(config, options.parts);
+    this.#layout = layOut(config, parts);
     [this.#arenas, this.#activations] = reserve(backend, { ...options, config });
-    const { at } = this.#activations;
     this.parameters = parametersOf(this.#layout, this.#arenas.at);
-    this.units = unitsOf(this.parameters);
+    this.units = unitsOf(this.parameters, stagesOf(config, parts));
+    this.#products = new TrainingProducts(backend, { precision: dtype });
     const packing = { address: this.#arenas.at.packed, elementBytes: dtype === "bf16" ? 2 : 4 };
-    this.#weights = trainedWeights(config, {
+    const weights = trainedWeights(config, {
       parameters: this.parameters,
-      parts: options.parts,
+      parts,
       packing: options.packWeights ? packing : undefined,
     });
-    this.#setup = {
-      backend,
-      config,
-      ropeLayout,
-      recompute,
-      products: new TrainingProducts(backend, { precision: dtype }),
-      blocks: this.#weights.blocks,
-      records: recordsOf(config, at),
-      output_TD: at.output_TD!,
-      working: at as unknown as WorkingBuffers,
-    };
-    this.#head = new TrainingHead(backend, {
-      config,
-      norm: this.#weights.finalNorm!,
-      weight: this.#weights.head!,
-      products: this.#setup.products,
-      buffers: at as unknown as TrainingHeadBuffers,
-      hidden_TD: this.#setup.output_TD,
-      dhidden_TD: this.#setup.working.dhidden_TD,
-    });
-    this.#place = new BatchPlace(backend, { config, address: at.batch!, maxRows });
+    const { parameters, units } = this;
+    const { at } = this.#activations;
+    const products = this.#products;
+    const model = { backend, config, ropeLayout, products, weights, parameters, units };
+    this.passes = openPasses({ ...model, at, options });
     this.#lossWeights = new Float32Array(maxRows);
+  }
+
+  /** Who is told how passes go; nobody at first. */
+  get observer(): PassObserver {
+    return this.passes.observer;
+  }
+
+  set observer(observer: PassObserver) {
+    this.passes.observer = observer;
   }
 
   /** Draws new weights: see {@linkcode initialWeights}. */
@@ -164,11 +148,10 @@ export class TrainableModel implements Trainable {
   forwardBackward(batch: TrainBatch, options: GradientOptions): LossSums {
     const { weightScale, zLoss = this.config.zLoss, accumulate } = options;
     this.forward(batch, options);
-    const weights = this.#lossWeights.subarray(0, batch.targets.length);
-    weights.forEach((_, row) => weights[row] = weightScale * (batch.weights?.[row] ?? 1));
+    const weights = scaledWeights(batch, { scale: weightScale, into: this.#lossWeights });
     this.backward({ weights, zLoss, accumulate });
     // The gradient of the loss has computed the scores on its way.
-    return sumLosses(batch, { ...this.#readScores(batch.targets.length), zLoss });
+    return sumLosses(batch, { ...this.readScores(batch.targets.length), zLoss });
   }
 
   /** Losses of a batch. See {@linkcode Trainable.evaluate}. */
@@ -186,15 +169,14 @@ export class TrainableModel implements Trainable {
     batch: TrainBatch,
     options: { readonly dropout?: DropoutState | undefined } = {},
   ): void {
+    const last = this.#passed;
     this.#passed = undefined;
-    const placed = this.#place.place(batch);
-    const dropout = this.#dropoutOf(options.dropout);
-    this.#within(0, "forward", () => this.#embed(placed, dropout));
-    const run = { ...this.#setup, batch: placed, dropout, accumulate: true };
-    for (let layer = 0; layer < this.config.numHiddenLayers; layer++) {
-      this.#within(layer + 1, "forward", () => forwardBlock(run, layer));
+    if (last !== undefined) {
+      if (!last.spent) this.passes.cancel(last.flight);
+      this.passes.leave(last.flight.boarded);
     }
-    this.#passed = { batch: placed, targets: batch.targets, dropout };
+    const boarded = this.passes.board(batch, options.dropout);
+    this.#passed = { flight: this.passes.forward(boarded, { stage: 0 }), spent: false };
   }
 
   /**
@@ -203,10 +185,9 @@ export class TrainableModel implements Trainable {
    * @throws {TypeError} When none did.
    */
   score(options: { readonly temperature?: number | undefined } = {}): TargetScores {
-    const { batch } = this.#lastPass();
-    const { temperature = 1 } = options;
-    this.#within(this.units.length - 1, "forward", () => this.#head.score(batch, temperature));
-    return this.#readScores(batch.rows);
+    const { flight } = this.#lastPass();
+    this.passes.score(flight, options.temperature ?? 1);
+    return this.readScores(flight.boarded.placed.rows);
   }
 
   /**
@@ -216,41 +197,24 @@ export class TrainableModel implements Trainable {
    * @throws {TypeError} When no batch went forward since the last backward.
    */
   backward(options: WeightedBackwardOptions): void {
-    const { zLoss = this.config.zLoss, temperature, accumulate = true, weights } = options;
-    const { batch, targets, dropout, spent } = this.#lastPass();
-    if (spent) throw new TypeError("backward wants a forward of its own: gradients took its place");
-    this.#passed = { batch, targets, dropout, spent: true };
-    const counts = targets.some((target) => target >= 0);
-    if (counts) this.#place.weigh(batch, weights);
-    const run = { ...this.#setup, batch, dropout, accumulate };
-    const going = (unit: number, work: () => void) =>
-      this.#within(unit, "backward", () => {
-        if (!accumulate) this.#clearGradients(unit, { all: !counts });
-        if (counts) work();
-      });
-    const last = this.units.length - 1;
-    going(last, () => this.#head.backward(batch, { targets, zLoss, temperature, accumulate }));
-    for (let layer = last - 2; layer >= 0; layer--) {
-      going(layer + 1, () => backwardBlock(run, layer));
+    const { zLoss = this.config.zLoss, accumulate = true } = options;
+    const passed = this.#lastPass();
+    if (passed.spent) {
+      throw new TypeError("backward wants a forward of its own: gradients took its place");
     }
-    going(0, () => this.#backwardEmbedding(run));
-  }
-
-  #within(unit: number, pass: Pass, work: () => void): void {
-    this.observer.enter?.(unit, pass);
-    work();
-    this.observer.leave?.(unit, pass);
+    passed.spent = true;
+    this.passes.backward(passed.flight, { ...options, zLoss, accumulate });
   }
 
   /** Makes the copies of all weights anew. */
   weightsChanged(): void {
     for (const parameter of this.parameters) this.#copyToCompute(parameter);
-    this.#setup.products.weightsChanged();
+    this.#products.weightsChanged();
   }
 
   /** Tells that an optimizer has written masters and bf16 copies. */
   weightsStepped(): void {
-    this.#setup.products.weightsChanged();
+    this.#products.weightsChanged();
   }
 
   /** Reads a weight's master. */
@@ -274,7 +238,7 @@ export class TrainableModel implements Trainable {
     const index = this.parameters.indexOf(parameter);
     this.observer.written?.(index, { first: 0, count: values.length });
     this.#copyToCompute(parameter);
-    this.#setup.products.weightsChanged();
+    this.#products.weightsChanged();
   }
 
   /** Gives the memory back; does nothing the second time. */
@@ -303,78 +267,14 @@ export class TrainableModel implements Trainable {
     });
   }
 
-  /**
-   * Zeroes gradients of a unit: those that are only ever added to (norms, and an embedding apart from
-   * the head), or all; those of products are replaced.
-   */
-  #clearGradients(unit: number, { all }: { readonly all: boolean }): void {
-    for (const index of this.units[unit]!) {
-      const { spec: { role, shape }, grad, count } = this.parameters[index]!;
-      const isAdded = shape.length === 1 ||
-        (role === "embedding" && !this.config.tieWordEmbeddings);
-      if (all || isAdded) this.backend.fill(grad, 0, 4 * count);
-    }
-  }
-
-  #dropoutOf(state: DropoutState | undefined): Dropout | undefined {
-    if (state === undefined || this.#dropout === 0) return undefined;
-    const { config } = this;
-    return new Dropout(this.backend, { config, probability: this.#dropout, state });
-  }
-
   #lastPass(): Passed {
     if (this.#passed === undefined) throw new TypeError("no batch went forward");
     return this.#passed;
   }
 
-  #embed({ rows, ids_T }: PlacedBatch, dropout: Dropout | undefined): void {
-    const { records, output_TD } = this.#setup;
-    const out = records[0]?.input_TD ?? output_TD;
-    this.backend.kernels.embedding({
-      out,
-      table: this.#weights.embedding!.weight,
-      ids: ids_T,
-      table_dtype: DTYPE_CODES.f32,
-      rows,
-      vocab: this.config.vocabSize,
-      dim: this.config.hiddenSize,
-    });
-    dropout?.apply({ at: "embedding" }, { x: out, rows });
-  }
-
-  #backwardEmbedding({ batch, working: { dhidden_TD }, dropout }: BlocksRun): void {
-    const { hiddenSize: dim, vocabSize: vocab } = this.config;
-    const { rows } = batch;
-    dropout?.apply({ at: "embedding" }, { x: dhidden_TD, rows });
-    this.backend.kernels.embedding_backward({
-      dtable: this.#weights.embedding!.grad,
-      dy: dhidden_TD,
-      ids: batch.ids_T,
-      rows,
-      vocab,
-      dim,
-    });
-  }
-
-  #readScores(rows: number): TargetScores {
+  /** Log-probabilities that the head computed last, of a batch of so many rows. */
+  readScores(rows: number): TargetScores {
     const { logProb_T, logZ_T } = this.#activations.at;
     return { logProb: this.#read(logProb_T!, rows), logZ: this.#read(logZ_T!, rows) };
   }
-}
-
-/** Sums the losses of a batch in double precision, rows in order. */
-function sumLosses(
-  { targets, weights }: TrainBatch,
-  { logProb, logZ, zLoss }: TargetScores & { readonly zLoss: number },
-): LossSums {
-  let [ce, z, weight, count] = [0, 0, 0, 0];
-  targets.forEach((target, row) => {
-    if (target < 0) return;
-    const w = weights?.[row] ?? 1;
-    ce -= w * logProb[row]!;
-    z += w * zLoss * logZ[row]! ** 2;
-    weight += w;
-    count++;
-  });
-  return { ce, z, weight, count };
 }

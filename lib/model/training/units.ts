@@ -3,7 +3,8 @@
  * over ranks brings weights before a unit reads them, and takes gradients once a unit has made them.
  *
  * Units are the embedding, every block, and the final norm with the head, in the order of the forward
- * pass. A tied embedding belongs to the first of them, whose gradient is complete last.
+ * pass. A tied embedding belongs to the first of them, whose gradient is complete last; the copy that the
+ * last stage of a pipeline has belongs to the head.
  *
  * @module
  */
@@ -29,12 +30,14 @@ export interface PassObserver {
  */
 export function unitsOf(
   parameters: readonly { readonly spec: Pick<WeightSpec, "role" | "layer"> }[],
+  stages: readonly { readonly embedding: boolean }[] = [{ embedding: true }],
 ): readonly (readonly number[])[] {
+  const hasEmbedding = stages.some((stage) => stage.embedding);
   const embedding: number[] = [];
   const head: number[] = [];
   const blocks = new Map<number, number[]>();
   parameters.forEach(({ spec: { role, layer } }, index) => {
-    if (layer === undefined) (role === "embedding" ? embedding : head).push(index);
+    if (layer === undefined) (role === "embedding" && hasEmbedding ? embedding : head).push(index);
     else blocks.set(layer, [...blocks.get(layer) ?? [], index]);
   });
   return [embedding, ...blocks.values(), head];

@@ -43,7 +43,7 @@ function stages(config: ModelConfig, layers: readonly number[]): PlannedParts[] 
     };
     firstLayer += count;
     strictEqual(firstLayer <= config.numHiddenLayers, true);
-    return { stage };
+    return { stages: [stage] };
   });
 }
 
