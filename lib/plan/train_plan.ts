@@ -9,7 +9,8 @@ import { countParameters, type ParameterCounts } from "../model/parameters.ts";
 import { planTrainingBytes } from "../model/training/memory.ts";
 import type { TrainingBytes, TrainingOptions } from "../model/training/trainable.ts";
 import { flopsPerToken, matrixParameters, type TokenFlops } from "./flops.ts";
-import { hardwareOf, publishedRun } from "./hardware.ts";
+import { hardwareOf } from "./hardware.ts";
+import { publishedRun } from "./published.ts";
 
 /** What is planned. */
 export interface TrainPlanOptions {
@@ -106,8 +107,8 @@ function speedOf(
       mfuSource: "assumed; peak measured",
     };
   }
-  const { title, peakFlops, memory, usualMfu } = hardwareOf(machine.hardware);
-  const published = publishedRun(preset, machine.hardware);
+  const { name, title, peakFlops, memory, usualMfu } = hardwareOf(machine.hardware);
+  const published = publishedRun(preset, name);
   const planned = { name: title, devices: machine.devices, peakFlops, memory };
   if (published === undefined) {
     return { machine: planned, mfu: usualMfu, mfuSource: "usual for well-made training" };

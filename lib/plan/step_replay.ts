@@ -1,0 +1,322 @@
+/**
+ * A training step on paper: every pass of every micro-batch through every layer, on every rank of the
+ * pipeline, with the communication beside it. All ranks that differ in data, shard and tensor alone do the
+ * same at the same time, so that one of them stands for thousands.
+ *
+ * A rank has lanes that run side by side: it computes (with tensor-parallel exchanges inside a block, see
+ * `block_tasks.ts`), gathers weights and reduces gradients over `shard`, reduces them over `data`. Gathers
+ * are two layers ahead. A stage's messages leave when it ends, and travel while others compute.
+ *
+ * @module
+ */
+
+import {
+  passBefore,
+  type PipelinePass,
+  pipelinePasses,
+  type PipelineShape,
+} from "../parallel/pipeline_schedule.ts";
+import { type Device, memorySeconds } from "./kernel_time.ts";
+import { collectiveSeconds, groupOf } from "./links.ts";
+import { pieceParameters } from "./piece_parameters.ts";
+import { type PieceKind, type PieceTimes, pieceTimes } from "./piece_time.ts";
+import { pipelineOf, type PlannedStage, stagesOf, type StepShape } from "./step_shape.ts";
+import { Timeline } from "./timeline.ts";
+
+/** Where the seconds of a step go, on the mean rank; they add up to the step. */
+export interface StepSeconds {
+  /** All of it. */
+  readonly step: number;
+  /** Products, attention and what moves memory. */
+  readonly computing: number;
+  /** Waiting for tensor-parallel ranks. */
+  readonly tensor: number;
+  /** Waiting for weights that are gathered, and for gradients to be summed. */
+  readonly replicas: number;
+  /** Waiting for other stages. */
+  readonly pipeline: number;
+  /** The optimizer. */
+  readonly optimizer: number;
+}
+
+/** A step on paper. */
+export interface StepReplay extends StepSeconds {
+  /** Waiting for other stages over all the rest: the bubble. */
+  readonly bubble: number;
+  /** Seconds of communication by kind, hidden or not, of the mean rank. */
+  readonly communication: {
+    readonly tensor: number;
+    readonly replicas: number;
+    readonly pipeline: number;
+  };
+  /** Tasks that were replayed. */
+  readonly tasks: number;
+}
+
+/** Layers whose weights are gathered before they are needed. */
+const AHEAD = 2;
+/** Bytes per parameter that AdamW moves: weight, gradient, two moments read, all but one written, bf16 copy. */
+const UPDATE_BYTES = 4 * 4 + 3 * 4 + 2;
+/** Bytes per parameter that the norm of the gradients reads. */
+const NORM_BYTES = 4;
+
+type Lane = "compute" | "shard" | "data" | "send";
+
+/** One layer, embedding or head in one pass. */
+interface Piece {
+  readonly kind: PieceKind;
+  readonly pass: PipelinePass;
+  /** Stage and place of its weights, the same in every pass. */
+  readonly weights: string;
+  readonly first: boolean;
+  readonly last: boolean;
+}
+
+/** Pieces of a pass in their order. */
+function piecesOf(pass: PipelinePass, stage: PlannedStage): Piece[] {
+  const kinds: PieceKind[] = Array.from({ length: stage.layers }, () => "block");
+  if (stage.embedding) kinds.unshift("embedding");
+  if (stage.head) kinds.push("head");
+  const pieces = kinds.map((kind, at) => ({ kind, pass, weights: `${pass.stage} ${at}` }));
+  if (pass.kind === "backward") pieces.reverse();
+  return pieces.map((piece, at) => ({
+    ...piece,
+    first: at === 0,
+    last: at === pieces.length - 1,
+  }));
+}
+
+const keyOf = ({ kind, stage, microBatch }: PipelinePass) => `${kind} ${stage} ${microBatch}`;
+
+/** What all ranks of a pipeline know of the step. */
+class StepTimes {
+  readonly pieces: PieceTimes;
+  readonly pipeline: PipelineShape;
+  readonly message: number;
+  readonly dataLane: Lane;
+  readonly #shape: StepShape;
+  readonly #device: Device;
+
+  constructor(shape: StepShape, device: Device) {
+    this.#shape = shape;
+    this.#device = device;
+    this.pieces = pieceTimes(shape, device);
+    this.pipeline = pipelineOf(shape);
+    const { model, microBatch, seqLen, mesh } = shape;
+    const rows = microBatch * seqLen / mesh.tensor;
+    this.message = this.#seconds("send", 2 * rows * model.hiddenSize, "pipeline");
+    const { fabric } = device.hardware;
+    const beyond = (axis: "data" | "shard") => {
+      const { size, perNode } = groupOf(axis, { mesh, fabric });
+      return size > perNode;
+    };
+    // Two axes that both leave the node share one network.
+    this.dataLane = beyond("data") && beyond("shard") ? "shard" : "data";
+  }
+
+  #seconds(
+    collective: Parameters<typeof collectiveSeconds>[0],
+    bytes: number,
+    axis: "data" | "shard" | "pipeline",
+  ): number {
+    const { hardware: { fabric }, efficiency } = this.#device;
+    const group = groupOf(axis, { mesh: this.#shape.mesh, fabric });
+    return collectiveSeconds(collective, bytes, { group, fabric, efficiency });
+  }
+
+  /** bf16 weights of a piece, gathered over the shards that have them. */
+  gather(kind: PieceKind): number {
+    if (this.#shape.zero === 0) return 0;
+    return this.#seconds("allGather", 2 * this.parameters(kind), "shard");
+  }
+
+  /** f32 gradients of a piece, summed over the shards. */
+  reduce(kind: PieceKind): number {
+    const collective = this.#shape.zero === 0 ? "allReduce" : "reduceScatter";
+    return this.#seconds(collective, 4 * this.parameters(kind), "shard");
+  }
+
+  /** The same over the replicas of the shards. */
+  reduceReplicas(kind: PieceKind): number {
+    const { zero, mesh: { shard } } = this.#shape;
+    const bytes = 4 * this.parameters(kind) / (zero === 0 ? 1 : shard);
+    return this.#seconds("allReduce", bytes, "data");
+  }
+
+  parameters(kind: PieceKind): number {
+    return pieceParameters(kind, this.#shape);
+  }
+
+  /** Norm and update of what a rank has of so many parameters. */
+  optimizer(parameters: number): number {
+    const { zero, mesh: { shard } } = this.#shape;
+    const own = parameters / (zero === 0 ? 1 : shard);
+    return memorySeconds((UPDATE_BYTES + NORM_BYTES) * own, this.#device);
+  }
+
+  /** Whether weights are gathered for this pass: each time, or once after the update. */
+  gathers({ kind, microBatch }: PipelinePass): boolean {
+    const { zero } = this.#shape;
+    return zero === 3 || (zero > 0 && kind === "forward" && microBatch === 0);
+  }
+
+  /** Whether gradients are reduced after this pass: each time where they are shared, or the last time. */
+  reduces({ kind, microBatch }: PipelinePass): boolean {
+    if (kind === "forward") return false;
+    return this.#shape.zero >= 2 || microBatch === this.pipeline.microBatches - 1;
+  }
+}
+
+/** One rank of the pipeline on its way through the step. */
+class RankReplay {
+  readonly #times: StepTimes;
+  readonly #pieces: readonly Piece[];
+  readonly #lanes: Timeline<Lane> = new Timeline();
+  readonly #ends: number[] = [];
+  /** When the weights of the next pieces have been gathered. */
+  readonly #gathered: number[] = [];
+  readonly #parameters: number;
+  computing = 0;
+  tensor = 0;
+  waitedForWeights = 0;
+  exchanging = 0;
+
+  constructor(rank: number, times: StepTimes, stages: readonly PlannedStage[]) {
+    this.#times = times;
+    const passes = pipelinePasses(rank, times.pipeline);
+    this.#pieces = passes.flatMap((pass) => piecesOf(pass, stages[pass.stage]!));
+    const held = new Map(this.#pieces.map(({ weights, kind }) => [weights, kind]));
+    this.#parameters = [...held.values()].reduce((sum, kind) => sum + times.parameters(kind), 0);
+  }
+
+  get done(): boolean {
+    return this.#ends.length === this.#pieces.length;
+  }
+
+  get tasks(): number {
+    return this.#pieces.length;
+  }
+
+  /** Goes on as far as what has arrived allows; returns whether it went on at all. */
+  advance(arrived: Map<string, number>): boolean {
+    const before = this.#ends.length;
+    while (!this.done) {
+      const piece = this.#pieces[this.#ends.length]!;
+      const ready = this.#readyFor(piece, arrived);
+      if (ready === undefined) break;
+      this.#run(piece, ready);
+      if (piece.last) this.#send(piece.pass, arrived);
+    }
+    return this.#ends.length > before;
+  }
+
+  #readyFor({ first, pass }: Piece, arrived: Map<string, number>): number | undefined {
+    const source = first ? passBefore(pass, this.#times.pipeline) : undefined;
+    const away = source !== undefined && source.stage !== pass.stage;
+    return away ? arrived.get(keyOf(pass)) : 0;
+  }
+
+  #gatherAhead(): void {
+    const at = this.#ends.length;
+    while (this.#gathered.length <= Math.min(at + AHEAD, this.#pieces.length - 1)) {
+      const next = this.#gathered.length;
+      const { kind, pass } = this.#pieces[next]!;
+      const gathers = this.#times.gathers(pass);
+      const after = this.#ends[next - AHEAD - 1] ?? 0;
+      const seconds = gathers ? this.#times.gather(kind) : 0;
+      this.#gathered.push(seconds > 0 ? this.#lanes.add("shard", { seconds, after }) : 0);
+    }
+  }
+
+  #run({ kind, pass }: Piece, ready: number): void {
+    this.#gatherAhead();
+    const gathered = this.#gathered[this.#ends.length]!;
+    const begin = Math.max(this.#lanes.end("compute"), ready);
+    this.waitedForWeights += Math.max(0, gathered - begin);
+    const time = this.#times.pieces[kind][pass.kind];
+    const after = Math.max(gathered, ready);
+    const end = this.#lanes.add("compute", { seconds: time.seconds, after });
+    this.computing += time.computing;
+    this.tensor += time.seconds - time.computing;
+    this.exchanging += time.exchanging;
+    this.#ends.push(end);
+    if (!this.#times.reduces(pass)) return;
+    const summed = this.#lanes.add("shard", { seconds: this.#times.reduce(kind), after: end });
+    const lane = this.#times.dataLane;
+    this.#lanes.add(lane, { seconds: this.#times.reduceReplicas(kind), after: summed });
+  }
+
+  #send({ kind, stage, microBatch }: PipelinePass, arrived: Map<string, number>): void {
+    const next = kind === "forward" ? stage + 1 : stage - 1;
+    const after = this.#lanes.end("compute");
+    const end = this.#lanes.add("send", { seconds: this.#times.message, after });
+    arrived.set(keyOf({ kind, stage: next, microBatch }), end);
+  }
+
+  /** When it has computed everything. */
+  get computed(): number {
+    return this.#lanes.end("compute");
+  }
+
+  /** When its gradients are summed too. */
+  get reduced(): number {
+    return Math.max(this.computed, this.#lanes.end("shard"), this.#lanes.end("data"));
+  }
+
+  get optimizer(): number {
+    return this.#times.optimizer(this.#parameters);
+  }
+
+  communication(): StepReplay["communication"] {
+    const replicas = this.#lanes.busy("shard") + this.#lanes.busy("data");
+    return { tensor: this.exchanging, replicas, pipeline: this.#lanes.busy("send") };
+  }
+}
+
+/** Stages of a pipeline may have no layer; a pass through nothing still hands on what it was given. */
+function replayRanks(shape: StepShape, device: Device): RankReplay[] {
+  const times = new StepTimes(shape, device);
+  const stages = stagesOf(shape);
+  const ranks = Array.from(
+    { length: shape.mesh.pipeline },
+    (_, rank) => new RankReplay(rank, times, stages),
+  );
+  const arrived = new Map<string, number>();
+  while (ranks.some(({ done }) => !done)) {
+    const moved = ranks.filter((rank) => rank.advance(arrived));
+    if (moved.length === 0) throw new RangeError("a pipeline that cannot end");
+  }
+  return ranks;
+}
+
+/** Replays a step. @throws {ConfigError} Where the model cannot be cut so. */
+export function replayStep(shape: StepShape, device: Device): StepReplay {
+  const ranks = replayRanks(shape, device);
+  const mean = (value: (rank: RankReplay) => number) =>
+    ranks.reduce((sum, rank) => sum + value(rank), 0) / ranks.length;
+  // The clipping norm is over all ranks: none updates before the last has summed its gradients.
+  const reduced = Math.max(...ranks.map((rank) => rank.reduced));
+  const optimizer = Math.max(...ranks.map((rank) => rank.optimizer));
+  const step = reduced + optimizer;
+  const computed = Math.max(...ranks.map((rank) => rank.computed));
+  const [computing, tensor] = [mean((rank) => rank.computing), mean((rank) => rank.tensor)];
+  const replicas = mean(({ waitedForWeights }) => waitedForWeights) + reduced - computed;
+  const pipeline = step - optimizer - computing - tensor - replicas;
+  const communication = (kind: keyof StepReplay["communication"]) =>
+    mean((rank) => rank.communication()[kind]);
+  return {
+    step,
+    computing,
+    tensor,
+    replicas,
+    pipeline,
+    optimizer,
+    bubble: pipeline / (computing + tensor),
+    communication: {
+      tensor: communication("tensor"),
+      replicas: communication("replicas"),
+      pipeline: communication("pipeline"),
+    },
+    tasks: ranks.reduce((sum, { tasks }) => sum + tasks, 0),
+  };
+}

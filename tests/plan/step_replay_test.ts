@@ -1,0 +1,105 @@
+import assert from "node:assert/strict";
+import { presetOf } from "../../lib/model/presets.ts";
+import type { Efficiency } from "../../lib/plan/efficiency.ts";
+import { efficiencyOf } from "../../lib/plan/efficiency.ts";
+import { flopsPerToken } from "../../lib/plan/flops.ts";
+import { hardwareOf } from "../../lib/plan/hardware.ts";
+import type { Device } from "../../lib/plan/kernel_time.ts";
+import { replayStep } from "../../lib/plan/step_replay.ts";
+import type { StepShape } from "../../lib/plan/step_shape.ts";
+
+const A100: Device = { hardware: hardwareOf("a100-80gb"), efficiency: efficiencyOf("a100") };
+
+/** A device whose memory and links take no time and whose products reach the peak in any shape. */
+const IDEAL: Device = {
+  hardware: {
+    ...A100.hardware,
+    memoryBandwidth: 1e30,
+    fabric: { ...A100.hardware.fabric, nodeBandwidth: 1e30, networkBandwidth: 1e30 },
+  },
+  efficiency: {
+    ...A100.efficiency,
+    ...({
+      matmul: 1,
+      sustained: 1,
+      tile: [1, 1],
+      processors: 1,
+      attentionForward: 1,
+      attentionBackward: 1,
+      launch: 0,
+      nodeLatency: 0,
+      networkLatency: 0,
+    } satisfies Partial<Efficiency>),
+  },
+};
+
+const STEP: StepShape = {
+  model: presetOf("llama2-7b").config,
+  seqLen: 2048,
+  sequences: 32,
+  microBatch: 1,
+  recompute: "none",
+  mesh: { data: 1, shard: 1, tensor: 1, pipeline: 1 },
+  zero: 0,
+  chunks: 1,
+};
+
+const near = (actual: number, expected: number, relative = 1e-9) =>
+  assert.ok(Math.abs(actual / expected - 1) <= relative, `${actual} is not ${expected}`);
+
+Deno.test("on an ideal device a step takes its operations over the peak", () => {
+  const { step } = replayStep(STEP, IDEAL);
+  const { matrices, attention } = flopsPerToken(STEP.model, STEP.seqLen);
+  // Causal attention does half of what is counted, and its backward pass 5 products for every 2.
+  const flops = 32 * 2048 * (matrices + attention / 3 / 2 * (1 + 2.5));
+  near(step, flops / IDEAL.hardware.peakFlops, 1e-3);
+});
+
+Deno.test("the seconds of a step are those of its kinds", () => {
+  const mesh = { data: 2, shard: 4, tensor: 4, pipeline: 4 };
+  const replay = replayStep({ ...STEP, sequences: 64, mesh, zero: 2, chunks: 2 }, A100);
+  const { step, computing, tensor, replicas, pipeline, optimizer } = replay;
+  near(computing + tensor + replicas + pipeline + optimizer, step);
+  for (const part of [computing, tensor, replicas, pipeline, optimizer]) assert.ok(part > 0);
+});
+
+/** A model without embedding and head to speak of: all stages are equal. */
+const EVEN = { ...STEP.model, vocabSize: 8 };
+
+for (const [pipeline, chunks] of [[4, 1], [8, 1], [4, 2], [8, 4]] as const) {
+  Deno.test(`the bubble of ${pipeline} ranks with ${chunks} stages each is (p - 1) / (v m)`, () => {
+    const mesh = { ...STEP.mesh, pipeline };
+    const { bubble } = replayStep({ ...STEP, model: EVEN, mesh, chunks }, IDEAL);
+    near(bubble, (pipeline - 1) / (chunks * 32), 1e-3);
+  });
+}
+
+Deno.test("links that take time make no rank compute more, and the step longer", () => {
+  const mesh = { data: 1, shard: 64, tensor: 8, pipeline: 1 };
+  const shape: StepShape = { ...STEP, sequences: 64, mesh, zero: 3 };
+  const [slow, fast] = [
+    replayStep(shape, A100),
+    replayStep(shape, {
+      ...A100,
+      hardware: { ...A100.hardware, fabric: IDEAL.hardware.fabric },
+      efficiency: { ...A100.efficiency, nodeLatency: 0, networkLatency: 0 },
+    }),
+  ];
+  near(slow.computing, fast.computing);
+  assert.ok(slow.step > fast.step);
+  assert.ok(fast.tensor < 1e-9 && fast.replicas < 1e-9);
+});
+
+Deno.test("communication that is hidden is less than all of it", () => {
+  const mesh = { ...STEP.mesh, shard: 16 };
+  const { communication, replicas } = replayStep({ ...STEP, mesh, microBatch: 2, zero: 3 }, A100);
+  assert.ok(replicas < communication.replicas / 2);
+});
+
+Deno.test("computing again takes longer: nothing, norms and activations, all but products' ends", () => {
+  const seconds = (["none", "selective", "full"] as const).map((recompute) =>
+    replayStep({ ...STEP, recompute }, A100).step
+  );
+  assert.ok(seconds[0]! < seconds[1]! && seconds[1]! < seconds[2]!);
+  assert.ok(seconds[2]! < seconds[0]! * 4 / 3);
+});
