@@ -86,7 +86,7 @@ Deno.test("training takes 16 bytes per parameter in f32 and about 18 in bf16, be
 
 Deno.test("a machine that is not known is refused with the nearest that is", () => {
   assert.throws(
-    () => plan("llama1-7b", "a100-90gb", 8),
+    () => plan("llama1-7b", "a100-81gb", 8),
     (error: Error & { hint?: string }) =>
       error instanceof UsageError && error.hint === "did you mean a100-80gb?",
   );
