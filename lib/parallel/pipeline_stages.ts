@@ -12,7 +12,9 @@ import { ConfigError } from "../base/errors.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { countParameters } from "../model/parameters.ts";
 import type { StageParts } from "../model/training/parts.ts";
-import type { Recompute } from "../model/training/trainable.ts";
+import type { InFlight, Recompute } from "../model/training/trainable.ts";
+import { mostInFlight, mostMicroBatches } from "./pipeline_replay.ts";
+import { pipelinePasses, type PipelineShape, stagesOfRank } from "./pipeline_schedule.ts";
 
 /** What the pieces of a model cost, in any one unit. */
 export interface StageCosts {
@@ -82,4 +84,32 @@ export function balanceStages(
     firstLayer += count;
     return part;
   });
+}
+
+/** A pipeline whose memory is planned. */
+export interface PlannedPipeline extends Pick<PipelineShape, "ranks" | "chunks"> {
+  /** All stages, as {@linkcode balanceStages} cuts them. */
+  readonly stages: readonly StageParts[];
+  /** Micro-batches of a step: every number of them that a step of the run has. */
+  readonly microBatches: readonly number[];
+}
+
+/** The stages that a rank has. */
+export function partsOfRank(rank: number, pipeline: PlannedPipeline): StageParts[] {
+  return stagesOfRank(rank, pipeline).map((stage) => pipeline.stages[stage]!);
+}
+
+/** What a rank keeps of micro-batches that are on their way, the most over the run. */
+export function inFlightOfRank(rank: number, pipeline: PlannedPipeline): InFlight {
+  const { ranks, chunks, stages } = pipeline;
+  const most = { layers: 0, heads: 0, batches: 0 };
+  for (const microBatches of new Set(pipeline.microBatches)) {
+    const passes = pipelinePasses(rank, { ranks, chunks, microBatches });
+    const layers = mostInFlight(passes, ({ stage }) => stages[stage]!.layers);
+    const heads = mostInFlight(passes, ({ stage }) => Number(stages[stage]!.head));
+    most.layers = Math.max(most.layers, layers);
+    most.heads = Math.max(most.heads, heads);
+    most.batches = Math.max(most.batches, mostMicroBatches(passes));
+  }
+  return most;
 }

@@ -4,6 +4,8 @@ import { presetOf } from "../../lib/model/presets.ts";
 import {
   balanceStages,
   costOfStage,
+  inFlightOfRank,
+  partsOfRank,
   type StageCosts,
   stageCosts,
 } from "../../lib/parallel/pipeline_stages.ts";
@@ -85,4 +87,23 @@ Deno.test("more stages than layers are refused with both numbers", () => {
     return true;
   });
   assert.deepEqual(counts(2, 4, { layer: 1, embedding: 0, head: 0 }), [0, 1, 1, 0]);
+});
+
+Deno.test("what is in flight is the most of any step, layers by the stages they belong to", () => {
+  const cut = balanceStages({ layers: 5, stages: 4 }, { layer: 1, embedding: 0, head: 0 });
+  assert.deepEqual(cut.map(({ layers }) => layers), [1, 1, 1, 2]);
+  const pipeline = { ranks: 2, chunks: 2, stages: cut };
+  // By hand, rank 0: F0.0 F0.1 F2.0 F2.1 | F0.2 B2.0 F0.3 B2.1 F2.2 B0.0 …: five passes are on their way
+  // after each of the forwards from F0.2 on, and all four micro-batches before B0.0. Rank 1:
+  // F1.0 F1.1 | F3.0 B3.0 F3.1 B3.1 F1.2 B1.0 …: two of one layer and one of two, and three
+  // micro-batches before B1.0.
+  const planned = [0, 1].map((rank) => inFlightOfRank(rank, { ...pipeline, microBatches: [4, 1] }));
+  assert.deepEqual(planned[0], { layers: 5, heads: 0, batches: 4 });
+  assert.deepEqual(planned[1], { layers: 4, heads: 1, batches: 3 });
+  assert.deepEqual(
+    partsOfRank(1, { ...pipeline, microBatches: [4] }),
+    [cut[1], cut[3]],
+  );
+  const few = inFlightOfRank(0, { ...pipeline, microBatches: [1] });
+  assert.deepEqual(few, { layers: 2, heads: 0, batches: 1 });
 });

@@ -62,6 +62,8 @@ export interface FlightBackward {
 export class StagePasses {
   /** Who is told how passes go; nobody at first. */
   observer: PassObserver = {};
+  /** What is done between units: messages that are on their way may move on. */
+  between: () => void = () => {};
   readonly #parts: StagePassesSetup;
 
   /** Works with memory that was planned. */
@@ -125,8 +127,11 @@ export class StagePasses {
     return flight;
   }
 
-  /** Reads what the stage of the last forward has given [T, D]; not for one that has the head. */
-  output(target: Float32Array<ArrayBuffer>): void {
+  /**
+   * Reads what the last pass gives to another stage [T, D]: a forward its output, where the stage has no
+   * head; a backward the gradient of its input.
+   */
+  result(target: Float32Array<ArrayBuffer>): void {
     const { backend, working } = this.#parts.setup;
     backend.download(target, working.dhidden_TD);
   }
@@ -139,7 +144,7 @@ export class StagePasses {
 
   /**
    * Sends a batch back through a stage, and ends the flight: gradients of its weights, and that of its
-   * input, which {@linkcode StagePasses.inputGradient} reads. Without targets that count all of it is 0.
+   * input, which {@linkcode StagePasses.result} reads. Without targets that count all of it is 0.
    */
   backward(flight: Flight, options: FlightBackward): void {
     const { boarded, stage, seat, records } = flight;
@@ -167,11 +172,6 @@ export class StagePasses {
     if (!counts) backend.fill(dhidden_TD, 0, 4 * placed.rows * config.hiddenSize);
     this.#parts.records.giveBack(records);
     if (seat !== undefined) this.#parts.seats.giveBack([seat]);
-  }
-
-  /** Reads the gradient of the input of the last backward [T, D]. */
-  inputGradient(target: Float32Array<ArrayBuffer>): void {
-    this.output(target);
   }
 
   /** Ends a flight that goes nowhere. */
@@ -214,6 +214,7 @@ export class StagePasses {
     this.observer.enter?.(unit, pass);
     work();
     this.observer.leave?.(unit, pass);
+    this.between();
   }
 
   /**

@@ -1,0 +1,270 @@
+/**
+ * Pipeline parallelism: each rank has some layers, and micro-batches go from rank to rank, forward and
+ * back, in the order of `pipeline_schedule.ts` (Narayanan et al. 2021, arXiv:2104.04473).
+ *
+ * Gradients are the bits that one rank would compute, for every stage adds up its micro-batches in their
+ * order; but for a tied embedding, whose two copies' sums are added in the end (float32 rounding).
+ *
+ * Bytes that a rank sends in a step: 4 T D for every micro-batch of T rows and every border that it
+ * crosses, 2 (p v - 1) of them over all ranks; a tied embedding 4 V D from each end; the losses.
+ *
+ * @module
+ */
+
+import { EventLoop } from "../base/event_loop.ts";
+import type { Communicator } from "../comm/communicator.ts";
+import type { BoardedBatch, Flight } from "../model/training/flights.ts";
+import { scaledWeights, sumLosses } from "../model/training/losses.ts";
+import type { DropoutState, LossSums, TrainBatch } from "../model/training/trainable.ts";
+import type { TrainableModel } from "../model/training/trainable_model.ts";
+import { PipelineMail } from "./pipeline_mail.ts";
+import {
+  forwardPasses,
+  pipelineActions,
+  type PipelinePass,
+  pipelinePasses,
+  type PipelineShape,
+} from "./pipeline_schedule.ts";
+import { TiedEmbedding } from "./tied_embedding.ts";
+
+/** How a pipeline is opened. */
+export interface PipelineOptions {
+  /** The ranks of the pipeline, in the order of their first stages: axis `pipeline` of a mesh. */
+  readonly ranks: Communicator;
+  /** Most rows of a micro-batch. */
+  readonly maxRows: number;
+}
+
+/** What a step's gradients are computed with. */
+export interface PipelineStep {
+  /** Factor of all weights of the loss. */
+  readonly weightScale: number;
+  /** Weight of log^2 Z. */
+  readonly zLoss: number;
+  /** What is dropped; `firstRow` is that of the first micro-batch. */
+  readonly dropout?: DropoutState | undefined;
+}
+
+/** Where the time of a rank went. */
+export interface PipelineTimes {
+  /** Steps that were computed. */
+  readonly steps: number;
+  /** Milliseconds of all steps. */
+  readonly totalMs: number;
+  /** Milliseconds of passes. */
+  readonly computedMs: number;
+  /** Milliseconds in which passes waited for messages: the bubble, and what of messages stayed exposed. */
+  readonly waitedMs: number;
+}
+
+/** What one action of a step works with. */
+interface StepRun {
+  readonly shape: PipelineShape;
+  readonly batches: readonly TrainBatch[];
+  readonly mail: PipelineMail;
+  readonly flights: Map<string, Flight>;
+  readonly boarded: Map<number, BoardedBatch>;
+  readonly losses: LossSums[];
+}
+
+/** One rank of a pipeline. */
+export class Pipeline {
+  readonly #model: TrainableModel;
+  readonly #options: PipelineOptions;
+  readonly #tied: TiedEmbedding | undefined;
+  readonly #buffers: Float32Array<ArrayBuffer>[] = [];
+  readonly #lossWeights: Float32Array<ArrayBuffer>;
+  #times: PipelineTimes = { steps: 0, totalMs: 0, computedMs: 0, waitedMs: 0 };
+
+  /**
+   * Joins the ranks of a pipeline; all of them call this. The model has this rank's stages, and memory
+   * for what `inFlightOfRank` says.
+   */
+  constructor(model: TrainableModel, options: PipelineOptions) {
+    this.#model = model;
+    this.#options = options;
+    const { rank, size } = options.ranks;
+    const isEnd = rank === 0 || rank === size - 1;
+    const ends = options.ranks.split({ color: Number(!isEnd), name: "embedding" });
+    if (model.config.tieWordEmbeddings && size > 1 && isEnd) {
+      const copy = model.parameters.find(({ spec }) => spec.role === "embedding")!;
+      this.#tied = new TiedEmbedding(model.backend, { ends, copy });
+    }
+    this.#lossWeights = new Float32Array(options.maxRows);
+    // A message may be longer than what a transport takes at once.
+    model.passes.between = () => options.ranks.progress();
+  }
+
+  /** Where the time of all steps so far went. */
+  get times(): PipelineTimes {
+    return this.#times;
+  }
+
+  /**
+   * Computes the losses of a step's micro-batches and the gradients of their sum, which replace what was
+   * there. All ranks give the same micro-batches.
+   *
+   * @returns The losses of each micro-batch, the same bits on all ranks.
+   * @throws {CommunicationError} See `Communicator`.
+   */
+  async step(batches: readonly TrainBatch[], step: PipelineStep): Promise<LossSums[]> {
+    const began = performance.now();
+    const run = this.#begin(batches);
+    const passes = pipelinePasses(this.#options.ranks.rank, run.shape);
+    const last = run.shape.ranks * run.shape.chunks - 1;
+    const firstRows = rowsBefore(batches);
+    const computedMs = await this.#compute(run, passes, (pass) => {
+      const { kind, stage, microBatch } = pass;
+      if (kind === "forward") {
+        const { dropout } = step;
+        const firstRow = (dropout?.firstRow ?? 0) + firstRows[microBatch]!;
+        this.#forward(run, pass, dropout && { ...dropout, firstRow });
+        return;
+      }
+      this.#backward(run, pass, step);
+      const isDone = microBatch === batches.length - 1 && (stage === 0 || stage === last);
+      if (isDone) this.#tied?.start();
+    });
+    this.#tied?.finish();
+    const losses = this.#share(run);
+    const { steps, totalMs, ...sums } = this.#times;
+    this.#times = {
+      steps: steps + 1,
+      totalMs: totalMs + performance.now() - began,
+      computedMs: sums.computedMs + computedMs,
+      waitedMs: sums.waitedMs + run.mail.waitedMs,
+    };
+    return losses;
+  }
+
+  /**
+   * Computes the losses of batches, without dropout: all ranks give the same ones.
+   *
+   * @returns The losses of each batch, the same bits on all ranks.
+   * @throws {CommunicationError} See `Communicator`.
+   */
+  async evaluate(
+    batches: readonly TrainBatch[],
+    { zLoss }: { readonly zLoss: number },
+  ): Promise<LossSums[]> {
+    const run = this.#begin(batches);
+    await this.#compute(run, forwardPasses(this.#options.ranks.rank, run.shape), (pass) => {
+      this.#forward(run, pass, undefined);
+      const flight = this.#land(run, pass);
+      if (flight.seat !== undefined) {
+        this.#model.passes.score(flight, 1);
+        this.#readLosses(run, pass, zLoss);
+      }
+      this.#model.passes.cancel(flight);
+      this.#leave(run, pass);
+    });
+    return this.#share(run);
+  }
+
+  #begin(batches: readonly TrainBatch[]): StepRun {
+    const { ranks, maxRows } = this.#options;
+    const { passes, config: { hiddenSize } } = this.#model;
+    const shape = {
+      ranks: ranks.size,
+      chunks: passes.stages.length,
+      microBatches: batches.length,
+    };
+    const mail = new PipelineMail(ranks, {
+      shape,
+      elements: (microBatch) => batches[microBatch]!.tokens.length * hiddenSize,
+      largest: maxRows * hiddenSize,
+      buffers: this.#buffers,
+    });
+    return { shape, batches, mail, flights: new Map(), boarded: new Map(), losses: [] };
+  }
+
+  /** Does what the schedule says; returns the milliseconds in which passes computed. */
+  async #compute(
+    { shape, mail }: StepRun,
+    passes: readonly PipelinePass[],
+    compute: (pass: PipelinePass) => void,
+  ): Promise<number> {
+    const loop = new EventLoop();
+    let computedMs = 0;
+    for (const action of pipelineActions(passes, shape)) {
+      if (!("reader" in action)) {
+        const [began, waited] = [performance.now(), mail.waitedMs];
+        compute(action);
+        computedMs += performance.now() - began - (mail.waitedMs - waited);
+      } else if (action.kind === "receive") mail.receive(action);
+      else mail.send(action, (values) => this.#model.passes.result(values));
+      await loop.turn();
+    }
+    return computedMs;
+  }
+
+  #forward(run: StepRun, pass: PipelinePass, dropout: DropoutState | undefined): void {
+    const { passes } = this.#model;
+    const { stage, microBatch } = pass;
+    let boarded = run.boarded.get(microBatch);
+    if (boarded === undefined) {
+      boarded = passes.board(run.batches[microBatch]!, dropout);
+      run.boarded.set(microBatch, boarded);
+    }
+    run.mail.read(pass, (input) => {
+      const flight = passes.forward(boarded, { stage: this.#chunkOf(stage, run), input });
+      run.flights.set(`${stage} ${microBatch}`, flight);
+    });
+  }
+
+  #backward(run: StepRun, pass: PipelinePass, { weightScale, zLoss }: PipelineStep): void {
+    const { stage, microBatch } = pass;
+    const batch = run.batches[microBatch]!;
+    const flight = this.#land(run, pass);
+    const isHead = flight.seat !== undefined;
+    const into = this.#lossWeights;
+    const weights = isHead ? scaledWeights(batch, { scale: weightScale, into }) : undefined;
+    run.mail.read(pass, (gradient) => {
+      const accumulate = microBatch > 0;
+      this.#model.passes.backward(flight, { gradient, weights, zLoss, accumulate });
+    });
+    // The gradient of the loss has computed the scores on its way.
+    if (isHead) this.#readLosses(run, pass, zLoss);
+    if (stage < run.shape.ranks) this.#leave(run, pass);
+  }
+
+  #chunkOf(stage: number, { shape }: StepRun): number {
+    return Math.floor(stage / shape.ranks);
+  }
+
+  #land({ flights }: StepRun, { stage, microBatch }: PipelinePass): Flight {
+    const key = `${stage} ${microBatch}`;
+    const flight = flights.get(key)!;
+    flights.delete(key);
+    return flight;
+  }
+
+  #leave({ boarded }: StepRun, { microBatch }: PipelinePass): void {
+    this.#model.passes.leave(boarded.get(microBatch)!);
+    boarded.delete(microBatch);
+  }
+
+  #readLosses(run: StepRun, { microBatch }: PipelinePass, zLoss: number): void {
+    const batch = run.batches[microBatch]!;
+    const scores = this.#model.readScores(batch.targets.length);
+    run.losses[microBatch] = sumLosses(batch, { ...scores, zLoss });
+  }
+
+  /** The last rank tells all others the losses. */
+  #share({ batches, losses }: StepRun): LossSums[] {
+    const { ranks } = this.#options;
+    const told = new Float64Array(4 * batches.length);
+    losses.forEach(({ ce, z, weight, count }, i) => told.set([ce, z, weight, count], 4 * i));
+    ranks.broadcast(told, ranks.size - 1);
+    return batches.map((_, i) => {
+      const [ce, z, weight, count] = told.subarray(4 * i, 4 * i + 4) as unknown as number[];
+      return { ce: ce!, z: z!, weight: weight!, count: count! };
+    });
+  }
+}
+
+/** Rows of the micro-batches before each one. */
+function rowsBefore(batches: readonly TrainBatch[]): number[] {
+  let rows = 0;
+  return batches.map(({ tokens }) => (rows += tokens.length) - tokens.length);
+}
