@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-#define LLAMERO_ABI_HASH 1367764700945161.0
+#define LLAMERO_ABI_HASH 1880768520833308.0
 
 #define DTYPE_F32 0u
 #define DTYPE_F16 1u
@@ -102,12 +102,18 @@ int32_t k_gemm(address_t context, address_t out, address_t a, address_t b, uint3
 int32_t k_gemm_pack(address_t context, address_t packed, address_t b, uint32_t b_dtype, uint32_t columns, uint32_t depth, uint32_t b_column_stride, uint32_t b_depth_stride, uint32_t precision, double packed_elements);
 // Adds the squares of x to sum[0], in double precision in an order that count alone decides.
 int32_t k_square_sum(address_t context, address_t sum, address_t x, double count);
+// The sums that `square_sum` adds up, one for each part of 32768 elements of x, so that ranks that have parts of a tensor add in the same order as one that has all. parts = ceil(count / 32768).
+int32_t k_square_sums(address_t context, address_t sums, address_t x, double parts, double count);
 // Turns the sum of the squares of all gradients into the factor that clips them: clip[0] = norm = sqrt(sum[0]); clip[1] = min(1, limit / norm), 1 where limit is 0; clip[2] = 1 where norm and the square of clip[1] norm are finite in f32, else 0: then no optimizer moves.
 int32_t k_clip_scale(address_t context, address_t clip, address_t sum, float limit);
 // One AdamW step. g = clip[1] grad; m = beta1 m + (1-beta1) g; v = beta2 v + (1-beta2) g^2; weight -= lr (m / bias1 / (sqrt(v / bias2) + eps) + decay weight); compute = weight. Nothing changes where clip[2] is 0. hyper = lr, beta1, beta2, eps, decay, bias1 = 1 - beta1^t, bias2 = 1 - beta2^t. Moments that are subnormal become 0.
 int32_t k_adamw(address_t context, address_t weight, address_t m, address_t v, address_t grad, address_t hyper, address_t clip, address_t compute, double count);
 // One step of PaLM's Adafactor on a whole tensor, unfactored, with parameter scaling. g = clip[1] grad; v = beta2 v + (1-beta2) (g^2 + 1e-30); y = g / sqrt(v); y /= max(1, rms(y) / limit) where limit > 0; m = beta1 m + (1-beta1) lr max(rms(weight), 1e-3) y; weight = (1 - decay) weight - m; compute = weight. Nothing changes where clip[2] is 0. hyper = lr, beta1, beta2, limit, decay. Moments that are subnormal become 0.
 int32_t k_adafactor(address_t context, address_t weight, address_t m, address_t v, address_t grad, address_t hyper, address_t clip, address_t compute, double count);
+// First half of `adafactor`, for ranks that have parts of a tensor: updates v; sums[p] = sum of weight^2 and of y^2 before the limit, over part p of 32768 elements. parts = ceil(count / 32768). Where clip[2] is 0 v stays and the sums are 0.
+int32_t k_adafactor_moments(address_t context, address_t sums, address_t weight, address_t v, address_t grad, address_t hyper, address_t clip, double parts, double count);
+// Second half of `adafactor`: updates m and weights by v as `adafactor_moments` left it and by totals = the sums of weight^2 and y^2 over all `whole` elements of the tensor, of which `count` are here.
+int32_t k_adafactor_move(address_t context, address_t weight, address_t m, address_t v, address_t grad, address_t totals, address_t hyper, address_t clip, address_t compute, double whole, double count);
 // Hash of the table that the library was built from.
 double rt_abi_hash(void);
 // Opens a context whose pool has `threads` threads, the caller's included; 0 on failure.

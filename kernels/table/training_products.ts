@@ -81,6 +81,20 @@ export const TRAINING_PRODUCT_KERNELS: Readonly<Record<string, Kernel>> = {
     bytes: "count * 4",
     flops: "count * 2",
   },
+  square_sums: {
+    doc:
+      "The sums that `square_sum` adds up, one for each part of 32768 elements of x, so that ranks " +
+      "that have parts of a tensor add in the same order as one that has all. parts = ceil(count / 32768).",
+    source: "Pascanu et al. 2013, algorithm 1; Rajbhandari et al. 2020, section 5",
+    params: {
+      sums: output("f64", "parts"),
+      x: input("f32", "count"),
+      parts: size,
+      count: size,
+    },
+    bytes: "count * 4",
+    flops: "count * 2",
+  },
   clip_scale: {
     doc: "Turns the sum of the squares of all gradients into the factor that clips them: " +
       "clip[0] = norm = sqrt(sum[0]); clip[1] = min(1, limit / norm), 1 where limit is 0; clip[2] = 1 " +
@@ -123,5 +137,45 @@ export const TRAINING_PRODUCT_KERNELS: Readonly<Record<string, Kernel>> = {
     },
     bytes: "count * 40",
     flops: "count * 18",
+  },
+  adafactor_moments: {
+    doc:
+      "First half of `adafactor`, for ranks that have parts of a tensor: updates v; sums[p] = sum of " +
+      "weight^2 and of y^2 before the limit, over part p of 32768 elements. parts = ceil(count / 32768). " +
+      "Where clip[2] is 0 v stays and the sums are 0.",
+    source: "Shazeer & Stern 2018; Rajbhandari et al. 2020, section 5",
+    params: {
+      sums: output("f64", "parts 2"),
+      weight: input("f32", "count"),
+      v: inout("f32", "count"),
+      grad: input("f32", "count"),
+      hyper: input("f64", "5"),
+      clip: input("f32", "3"),
+      parts: size,
+      count: size,
+    },
+    bytes: "count * 16",
+    flops: "count * 12",
+  },
+  adafactor_move: {
+    doc:
+      "Second half of `adafactor`: updates m and weights by v as `adafactor_moments` left it and by " +
+      "totals = the sums of weight^2 and y^2 over all `whole` elements of the tensor, of which `count` " +
+      "are here.",
+    source: "Shazeer & Stern 2018; Rajbhandari et al. 2020, section 5",
+    params: {
+      weight: inout("f32", "count"),
+      m: inout("f32", "count"),
+      v: input("f32", "count"),
+      grad: input("f32", "count"),
+      totals: input("f64", "2"),
+      hyper: input("f64", "5"),
+      clip: input("f32", "3"),
+      compute: maybeOutput("bf16", "count"),
+      whole: size,
+      count: size,
+    },
+    bytes: "count * 24",
+    flops: "count * 6",
   },
 };

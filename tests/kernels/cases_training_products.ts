@@ -127,6 +127,39 @@ function adafactor({ weight, m, v, grad, hyper, clip }: Values): Record<string, 
   return { weight: weight!.map((w, i) => (1 - decay!) * w - mean[i]!), m: mean, v: square };
 }
 
+/** g / sqrt(v) with the second moments of this step. */
+function updates(values: Values): Float64Array {
+  const { v } = adafactor({ ...values, m: values.v! });
+  return values.grad!.map((g, i) => g * values.clip![1]! / Math.sqrt(v![i]!));
+}
+
+/** Weights and m after the second half of Adafactor: rms(weight) is 0.5, rms(y) 0.8, its limit 0.4. */
+function moved({ weight, m, v, grad, hyper, clip }: Values): Record<string, Float64Array> {
+  const [lr, beta1, , , decay] = hyper!;
+  const scale = lr! * 0.5 / 2;
+  const y = grad!.map((g, i) => g * clip![1]! / Math.sqrt(v![i]!));
+  const mean = m!.map((m, i) => beta1! * m + (1 - beta1!) * scale * y[i]!);
+  return { m: mean, weight: weight!.map((w, i) => (1 - decay!) * w - mean[i]!) };
+}
+
+/** Elements that kernels sum together. */
+const PART = 32_768;
+
+const withParts = (sizes: { readonly count: number }) => ({
+  ...sizes,
+  parts: Math.ceil(sizes.count / PART),
+});
+
+/** What every part gives, side by side. */
+function byParts(
+  x: Float64Array,
+  give: (part: Float64Array, at: number) => readonly number[],
+): Float64Array {
+  const sums: number[] = [];
+  for (let at = 0; at < x.length; at += PART) sums.push(...give(x.subarray(at, at + PART), at));
+  return Float64Array.from(sums);
+}
+
 const results = (step: (values: Values) => Record<string, Float64Array>) => ({
   weight: (values: Values) => step(values).weight!,
   m: (values: Values) => step(values).m!,
@@ -141,6 +174,11 @@ export const TRAINING_PRODUCT_CASES: Readonly<Partial<Record<KernelName, KernelE
     results: {
       sum: ({ sum, x }) => Float64Array.of(x!.reduce((total, x) => total + x * x, sum![0]!)),
     },
+    tolerance: 1e-12,
+  },
+  square_sums: {
+    cases: COUNTS.map((sizes) => ({ sizes: withParts(sizes) })),
+    results: { sums: ({ x }) => byParts(x!, (part) => [part.reduce((sum, x) => sum + x * x, 0)]) },
     tolerance: 1e-12,
   },
   clip_scale: {
@@ -161,6 +199,38 @@ export const TRAINING_PRODUCT_CASES: Readonly<Partial<Record<KernelName, KernelE
     cases: counts,
     initial: { ...STATE, hyper: listed(1e-2, 0.9, 0.7, 0.4, 1e-4) },
     results: results(adafactor),
+    tolerance: 1e-6,
+  },
+  adafactor_moments: {
+    cases: COUNTS.map((sizes) => ({ sizes: withParts(sizes) })),
+    initial: { ...STATE, hyper: listed(1e-2, 0.9, 0.7, 0.4, 1e-4) },
+    results: {
+      v: (values) => adafactor(values).v!,
+      sums(values) {
+        const y = updates(values);
+        const squares = (x: Float64Array) => x.reduce((sum, x) => sum + x * x, 0);
+        return byParts(values.weight!, (part, at) => [
+          squares(part),
+          squares(y.subarray(at, at + part.length)),
+        ]);
+      },
+    },
+    tolerance: 1e-6,
+  },
+  adafactor_move: {
+    cases: COUNTS.map((sizes) => ({
+      sizes: { ...sizes, whole: 3 * sizes.count },
+      present: ["compute"],
+    })),
+    initial: {
+      ...STATE,
+      hyper: listed(1e-2, 0.9, 0.7, 0.4, 1e-4),
+      totals: (_, index, { whole }) => [0.25, 0.64][index]! * whole!,
+    },
+    results: {
+      m: (values) => moved(values).m!,
+      weight: (values) => moved(values).weight!,
+    },
     tolerance: 1e-6,
   },
 };

@@ -4,7 +4,7 @@ use crate::context::{Address, enter, guard, pointer};
 use crate::{ops, runtime};
 
 /// Hash of the kernel table that this library was built from.
-pub const ABI_HASH: f64 = 1367764700945161.0;
+pub const ABI_HASH: f64 = 1880768520833308.0;
 
 /// Codes of element and block types as they cross the ABI.
 #[allow(dead_code)]
@@ -294,6 +294,13 @@ pub unsafe extern "C" fn k_square_sum(context: Address, sum: Address, x: Address
     unsafe { enter(context, &[sum, x], |context| ops::square_sum(context, pointer::<f64>(sum), pointer::<f32>(x) as *const f32, count as usize)) }
 }
 
+/// The sums that `square_sum` adds up, one for each part of 32768 elements of x, so that ranks that have parts of a tensor add in the same order as one that has all. parts = ceil(count / 32768).
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_square_sums(context: Address, sums: Address, x: Address, parts: f64, count: f64) -> i32 {
+    unsafe { enter(context, &[sums, x], |context| ops::square_sums(context, pointer::<f64>(sums), pointer::<f32>(x) as *const f32, parts as usize, count as usize)) }
+}
+
 /// Turns the sum of the squares of all gradients into the factor that clips them: clip[0] = norm = sqrt(sum[0]); clip[1] = min(1, limit / norm), 1 where limit is 0; clip[2] = 1 where norm and the square of clip[1] norm are finite in f32, else 0: then no optimizer moves.
 #[unsafe(no_mangle)]
 #[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
@@ -313,6 +320,20 @@ pub unsafe extern "C" fn k_adamw(context: Address, weight: Address, m: Address, 
 #[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
 pub unsafe extern "C" fn k_adafactor(context: Address, weight: Address, m: Address, v: Address, grad: Address, hyper: Address, clip: Address, compute: Address, count: f64) -> i32 {
     unsafe { enter(context, &[weight, m, v, grad, hyper, clip], |context| ops::adafactor(context, pointer::<f32>(weight), pointer::<f32>(m), pointer::<f32>(v), pointer::<f32>(grad) as *const f32, pointer::<f64>(hyper) as *const f64, pointer::<f32>(clip) as *const f32, pointer::<u8>(compute), count as usize)) }
+}
+
+/// First half of `adafactor`, for ranks that have parts of a tensor: updates v; sums[p] = sum of weight^2 and of y^2 before the limit, over part p of 32768 elements. parts = ceil(count / 32768). Where clip[2] is 0 v stays and the sums are 0.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_adafactor_moments(context: Address, sums: Address, weight: Address, v: Address, grad: Address, hyper: Address, clip: Address, parts: f64, count: f64) -> i32 {
+    unsafe { enter(context, &[sums, weight, v, grad, hyper, clip], |context| ops::adafactor_moments(context, pointer::<f64>(sums), pointer::<f32>(weight) as *const f32, pointer::<f32>(v), pointer::<f32>(grad) as *const f32, pointer::<f64>(hyper) as *const f64, pointer::<f32>(clip) as *const f32, parts as usize, count as usize)) }
+}
+
+/// Second half of `adafactor`: updates m and weights by v as `adafactor_moments` left it and by totals = the sums of weight^2 and y^2 over all `whole` elements of the tensor, of which `count` are here.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_adafactor_move(context: Address, weight: Address, m: Address, v: Address, grad: Address, totals: Address, hyper: Address, clip: Address, compute: Address, whole: f64, count: f64) -> i32 {
+    unsafe { enter(context, &[weight, m, v, grad, totals, hyper, clip], |context| ops::adafactor_move(context, pointer::<f32>(weight), pointer::<f32>(m), pointer::<f32>(v) as *const f32, pointer::<f32>(grad) as *const f32, pointer::<f64>(totals) as *const f64, pointer::<f64>(hyper) as *const f64, pointer::<f32>(clip) as *const f32, pointer::<u8>(compute), whole as usize, count as usize)) }
 }
 
 /// Hash of the table that the library was built from.

@@ -1,7 +1,9 @@
 //! PaLM's Adafactor: unfactored second moments, parameter scaling, momentum over the scaled update.
 
 use super::chunks::Shared;
-use super::moments::{Tensors, in_parts, store_weight, sum_parts, without_subnormal};
+use super::moments::{
+    Tensors, check_parts, each_part, in_parts, store_weight, sum_parts, without_subnormal,
+};
 use crate::context::{Context, Status};
 use crate::simd::{Isa, Simd, isa, per_isa, square_root_f64};
 
@@ -18,6 +20,17 @@ struct Second {
     one_minus_beta2: f32,
 }
 
+impl Second {
+    fn new(hyper: &[f64; 5], clip: f32) -> Second {
+        let beta2 = hyper[2];
+        Second {
+            clip,
+            beta2: beta2 as f32,
+            one_minus_beta2: (1.0 - beta2) as f32,
+        }
+    }
+}
+
 /// What the second pass needs.
 #[derive(Clone, Copy)]
 struct Move {
@@ -27,6 +40,22 @@ struct Move {
     rate: f32,
     /// 1 - decay
     keep: f32,
+}
+
+impl Move {
+    /// From the sums of weight^2 and (g / sqrt(v))^2 over all `count` elements of a tensor.
+    fn new(hyper: &[f64; 5], clip: f32, totals: [f64; 2], count: usize) -> Move {
+        let [lr, beta1, _, limit, decay] = *hyper;
+        let [weight_rms, update_rms] = totals.map(|sum| square_root_f64(sum / count as f64));
+        let excess = if limit > 0.0 { update_rms / limit } else { 1.0 };
+        let scale = lr * weight_rms.max(LEAST_SCALE) / excess.max(1.0);
+        Move {
+            clip,
+            beta1: beta1 as f32,
+            rate: ((1.0 - beta1) * scale) as f32,
+            keep: (1.0 - decay) as f32,
+        }
+    }
 }
 
 /// The kernel `adafactor` of the table.
@@ -58,25 +87,73 @@ unsafe fn adafactor_with(
     if !moves || count == 0 {
         return Ok(());
     }
-    let [lr, beta1, beta2, limit, decay] = unsafe { *hyper.cast::<[f64; 5]>() };
-    let second = Second {
-        clip,
-        beta2: beta2 as f32,
-        one_minus_beta2: (1.0 - beta2) as f32,
-    };
+    let hyper = unsafe { &*hyper.cast::<[f64; 5]>() };
+    let second = Second::new(hyper, clip);
     let shared = Shared::new(tensors);
-    let squares = sum_parts(context, count, &|at, count| unsafe {
+    let totals = sum_parts(context, count, &|at, count| unsafe {
         second_on(isa, shared.get().from(at), second, count)
     });
-    let [weight_rms, update_rms] = squares.map(|sum| square_root_f64(sum / count as f64));
-    let excess = if limit > 0.0 { update_rms / limit } else { 1.0 };
-    let scale = lr * weight_rms.max(LEAST_SCALE) / excess.max(1.0);
-    let step = Move {
-        clip,
-        beta1: beta1 as f32,
-        rate: ((1.0 - beta1) * scale) as f32,
-        keep: (1.0 - decay) as f32,
-    };
+    let step = Move::new(hyper, clip, totals, count);
+    in_parts(context, count, &|_, at, count| unsafe {
+        move_on(isa, shared.get().from(at), step, count);
+    });
+    Ok(())
+}
+
+/// The kernel `adafactor_moments` of the table: the first pass over what is here of a tensor.
+pub unsafe fn adafactor_moments(
+    context: &Context,
+    sums: *mut f64,
+    weight: *const f32,
+    v: *mut f32,
+    grad: *const f32,
+    hyper: *const f64,
+    clip: *const f32,
+    parts: usize,
+    count: usize,
+) -> Status {
+    check_parts(parts, count)?;
+    let (clip, moves) = unsafe { (*clip.add(1), *clip.add(2) != 0.0) };
+    let (weight, m, compute) = (weight.cast_mut(), v, core::ptr::null_mut());
+    #[rustfmt::skip]
+    let shared = Shared::new(Tensors { weight, m, v, grad, compute });
+    let second = Second::new(unsafe { &*hyper.cast() }, clip);
+    let isa = isa();
+    unsafe {
+        each_part(context, count, sums.cast(), &|at, count| match moves {
+            true => second_on(isa, shared.get().from(at), second, count),
+            false => [0.0; 2],
+        });
+    }
+    Ok(())
+}
+
+/// The kernel `adafactor_move` of the table: the second pass over what is here of a tensor.
+pub unsafe fn adafactor_move(
+    context: &Context,
+    weight: *mut f32,
+    m: *mut f32,
+    v: *const f32,
+    grad: *const f32,
+    totals: *const f64,
+    hyper: *const f64,
+    clip: *const f32,
+    compute: *mut u8,
+    whole: usize,
+    count: usize,
+) -> Status {
+    if whole < count {
+        return Err("whole must be at least count");
+    }
+    let (clip, moves) = unsafe { (*clip.add(1), *clip.add(2) != 0.0) };
+    if !moves || count == 0 {
+        return Ok(());
+    }
+    let (v, compute) = (v.cast_mut(), compute.cast::<u16>());
+    #[rustfmt::skip]
+    let shared = Shared::new(Tensors { weight, m, v, grad, compute });
+    let step = unsafe { Move::new(&*hyper.cast(), clip, *totals.cast(), whole) };
+    let isa = isa();
     in_parts(context, count, &|_, at, count| unsafe {
         move_on(isa, shared.get().from(at), step, count);
     });
@@ -225,6 +302,56 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn halves_over_parts_of_a_tensor_are_the_whole_step() {
+        let count = 70_001;
+        let hyper = [1e-2, 0.9, 0.7, 0.4, 1e-4];
+        let clip = [2.0, 0.5, 1.0];
+        let (mut whole, mut cut) = (state(count), state(count));
+        run(isa(), &mut whole, hyper, clip, count);
+        let mut sums = [[0f64; 2]; 3];
+        let ranges = [(0, 32_768), (32_768, count - 32_768)];
+        for (at, here) in ranges {
+            let parts = here.div_ceil(32_768);
+            unsafe {
+                adafactor_moments(
+                    context(),
+                    sums.as_mut_ptr().add(at / 32_768).cast(),
+                    cut.weight.as_ptr().add(at),
+                    cut.v.as_mut_ptr().add(at),
+                    cut.grad.as_ptr().add(at),
+                    hyper.as_ptr(),
+                    clip.as_ptr(),
+                    parts,
+                    here,
+                )
+            }
+            .unwrap();
+        }
+        let totals = sums.iter().fold([0f64; 2], |[a, b], [c, d]| [a + c, b + d]);
+        for (at, here) in ranges {
+            unsafe {
+                adafactor_move(
+                    context(),
+                    cut.weight.as_mut_ptr().add(at),
+                    cut.m.as_mut_ptr().add(at),
+                    cut.v.as_ptr().add(at),
+                    cut.grad.as_ptr().add(at),
+                    totals.as_ptr(),
+                    hyper.as_ptr(),
+                    clip.as_ptr(),
+                    cut.compute.as_mut_ptr().add(at).cast(),
+                    count,
+                    here,
+                )
+            }
+            .unwrap();
+        }
+        assert_eq!(cut.weight, whole.weight);
+        assert_eq!((cut.m, cut.v), (whole.m, whole.v));
+        assert_eq!(cut.compute, whole.compute);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The norm of the gradient, and what clips it.
 
 use super::chunks::Shared;
-use super::moments::sum_parts;
+use super::moments::{check_parts, each_part, sum_parts};
 use crate::context::{Context, Status};
 use crate::simd::{Isa, Simd, isa, per_isa, square_root_f64};
 
@@ -20,6 +20,25 @@ unsafe fn square_sum_on(isa: Isa, context: &Context, x: *const f32, count: usize
         [unsafe { part_on(isa, x.get().add(at), count) }]
     });
     total
+}
+
+/// sums[p] = sum of x^2 over part p: what `square_sum` adds up.
+pub unsafe fn square_sums(
+    context: &Context,
+    sums: *mut f64,
+    x: *const f32,
+    parts: usize,
+    count: usize,
+) -> Status {
+    check_parts(parts, count)?;
+    let isa = isa();
+    let x = Shared::new(x);
+    unsafe {
+        each_part(context, count, sums.cast(), &|at, count| {
+            [part_on(isa, x.get().add(at), count)]
+        });
+    }
+    Ok(())
 }
 
 per_isa! { unsafe fn part_on = part(x: *const f32, count: usize) -> f64; }
@@ -85,6 +104,19 @@ mod tests {
             assert!((first - want).abs() <= 1e-11 * want, "{first}, not {want}");
             assert!(all.all(|sum| sum.to_bits() == first.to_bits()));
         }
+    }
+
+    #[test]
+    fn the_sums_of_parts_are_those_that_are_added_up() {
+        let count = 100_003;
+        let x = numbers(count, 3);
+        let mut sums = [7f64; 5];
+        unsafe { square_sums(context(), sums.as_mut_ptr(), x.as_ptr(), 4, count) }.unwrap();
+        assert_eq!(sums[4], 7.0);
+        let mut sum = 0.0;
+        unsafe { square_sum(context(), &mut sum, x.as_ptr(), count) }.unwrap();
+        assert_eq!(sums[..4].iter().fold(0.0, |sum, part| sum + part), sum);
+        assert!(unsafe { square_sums(context(), &mut sum, x.as_ptr(), 1, count) }.is_err());
     }
 
     #[test]

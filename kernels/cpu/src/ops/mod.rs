@@ -38,14 +38,14 @@ mod swiglu;
 mod testing;
 mod training;
 
-pub use adafactor::adafactor;
+pub use adafactor::{adafactor, adafactor_moments, adafactor_move};
 pub use adamw::adamw;
 pub use argmax::argmax;
 pub use attention::attention;
 pub use elementwise::{add, scale};
 pub use embedding::embedding;
 pub use gemm::{gemm, gemm_pack};
-pub use gradient_norm::{clip_scale, square_sum};
+pub use gradient_norm::{clip_scale, square_sum, square_sums};
 pub use kv_store::kv_store;
 pub use norm::{layer_norm, rms_norm};
 pub use rope::rope;

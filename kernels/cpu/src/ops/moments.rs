@@ -1,7 +1,7 @@
 //! What the optimizers share: how their elements are cut, and the last steps of an element.
 
-use super::chunks::in_rows;
-use crate::context::Context;
+use super::chunks::{Shared, in_rows};
+use crate::context::{Context, Status};
 use crate::simd::float16::f32_to_bf16;
 use crate::simd::{MAX_LANES, Simd};
 
@@ -49,6 +49,19 @@ pub fn in_parts(context: &Context, count: usize, work: &(dyn Fn(usize, usize, us
     });
 }
 
+/// Writes what every part gives.
+pub unsafe fn each_part<const N: usize>(
+    context: &Context,
+    count: usize,
+    sums: *mut [f64; N],
+    part: &(dyn Fn(usize, usize) -> [f64; N] + Sync),
+) {
+    let sums = Shared::new(sums);
+    in_parts(context, count, &|number, at, count| unsafe {
+        *sums.get().add(number) = part(at, count);
+    });
+}
+
 /// Sums what every part gave, part by part.
 pub fn sum_parts<const N: usize>(
     context: &Context,
@@ -56,18 +69,24 @@ pub fn sum_parts<const N: usize>(
     part: &(dyn Fn(usize, usize) -> [f64; N] + Sync),
 ) -> [f64; N] {
     let parts = count.div_ceil(PART);
-    let sums = super::chunks::Shared::new(context.scratch(parts * 8 * N).cast::<[f64; N]>());
-    in_parts(context, count, &|number, at, count| unsafe {
-        *sums.get().add(number) = part(at, count);
-    });
+    let sums = context.scratch(parts * 8 * N).cast::<[f64; N]>();
+    unsafe { each_part(context, count, sums, part) };
     let mut total = [0f64; N];
     for number in 0..parts {
-        let one = unsafe { *sums.get().add(number) };
+        let one = unsafe { *sums.add(number) };
         for (total, one) in total.iter_mut().zip(one) {
             *total += one;
         }
     }
     total
+}
+
+/// Refuses a number of parts that is not that of `count` elements.
+pub fn check_parts(parts: usize, count: usize) -> Status {
+    if parts == count.div_ceil(PART) {
+        return Ok(());
+    }
+    Err("parts must be count / 32768, rounded up")
 }
 
 /// Numbers, and 0 for those that are subnormal: a moment that decays would stay subnormal for ever,
