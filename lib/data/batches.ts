@@ -92,16 +92,22 @@ export interface TrainingDataOptions extends BatchOptions {
   readonly ramp: BatchRamp;
 }
 
+/** Neighbouring sequences of a batch. */
+export interface SequenceRange {
+  /** The first. */
+  readonly first: number;
+  /** How many. */
+  readonly count: number;
+}
+
 /** How the batch of a step is read. */
 export interface StepOptions {
   /** Most sequences of a micro-batch. */
   readonly microBatch: number;
   /** Batches that are passed over. */
   readonly skips: readonly Skip[];
-  /** Which sequences of so many are wanted; all without it. */
-  readonly part?:
-    | ((sequences: number) => { readonly first: number; readonly count: number })
-    | undefined;
+  /** Which sequences of so many are wanted, in which order; all without it. */
+  readonly part?: ((sequences: number) => SequenceRange | readonly SequenceRange[]) | undefined;
 }
 
 /** The data of a run. */
@@ -138,12 +144,15 @@ export class TrainingData {
   ): SequenceBatch[] {
     const { seqLen } = this.#options.ramp.at(step);
     const whole = this.order.batch(step, skips);
-    const { first, count } = part?.(whole.length) ?? { first: 0, count: whole.length };
-    const places = whole.slice(first, first + count);
+    const ranges = [part?.(whole.length) ?? { first: 0, count: whole.length }].flat();
     const batches: SequenceBatch[] = [];
-    for (let i = 0; i < places.length; i += microBatch) {
-      const windows = places.slice(i, i + microBatch).map((place) => this.#read(place, seqLen));
-      batches.push(assembleBatch(windows, this.#options));
+    for (const { first, count } of ranges) {
+      for (let i = first; i < first + count; i += microBatch) {
+        const places = whole.slice(i, Math.min(i + microBatch, first + count));
+        batches.push(
+          assembleBatch(places.map((place) => this.#read(place, seqLen)), this.#options),
+        );
+      }
     }
     return batches;
   }

@@ -6,85 +6,111 @@
  * arXiv:2006.15704, section 3.2.3): large enough that messages cost little, small enough that one is
  * on its way while the next is still being computed. Buckets go from the last parameter to the
  * first, the order in which a backward pass finishes them, and start in that order alone, so that
- * all replicas make the same calls whoever is ready first. The sum of each element is the tree over
- * the replicas of `lib/comm/tree_sum.ts`; buckets do not change a bit of it.
+ * all replicas make the same calls whoever is ready first.
+ *
+ * Where replicas share out what they own (ZeRO), the sum goes in two steps, as between PaLM's pods
+ * (Chowdhery et al. 2022, arXiv:2204.02311, section 4.1): a bucket is reduce-scattered over the shard
+ * axis, inside the pod, and each rank's part of it all-reduced over the data axis, between pods.
+ *
+ * The sum of each element is the tree over the replicas of `lib/comm/tree_sum.ts`, first over the
+ * shard axis, then over the data axis; buckets do not change a bit of it. With a shard axis of a power
+ * of two that is the tree over all replicas, so that sharing out changes no bit either.
+ *
+ * Bytes that a rank sends for B bytes of gradients over D replicas of S shards: 2 B (D-1)/D without
+ * shards, else B (S-1)/S and 2 (D-1)/D of the part that it owns, which is about B/S.
  *
  * @module
  */
 
-import type { Backend } from "../backend/backend.ts";
+import type { Address, Backend } from "../backend/backend.ts";
 import type { Communicator, Handle } from "../comm/communicator.ts";
 import type { Parameter } from "../model/training/trainable.ts";
+import { bucketsOf, ordered, type OrderedBucket, type Segment } from "./buckets.ts";
+import type { Partition } from "./partition.ts";
 
-/** PyTorch's size of a bucket. */
-export const DEFAULT_BUCKET_BYTES: number = 25 * 2 ** 20;
+/** Buckets that are on their way at most: what they take in memory is known before. */
+export const BUCKETS_IN_FLIGHT = 4;
 
-/** Parameters whose gradients travel together. */
-export interface Bucket {
-  /** Their places in the list of parameters, in the order of travel. */
-  readonly parameters: readonly number[];
-  /** Elements of all of them. */
-  readonly elements: number;
+/** Replicas among whom the ownership of every parameter is shared out. */
+export interface SharedOut {
+  /** The ranks: axis `shard` of a mesh. */
+  readonly ranks: Communicator;
+  /** What each of them owns. */
+  readonly partition: Partition;
 }
 
-/**
- * Fills buckets from the last parameter to the first; one is full before it exceeds `bucketBytes`,
- * and a parameter that is larger than that has one of its own.
- */
-export function bucketsOf(
-  parameters: readonly Pick<Parameter, "count">[],
-  bucketBytes: number = DEFAULT_BUCKET_BYTES,
-): Bucket[] {
-  const buckets: { parameters: number[]; elements: number }[] = [];
-  for (let index = parameters.length - 1; index >= 0; index--) {
-    const { count } = parameters[index]!;
-    const last = buckets.at(-1);
-    if (last === undefined || 4 * (last.elements + count) > bucketBytes) {
-      buckets.push({ parameters: [index], elements: count });
-    } else {
-      last.parameters.push(index);
-      last.elements += count;
-    }
-  }
-  return buckets;
-}
+/** Takes what a rank has of the sum: by default it is written where the gradients were. */
+export type SumTaker = (
+  values: Float32Array<ArrayBuffer>,
+  at: { readonly bucket: number; readonly segments: readonly Segment[] },
+) => void;
 
 /** What gradients are added up with. */
 export interface GradientReducerOptions {
   /** The parameters, in the same order on every replica. */
   readonly parameters: readonly Pick<Parameter, "count" | "grad">[];
-  /** The replicas: `replicas` of a mesh. */
+  /** The replicas; where ownership is shared out, those that own the same: axis `data` of a mesh. */
   readonly replicas: Communicator;
+  /** Among whom ownership is shared out. */
+  readonly shard?: SharedOut | undefined;
   /** Bytes of a bucket. @default {DEFAULT_BUCKET_BYTES} */
-  readonly bucketBytes?: number;
+  readonly bucketBytes?: number | undefined;
+  /** Takes the sums. */
+  readonly take?: SumTaker | undefined;
 }
 
 interface Travelling {
-  readonly bucket: Bucket;
   readonly values: Float32Array<ArrayBuffer>;
-  readonly handle: Handle<void>;
+  /** The part that is this rank's. */
+  readonly own: Float32Array<ArrayBuffer>;
+  /** The reduction over the shard axis, or over the data axis once that has begun. */
+  handle: Handle<unknown>;
+  /** Whether the last reduction of the two has begun. */
+  last: boolean;
+  /** Whether the sum was taken. */
+  taken: boolean;
+}
+
+/** Memory that buckets are put together in: bucket k takes the k-th in turn. */
+export function stagingElements(buckets: readonly { readonly elements: number }[]): number[] {
+  const sizes = new Array<number>(Math.min(BUCKETS_IN_FLIGHT, buckets.length)).fill(0);
+  buckets.forEach(({ elements }, at) => {
+    const turn = at % BUCKETS_IN_FLIGHT;
+    sizes[turn] = Math.max(sizes[turn]!, elements);
+  });
+  return sizes;
 }
 
 /** Adds up the gradients of all replicas, in the backend's memory. With one replica it does nothing. */
 export class GradientReducer {
   readonly #backend: Pick<Backend, "download" | "upload">;
   readonly #options: GradientReducerOptions;
-  readonly #buckets: readonly Bucket[];
+  readonly #buckets: readonly OrderedBucket[];
   /** The bucket of every parameter. */
   readonly #bucketAt: readonly number[];
+  readonly #alone: boolean;
+  #staging: readonly Float32Array<ArrayBuffer>[] = [];
   #ready: Set<number> = new Set();
+  /** Parameters that lie in the staging of the bucket to be sent next. */
+  #fetched: Set<number> = new Set();
   /** Parameters of each bucket that are not ready yet. */
   #missing: number[] = [];
   #travelling: Travelling[] = [];
+  /** Buckets whose last reduction has begun. */
+  #advanced = 0;
 
-  /** Shares out parameters over buckets; reserves nothing yet. */
+  /** Shares out parameters over buckets; reserves nothing before the first is sent. */
   constructor(backend: Pick<Backend, "download" | "upload">, options: GradientReducerOptions) {
+    const { parameters, shard, bucketBytes, replicas } = options;
     this.#backend = backend;
     this.#options = options;
-    this.#buckets = bucketsOf(options.parameters, options.bucketBytes);
-    const bucketAt = new Array<number>(options.parameters.length);
-    this.#buckets.forEach(({ parameters }, at) => {
-      for (const index of parameters) bucketAt[index] = at;
+    this.#alone = replicas.size === 1 && (shard?.ranks.size ?? 1) === 1;
+    this.#buckets = bucketsOf(parameters, bucketBytes).map((bucket) =>
+      ordered(bucket, { parameters, partition: shard?.partition })
+    );
+    const bucketAt = new Array<number>(parameters.length);
+    this.#buckets.forEach((bucket, at) => {
+      for (const index of bucket.parameters) bucketAt[index] = at;
     });
     this.#bucketAt = bucketAt;
     this.#reset();
@@ -94,11 +120,13 @@ export class GradientReducer {
     this.#ready = new Set();
     this.#missing = this.#buckets.map(({ parameters }) => parameters.length);
     this.#travelling = [];
+    this.#advanced = 0;
   }
 
   /**
    * Tells that a parameter's gradient is what it will be in this step; sends its bucket off when all
-   * of that and of those before it are. The gradient must not change until `finish`.
+   * of that and of those before it are. The gradient must not change until `finish`, unless buckets
+   * are told in their order: then it is read at once, and its memory may serve others.
    *
    * @throws {TypeError} When it was ready before. @throws {CommunicationError} See `Communicator`.
    */
@@ -108,44 +136,96 @@ export class GradientReducer {
     if (this.#ready.has(index)) throw new TypeError(`parameter ${index} was ready before`);
     this.#ready.add(index);
     this.#missing[at]!--;
-    if (this.#options.replicas.size === 1) return;
+    if (this.#alone) return;
+    if (at === this.#travelling.length) this.#fetch(at, index);
     while (this.#missing[this.#travelling.length] === 0) this.#sendOff();
-    this.#options.replicas.progress();
+    this.#advance();
   }
 
-  #sendOff(): void {
-    const bucket = this.#buckets[this.#travelling.length]!;
-    const values = new Float32Array(bucket.elements);
-    this.#eachOf(bucket, values, (part, grad) => this.#backend.download(part, grad));
-    const handle = this.#options.replicas.startAllReduce(values);
-    this.#travelling.push({ bucket, values, handle });
-  }
-
-  #eachOf(
-    { parameters }: Bucket,
-    values: Float32Array<ArrayBuffer>,
-    visit: (part: Float32Array<ArrayBuffer>, grad: Parameter["grad"]) => void,
-  ): void {
-    let start = 0;
-    for (const index of parameters) {
-      const { count, grad } = this.#options.parameters[index]!;
-      visit(values.subarray(start, start += count), grad);
+  /** Reads a gradient into the staging of its bucket, which is free once the one before has arrived. */
+  #fetch(at: number, index: number): void {
+    if (this.#fetched.size === 0 && at >= BUCKETS_IN_FLIGHT) this.#arrive(at - BUCKETS_IN_FLIGHT);
+    this.#fetched.add(index);
+    const values = this.#stagingOf(at);
+    const { grad } = this.#options.parameters[index]!;
+    for (const { parameter, first, count, at: start } of this.#buckets[at]!.segments.flat()) {
+      if (parameter !== index) continue;
+      this.#backend.download(values.subarray(start, start + count), grad + 4 * first);
     }
   }
 
+  #stagingOf(at: number): Float32Array<ArrayBuffer> {
+    if (this.#staging.length === 0) {
+      this.#staging = stagingElements(this.#buckets).map((elements) => new Float32Array(elements));
+    }
+    const { elements } = this.#buckets[at]!;
+    return this.#staging[at % BUCKETS_IN_FLIGHT]!.subarray(0, elements);
+  }
+
+  #sendOff(): void {
+    const at = this.#travelling.length;
+    const { parameters, lengths } = this.#buckets[at]!;
+    for (const index of parameters) if (!this.#fetched.has(index)) this.#fetch(at, index);
+    this.#fetched = new Set();
+    const values = this.#stagingOf(at);
+    const { shard, replicas } = this.#options;
+    const travelling = { values, own: values, last: true, taken: false };
+    if (shard === undefined) {
+      this.#travelling.push({ ...travelling, handle: replicas.startAllReduce(values) });
+      this.#advanced++;
+      return;
+    }
+    const handle = shard.ranks.startReduceScatter(values, { lengths });
+    const { rank } = shard.ranks;
+    const start = lengths.slice(0, rank).reduce((sum, length) => sum + length, 0);
+    const own = values.subarray(start, start + lengths[rank]!);
+    this.#travelling.push({ ...travelling, own, last: false, handle });
+  }
+
+  /** Sends parts on over the data axis whose sum over the shard axis is there, in the order of buckets. */
+  #advance(atLeast = 0): void {
+    const { replicas, shard } = this.#options;
+    (shard?.ranks ?? replicas).progress();
+    while (this.#advanced < this.#travelling.length) {
+      const next = this.#travelling[this.#advanced]!;
+      if (this.#advanced < atLeast) next.handle.wait();
+      else if (!next.handle.done()) return;
+      next.handle = replicas.startAllReduce(next.own);
+      next.last = true;
+      this.#advanced++;
+    }
+  }
+
+  /** Waits for a bucket and takes its sum. */
+  #arrive(at: number): void {
+    const travelling = this.#travelling[at]!;
+    if (travelling.taken) return;
+    this.#advance(at + 1);
+    travelling.handle.wait();
+    travelling.taken = true;
+    const { own } = travelling;
+    const segments = this.#buckets[at]!.segments[this.#options.shard?.ranks.rank ?? 0]!;
+    const start = segments[0]?.at ?? 0;
+    const relative = segments.map((segment) => ({ ...segment, at: segment.at - start }));
+    (this.#options.take ?? this.#upload)(own, { bucket: at, segments: relative });
+  }
+
+  readonly #upload: SumTaker = (values, { segments }) => {
+    for (const { parameter, first, count, at } of segments) {
+      const target: Address = this.#options.parameters[parameter]!.grad + 4 * first;
+      this.#backend.upload(target, values.subarray(at, at + count));
+    }
+  };
+
   /**
-   * Sends off what has not been sent, waits for all, and writes the sums where the gradients were.
-   * The next step may begin.
+   * Sends off what has not been sent, waits for all, and has the sums taken. The next step may begin.
    *
    * @throws {CommunicationError} See `Communicator`.
    */
   finish(): void {
-    if (this.#options.replicas.size > 1) {
+    if (!this.#alone) {
       while (this.#travelling.length < this.#buckets.length) this.#sendOff();
-      for (const { bucket, values, handle } of this.#travelling) {
-        handle.wait();
-        this.#eachOf(bucket, values, (part, grad) => this.#backend.upload(grad, part));
-      }
+      for (let at = 0; at < this.#travelling.length; at++) this.#arrive(at);
     }
     this.#reset();
   }

@@ -6,9 +6,10 @@
  */
 
 import { EventLoop } from "../base/event_loop.ts";
-import type { SequenceBatch } from "../data/batches.ts";
+import type { SequenceBatch, SequenceRange } from "../data/batches.ts";
 import type { DropoutState, Trainable } from "../model/training/trainable.ts";
-import type { GradientReducer } from "../parallel/data.ts";
+import type { GradientSum } from "../parallel/gradient_sum.ts";
+import { microBatchesOf, type MicroBatchOptions } from "../parallel/micro_batches.ts";
 
 /** What the gradients of a step are computed with. */
 export interface GradientRequest {
@@ -18,6 +19,8 @@ export interface GradientRequest {
   readonly zLoss: number;
   /** What is dropped; `firstRow` is that of the first of these batches in the whole batch. */
   readonly dropout?: DropoutState | undefined;
+  /** Rows from the first of one of these batches to that of the next, where others lie between. */
+  readonly rowStride?: number | undefined;
 }
 
 /** Computes gradients on this rank's part of a mesh. */
@@ -38,47 +41,65 @@ export interface GradientEngine {
    * replica.
    */
   evaluate(batch: SequenceBatch): { readonly ce: number; readonly count: number };
+  /**
+   * The sequences of each of this replica's micro-batches; without it they are its neighbouring share.
+   *
+   * @throws {ConfigError} Where a batch cannot be shared out as the settings want it.
+   */
+  share?(sequences: number): readonly SequenceRange[];
 }
 
-/** A whole model on this rank: one micro-batch after the other, then the sum over the replicas. */
-export class WholeModelEngine implements GradientEngine {
-  readonly #model: Pick<Trainable, "forwardBackward" | "evaluate">;
-  readonly #reducer: Pick<GradientReducer, "finish">;
+/** What a whole model on this rank computes gradients with. */
+export interface WholeModelParts {
+  /** The model, which tells its units to the sum. */
+  readonly model: Pick<Trainable, "forwardBackward" | "evaluate">;
+  /** Adds up micro-batches and replicas. */
+  readonly sum: Pick<GradientSum, "begin" | "accumulates" | "end">;
+  /** Who computes which sequences. */
+  readonly sharing: MicroBatchOptions;
+}
 
-  /** Computes with a model; the reducer adds over the replicas. */
-  constructor(
-    model: Pick<Trainable, "forwardBackward" | "evaluate">,
-    reducer: Pick<GradientReducer, "finish">,
-  ) {
-    this.#model = model;
-    this.#reducer = reducer;
+/** A whole model on this rank: one micro-batch after the other, and the sum over the replicas. */
+export class WholeModelEngine implements GradientEngine {
+  readonly #parts: WholeModelParts;
+
+  /** Puts the parts together. */
+  constructor(parts: WholeModelParts) {
+    this.#parts = parts;
   }
 
-  /** Computes, accumulates and adds; gives the event loop a turn between micro-batches. */
+  /** This replica's micro-batches. */
+  share(sequences: number): readonly SequenceRange[] {
+    return microBatchesOf(sequences, this.#parts.sharing);
+  }
+
+  /** Computes and adds; gives the event loop a turn between micro-batches. */
   async gradients(
     batches: readonly SequenceBatch[],
-    { weightScale, zLoss, dropout }: GradientRequest,
+    { weightScale, zLoss, dropout, rowStride }: GradientRequest,
   ): Promise<Float64Array<ArrayBuffer>> {
+    const { model, sum } = this.#parts;
     const loop = new EventLoop();
     const losses = new Float64Array(batches.length);
     let firstRow = dropout?.firstRow ?? 0;
+    sum.begin(batches.length);
     for (const [i, batch] of batches.entries()) {
-      const { ce, z } = this.#model.forwardBackward(batch, {
+      const { ce, z } = model.forwardBackward(batch, {
         weightScale,
-        accumulate: i > 0,
+        accumulate: sum.accumulates,
         zLoss,
         dropout: dropout && { ...dropout, firstRow },
       });
+      sum.end();
       losses[i] = ce + z;
-      firstRow += batch.tokens.length;
+      firstRow += rowStride ?? batch.tokens.length;
       await loop.turn();
     }
-    this.#reducer.finish();
     return losses;
   }
 
   /** Evaluates a batch. */
   evaluate(batch: SequenceBatch): { readonly ce: number; readonly count: number } {
-    return this.#model.evaluate(batch, { zLoss: 0 });
+    return this.#parts.model.evaluate(batch, { zLoss: 0 });
   }
 }

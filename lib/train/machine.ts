@@ -16,6 +16,7 @@ import { BatchRamp } from "../data/ramp.ts";
 import type { TrainingOptions } from "../model/training/trainable.ts";
 import { TrainableModel } from "../model/training/trainable_model.ts";
 import { GradientReducer } from "../parallel/data.ts";
+import { GradientSum } from "../parallel/gradient_sum.ts";
 import { type GradientEngine, WholeModelEngine } from "./gradient_engine.ts";
 import { Optimizer } from "./optimizer.ts";
 import type { RunConfig } from "./run_config.ts";
@@ -59,6 +60,42 @@ export function trainingOptions(settings: TrainSettings, replicas: number = 1): 
   };
 }
 
+/** What replicas of a whole model are put together from. */
+export interface ReplicaParts {
+  /** The model. */
+  readonly model: TrainableModel;
+  /** The ranks. */
+  readonly mesh: Pick<Mesh, "replicas">;
+  /** Settings of the run. */
+  readonly settings: Pick<TrainSettings, "reduce" | "microBatch">;
+  /** Bytes of a bucket of gradients. */
+  readonly bucketBytes?: number | undefined;
+}
+
+/** An engine that gives back what it took. */
+export interface OwnedEngine {
+  /** The engine. */
+  readonly engine: GradientEngine;
+  /** Gives its memory back. */
+  close(): void;
+}
+
+/** Replicas that have the whole model each: their gradients are added up while they are computed. */
+export function replicaEngine(backend: Backend, parts: ReplicaParts): OwnedEngine {
+  const { model, mesh: { replicas }, settings, bucketBytes } = parts;
+  const { reduce: order = "ranks", microBatch } = settings;
+  const { parameters, units } = model;
+  const reducer = new GradientReducer(backend, { parameters, replicas, bucketBytes });
+  const sum = new GradientSum(backend, { parameters, units, reducer, order });
+  model.observer = {
+    leave: (unit, pass) => {
+      if (pass === "backward") sum.left(unit);
+    },
+  };
+  const sharing = { microBatch, replicas, order, partitioned: false };
+  return { engine: new WholeModelEngine({ model, sum, sharing }), close: () => sum.close() };
+}
+
 /** Takes the memory of a run. @throws {BackendError} Where there is too little. */
 export function openMachine(
   backend: Backend,
@@ -74,11 +111,10 @@ export function openMachine(
   }
   const model = new TrainableModel(backend, { config }, trainingOptions(settings, replicas.size));
   taken.defer(() => model.close());
-  const { parameters } = model;
-  const optimizer = new Optimizer(backend, { parameters, settings });
+  const optimizer = new Optimizer(backend, { parameters: model.parameters, settings });
   taken.defer(() => optimizer.close());
-  const reducer = new GradientReducer(backend, { parameters, replicas });
-  const engine = new WholeModelEngine(model, reducer);
+  const { engine, close } = replicaEngine(backend, { model, mesh, settings });
+  taken.defer(close);
   const all = taken.move();
   return { mesh, model, optimizer, engine, close: () => all.dispose() };
 }

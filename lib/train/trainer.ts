@@ -7,9 +7,9 @@
 
 import type { Communicator } from "../comm/communicator.ts";
 import type { Mesh } from "../comm/mesh.ts";
-import { countTargets, type TrainingData } from "../data/batches.ts";
+import { countTargets, type SequenceRange, type TrainingData } from "../data/batches.ts";
 import type { Trainable } from "../model/training/trainable.ts";
-import { shareOf } from "../parallel/data.ts";
+import { microBatchesOf } from "../parallel/micro_batches.ts";
 import type { GradientEngine } from "./gradient_engine.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { learningRate } from "./schedule.ts";
@@ -95,7 +95,13 @@ export class Trainer {
   async #gradients(state: TrainState): Promise<{ loss: number; tokens: number }> {
     const { data, engine, settings, mesh: { replicas } } = this.#parts;
     const skips = [...settings.skipBatches, ...state.recoveries];
-    const part = (sequences: number) => shareOf(sequences, replicas);
+    let ranges: readonly SequenceRange[] = [];
+    const part = (sequences: number) => {
+      const { microBatch } = settings;
+      ranges = engine.share?.(sequences) ??
+        microBatchesOf(sequences, { microBatch, replicas, order: "ranks", partitioned: false });
+      return ranges;
+    };
     const batches = data.step(state.step, { microBatch: settings.microBatch, skips, part });
     // The mean is over all counted tokens of the step, however they are cut and wherever they are.
     const counted = Float64Array.of(batches.reduce((sum, batch) => sum + countTargets(batch), 0));
@@ -103,21 +109,31 @@ export class Trainer {
     const targets = Math.max(1, counted[0]!);
     const ownRows = batches.reduce((sum, batch) => sum + batch.tokens.length, 0);
     const { dropout, seed, zLoss } = settings;
-    const firstRow = replicas.rank * ownRows;
+    const { length = 0 } = batches[0] ?? {};
+    const firstRow = (ranges[0]?.first ?? 0) * length;
     const losses = await engine.gradients(batches, {
       weightScale: 1 / targets,
       zLoss,
       dropout: dropout > 0 ? { seed, step: state.step, firstRow } : undefined,
+      rowStride: ranges.length > 1 ? (ranges[1]!.first - ranges[0]!.first) * length : undefined,
     });
-    const sum = inOrder(losses, replicas).reduce((sum, loss) => sum + loss, 0);
+    const sum = inOrder(losses, { replicas, ranges }).reduce((sum, loss) => sum + loss, 0);
     return { loss: sum / targets, tokens: ownRows * replicas.size };
   }
 }
 
 /** The losses of all micro-batches in the order of the batch: their sum is the same wherever they were. */
-function inOrder(losses: Float64Array, replicas: Communicator): Float64Array {
-  const all = new Float64Array(losses.length * replicas.size);
-  all.set(losses, losses.length * replicas.rank);
+function inOrder(losses: Float64Array, { replicas, ranges }: {
+  readonly replicas: Communicator;
+  readonly ranges: readonly SequenceRange[];
+}): number[] {
+  const all = new Float64Array(2 * losses.length * replicas.size);
+  const own = 2 * losses.length * replicas.rank;
+  losses.forEach((loss, i) => all.set([ranges[i]!.first, loss], own + 2 * i));
   replicas.allGather(all);
-  return all;
+  const pairs = Array.from(
+    { length: all.length / 2 },
+    (_, i) => [...all.subarray(2 * i, 2 * i + 2)],
+  );
+  return pairs.sort(([a], [b]) => a! - b!).map(([, loss]) => loss!);
 }

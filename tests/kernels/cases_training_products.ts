@@ -205,7 +205,7 @@ export const TRAINING_PRODUCT_CASES: Readonly<Partial<Record<KernelName, KernelE
     cases: COUNTS.map((sizes) => ({ sizes: withParts(sizes) })),
     initial: { ...STATE, hyper: listed(1e-2, 0.9, 0.7, 0.4, 1e-4) },
     results: {
-      v: (values) => adafactor(values).v!,
+      v: (values) => adafactor({ ...values, m: values.v! }).v!,
       sums(values) {
         const y = updates(values);
         const squares = (x: Float64Array) => x.reduce((sum, x) => sum + x * x, 0);

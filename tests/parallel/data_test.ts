@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { CommunicationError } from "../../lib/base/errors.ts";
 import { alone } from "../../lib/comm/group.ts";
 import { runLocal } from "../../lib/comm/local/run.ts";
-import { bucketsOf, GradientReducer, shareOf } from "../../lib/parallel/data.ts";
+import { bucketsOf } from "../../lib/parallel/buckets.ts";
+import { GradientReducer, shareOf } from "../../lib/parallel/data.ts";
 import { onBackends } from "../on_backends.ts";
 import type { DataInput, DataResult } from "./data_program.ts";
 

@@ -1,12 +1,13 @@
 /** What a replica of the test does: trains on its share of given batches. */
 
+import assert from "node:assert/strict";
 import type { BackendName } from "../../lib/backend/backend.ts";
+import { Mesh, parseMesh } from "../../lib/comm/mesh.ts";
 import { openBackend } from "../../lib/backend/open.ts";
 import type { Communicator } from "../../lib/comm/communicator.ts";
 import type { StepOptions } from "../../lib/data/batches.ts";
 import { TrainableModel } from "../../lib/model/training/trainable_model.ts";
-import { GradientReducer } from "../../lib/parallel/data.ts";
-import { WholeModelEngine } from "../../lib/train/gradient_engine.ts";
+import { replicaEngine } from "../../lib/train/machine.ts";
 import { Optimizer } from "../../lib/train/optimizer.ts";
 import type { TrainSettings } from "../../lib/train/settings.ts";
 import { FIRST_STATE } from "../../lib/train/state.ts";
@@ -26,6 +27,8 @@ export interface ReplicaInput {
   readonly backend: BackendName;
   /** Settings, the same on all. */
   readonly settings: TrainSettings;
+  /** The mesh of the ranks. @default {"data" alone} */
+  readonly mesh?: string;
   /** Whole batches, in turn. */
   readonly batches: readonly ReplicaBatch[];
 }
@@ -54,22 +57,20 @@ export async function run(world: Communicator, input: ReplicaInput): Promise<Rep
     const data = {
       step(step: number, { microBatch, part }: StepOptions) {
         const { input_ids, targets } = batches[step % batches.length]!;
-        const { first, count } = part!(input_ids.length);
+        const ranges = [part!(input_ids.length)].flat();
         const cuts: ReturnType<typeof batchOf>[] = [];
-        for (let at = first; at < first + count; at += microBatch) {
-          const end = Math.min(at + microBatch, first + count);
-          cuts.push(batchOf({ tokens: input_ids.slice(at, end), targets: targets.slice(at, end) }));
+        for (const { first, count } of ranges) {
+          assert.ok(count <= microBatch);
+          const [tokens, wanted] = [input_ids, targets].map((rows) =>
+            rows.slice(first, first + count)
+          );
+          cuts.push(batchOf({ tokens: tokens!, targets: wanted! }));
         }
         return cuts;
       },
     };
-    const reducer = new GradientReducer(backend, {
-      parameters,
-      replicas: world,
-      bucketBytes: 30_000,
-    });
-    const engine = new WholeModelEngine(model, reducer);
-    const mesh = { replicas: world };
+    const mesh = new Mesh(world, parseMesh(input.mesh ?? `data=${world.size}`));
+    const { engine } = replicaEngine(backend, { model, mesh, settings, bucketBytes: 30_000 });
     const trainer = new Trainer({ mesh, model, optimizer, engine, data, settings });
     const steps: { loss: number; gradNorm: number }[] = [];
     let state = FIRST_STATE;

@@ -22,8 +22,8 @@ function train(
   ranks: number,
   backend: ReplicaInput["backend"],
   change: Partial<TrainSettings> = {},
+  batches: readonly ReplicaBatch[] = json<ReplicaBatch[]>("adamw_batches.json"),
 ): Promise<ReplicaResult[]> {
-  const batches = json<ReplicaBatch[]>("adamw_batches.json");
   const input = { backend, batches, settings: { ...SETTINGS, ...change } };
   const module = new URL("./replica_program.ts", import.meta.url);
   return runLocal(module, { ranks, input, timeLimitMs: 120_000 });
@@ -52,4 +52,36 @@ onBackends("what replicas drop is what one process drops", async (on) => {
   const [wanted, loss] = [one!.steps[0]!.loss, two!.steps[0]!.loss];
   assert.ok(Math.abs(loss - wanted) <= 1e-6 * wanted, `${loss}, ${wanted}`);
   assert.equal(two!.tokens, one!.tokens);
+});
+
+onBackends("with one tree over micro-batches the number of replicas changes no bit", async (on) => {
+  const batches = json<ReplicaBatch[]>("adamw_batches.json");
+  // Twelve sequences: replicas of three or six micro-batches take them in turns.
+  const wide = batches.slice(0, 3).map((_, i) => ({
+    input_ids: [0, 1, 2].flatMap((j) => batches[(i + j) % batches.length]!.input_ids),
+    targets: [0, 1, 2].flatMap((j) => batches[(i + j) % batches.length]!.targets),
+  }));
+  for (const given of [batches, wide]) {
+    const change = { reduce: "tree", microBatch: 1, steps: 3, dropout: 0.1 } as const;
+    const [alone] = await train(1, on.name, change, given);
+    for (const ranks of [2, 4]) {
+      for (const result of await train(ranks, on.name, change, given)) {
+        assert.deepEqual(result, alone, `${ranks} replicas`);
+      }
+    }
+    const [byRank] = await train(1, on.name, { ...change, reduce: "ranks" }, given);
+    assert.notDeepEqual(byRank, alone, "one after the other is another order");
+  }
+});
+
+Deno.test("one tree wants replicas and micro-batches that share it evenly", async () => {
+  const change = { reduce: "tree", microBatch: 1 } as const;
+  await assert.rejects(
+    train(3, "wasm", change),
+    /Cannot add up gradients in one tree: there are 3 replicas, 1, 2, 4, 8, … were wanted/,
+  );
+  await assert.rejects(
+    train(2, "wasm", { ...change, microBatch: 3 }),
+    /4 sequences of a step are no multiple of 2 replicas times micro-batches of 3/,
+  );
 });

@@ -2,14 +2,12 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { openCheckpoint } from "../../lib/checkpoint/open.ts";
-import type { SequenceBatch } from "../../lib/data/batches.ts";
+import type { StepOptions } from "../../lib/data/batches.ts";
 import { readTensor } from "../../lib/formats/read_tensor.ts";
 import { readSafetensors } from "../../lib/formats/safetensors.ts";
 import type { DecoderSource } from "../../lib/model/load_weights.ts";
 import { TrainableModel } from "../../lib/model/training/trainable_model.ts";
-import { GradientReducer } from "../../lib/parallel/data.ts";
-import { WholeModelEngine } from "../../lib/train/gradient_engine.ts";
-import { meshOfOne } from "../../lib/train/machine.ts";
+import { meshOfOne, replicaEngine } from "../../lib/train/machine.ts";
 import { Optimizer } from "../../lib/train/optimizer.ts";
 import type { TrainSettings } from "../../lib/train/settings.ts";
 import { FIRST_STATE } from "../../lib/train/state.ts";
@@ -78,14 +76,6 @@ function json<T>(path: string): T {
   return JSON.parse(readFileSync(path, "utf8")) as T;
 }
 
-/** Rows of a batch by twos, threes, …, each a micro-batch. */
-function cut({ input_ids, targets }: Batch, rows: number): SequenceBatch[] {
-  return Array.from({ length: Math.ceil(input_ids.length / rows) }, (_, i) => {
-    const part = <T>(list: readonly T[]) => list.slice(i * rows, (i + 1) * rows);
-    return batchOf({ tokens: part(input_ids), targets: part(targets) });
-  });
-}
-
 interface Trajectory {
   readonly steps: Step[];
   readonly weights: ReadonlyMap<string, Float32Array>;
@@ -108,11 +98,18 @@ async function follow(
   await model.load(source);
   const optimizer = new Optimizer(opened.backend, { parameters: model.parameters, settings });
   const data = {
-    step: (step: number) => cut(given.batches[step % given.batches.length]!, settings.microBatch),
+    step: (step: number, { part }: StepOptions) => {
+      const { input_ids, targets } = given.batches[step % given.batches.length]!;
+      return [part!(input_ids.length)].flat().map(({ first, count }) => {
+        const [tokens, wanted] = [input_ids, targets].map((rows) =>
+          rows.slice(first, first + count)
+        );
+        return batchOf({ tokens: tokens!, targets: wanted! });
+      });
+    },
   };
   const mesh = meshOfOne();
-  const reducer = new GradientReducer(opened.backend, { ...model, replicas: mesh.replicas });
-  const engine = new WholeModelEngine(model, reducer);
+  const { engine } = replicaEngine(opened.backend, { model, mesh, settings });
   const trainer = new Trainer({ mesh, model, optimizer, engine, data, settings });
   const steps: Step[] = [];
   for (let state = FIRST_STATE; state.step < settings.steps;) {

@@ -1,0 +1,99 @@
+/**
+ * The gradients of a step on one replica: those of its micro-batches added up, and with those of the
+ * other replicas, while later ones are still being computed.
+ *
+ * @module
+ */
+
+import type { Backend } from "../backend/backend.ts";
+import type { Parameter } from "../model/training/trainable.ts";
+import type { GradientReducer } from "./data.ts";
+import { GradientTree } from "./gradient_tree.ts";
+import { type ReduceOrder, takesTurns } from "./micro_batches.ts";
+
+/** What gradients are added up with. */
+export interface GradientSumOptions {
+  /** The parameters. */
+  readonly parameters: readonly Parameter[];
+  /** Their places by the units of a pass. */
+  readonly units: readonly (readonly number[])[];
+  /** Adds over the replicas. */
+  readonly reducer: Pick<GradientReducer, "ready" | "finish">;
+  /** In which order. */
+  readonly order: ReduceOrder;
+  /**
+   * Whether the replica keeps its part of gradients alone; then the reducer's taker adds up the
+   * micro-batches. Takes one micro-batch a step, or the tree.
+   */
+  readonly partitioned?: boolean | undefined;
+}
+
+/** Follows the micro-batches of a step. */
+export class GradientSum {
+  readonly #options: GradientSumOptions;
+  readonly #tree: GradientTree | undefined;
+  /** Micro-batches of this step. */
+  #count = 1;
+  /** The micro-batch that is being computed. */
+  #current = 0;
+
+  /** Reserves nothing yet. */
+  constructor(backend: Backend, options: GradientSumOptions) {
+    this.#options = options;
+    const { order, partitioned = false, parameters } = options;
+    if (order === "tree" && !partitioned) this.#tree = new GradientTree(backend, parameters);
+  }
+
+  /** Whether the sums of all micro-batches go to the other replicas, and not that of all of them. */
+  get #each(): boolean {
+    const { order, partitioned = false } = this.#options;
+    return partitioned || takesTurns(this.#count, { order, partitioned });
+  }
+
+  /** Begins a step of so many micro-batches. */
+  begin(count: number): void {
+    const { order, partitioned = false } = this.#options;
+    if (partitioned && order === "ranks" && count > 1) {
+      throw new RangeError(`${count} micro-batches of gradients that nobody keeps whole`);
+    }
+    this.#count = count;
+    this.#current = 0;
+    this.#tree?.clear();
+  }
+
+  /** Whether the model is to add the gradients of the next micro-batch to those that are there. */
+  get accumulates(): boolean {
+    return this.#options.order === "ranks" && this.#current > 0;
+  }
+
+  /** Which of the step's micro-batches is being computed, and whether it is the last. */
+  get position(): { readonly current: number; readonly last: boolean } {
+    return { current: this.#current, last: this.#current === this.#count - 1 };
+  }
+
+  /** A unit of the backward pass has its gradients of this micro-batch. */
+  left(unit: number): void {
+    const { units, reducer } = this.#options;
+    const indices = units[unit]!;
+    if (!this.#each) {
+      if (!this.position.last) return;
+      this.#tree?.finish(indices);
+    }
+    for (const index of indices.toReversed()) reducer.ready(index);
+  }
+
+  /** The micro-batch is done: with the last one, gradients are the sums over all replicas. */
+  end(): void {
+    const { units, reducer } = this.#options;
+    const { last } = this.position;
+    if (this.#each || last) reducer.finish();
+    if (!last) this.#tree?.add();
+    else if (this.#each) this.#tree?.finish(units.flat());
+    this.#current++;
+  }
+
+  /** Gives the memory back. */
+  close(): void {
+    this.#tree?.close();
+  }
+}
