@@ -70,7 +70,7 @@ function compareBytes(a: string, b: string): number {
 }
 
 /** The bytes of a source as the format stores it; a type that safetensors lacks is the caller's mistake. */
-function sourceBytes(source: TensorSource): number {
+function sourceBytes(source: IndexedShard["tensors"][number]): number {
   const bytes = SAFETENSORS_DTYPES.includes(source.dtype)
     ? tensorBytes(source.dtype, source.shape)
     : undefined;
@@ -182,7 +182,9 @@ export async function writeSafetensorsShards(
   }
   if (shards.length > 1) {
     const index = files.use(AtomicFile.create(join(folder, indexName), options));
-    index.write(encodeIndex(shards, names));
+    index.write(encodeSafetensorsIndex(
+      shards.map((tensors, i) => ({ name: names[i]!, tensors })),
+    ));
     written.push(index);
     names.push(indexName);
   }
@@ -192,11 +194,21 @@ export async function writeSafetensorsShards(
   return names;
 }
 
-function encodeIndex(shards: readonly TensorSource[][], names: readonly string[]): Uint8Array {
-  const places = shards.flatMap((shard, i) =>
-    shard.map((tensor) => [tensor.name, names[i]!] as const)
+/** One file of a sharded model. */
+export interface IndexedShard {
+  /** The file's name. */
+  readonly name: string;
+  /** Its tensors. */
+  readonly tensors: readonly Pick<TensorSource, "name" | "dtype" | "shape">[];
+}
+
+/** The index of a sharded model: which file has which tensor, and the bytes of all. */
+export function encodeSafetensorsIndex(files: readonly IndexedShard[]): Uint8Array {
+  const places = files.flatMap((file) =>
+    file.tensors.map((tensor) => [tensor.name, file.name] as const)
   );
-  const total = shards.flat().reduce((sum, tensor) => sum + sourceBytes(tensor), 0);
+  const total = files.flatMap((file) => file.tensors)
+    .reduce((sum, tensor) => sum + sourceBytes(tensor), 0);
   // Written by hand, not from an object: a tensor may be named __proto__.
   const entries = places.sort(([a], [b]) => compareBytes(a, b)).map(([tensor, file]) =>
     `    ${JSON.stringify(tensor)}: ${JSON.stringify(file)}`

@@ -5,17 +5,25 @@
  */
 
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { ConfigError, FormatError, LlameroError } from "../base/errors.ts";
 import { quoted, quotedPath } from "../base/quoted.ts";
 import { readJsonFile } from "../checkpoint/json_file.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
-import { tensorValues } from "../checkpoint/tensor_values.ts";
 import { readSafetensors } from "../formats/safetensors.ts";
 import type { TensorRecord } from "../formats/tensor_file.ts";
-import type { Parameter, Trainable } from "../model/training/trainable.ts";
-import { checksumOf, CHECKSUMS_FILE, MOMENTS_FILE, STATE_FILE } from "./checkpoint_write.ts";
-import type { Moment, Optimizer } from "./optimizer.ts";
+import type { Parameter } from "../model/training/trainable.ts";
+import {
+  checksumOf,
+  CHECKSUMS_FILE,
+  MOMENTS_FILE,
+  MOMENTS_INDEX,
+  STATE_FILE,
+  TRAINING_FOLDER,
+} from "./checkpoint_write.ts";
+import type { HeldState } from "./held_state.ts";
+import { heldValues } from "./held_values.ts";
+import type { Moment } from "./optimizer.ts";
 import type { RunIdentity } from "./identity.ts";
 import { checkpointName, checkpointSteps, latestStep, type RunPaths } from "./run_folder.ts";
 import { checkState, type TrainState } from "./state.ts";
@@ -92,81 +100,65 @@ export async function verifyCheckpoint(path: string): Promise<void> {
 
 /** What a checkpoint is loaded into. */
 export interface LoadTarget {
-  /** Gets the weights. */
-  readonly model: Trainable;
-  /** Gets the moments. */
-  readonly optimizer: Optimizer;
+  /** Gets weights and moments. */
+  readonly held: HeldState;
   /** What the run is, to be compared with what the checkpoint's was. */
   readonly identity: RunIdentity;
 }
 
 /**
- * Loads weights, moments and state.
+ * Loads weights, moments and state, of a checkpoint by any mesh into this rank's place of any other.
  *
  * @throws {ConfigError} Where the checkpoint is of another run.
  * @throws {FormatError} Where a file does not hold what it should.
  */
 export async function loadTrainingCheckpoint(
   path: string,
-  { model, optimizer, identity }: LoadTarget,
+  { held, identity }: LoadTarget,
 ): Promise<TrainState> {
   const file = join(path, STATE_FILE);
   const json = readJsonFile(file) as Record<string, unknown>;
   checkIdentity(path, { is: json.run as RunIdentity | undefined, wanted: identity });
   const state = checkState(json.state, file);
-  await loadWeights(path, model);
-  const { records: moments } = await readSafetensors(join(path, MOMENTS_FILE));
-  optimizer.parameters.forEach((parameter, index) => {
+  await loadWeights(path, held);
+  const moments = await openMoments(path);
+  held.parameters.forEach((parameter, index) => {
     for (const which of ["m", "v"] as const) {
       const name = momentName(which, parameter);
-      optimizer.setMoment(which, index, valuesOf(moments.get(name), { parameter, path, name }));
+      held.setMoment(which, index, heldValues(moments.get(name), { parameter, path, name }));
     }
   });
   return state;
 }
 
+/** The moments of a checkpoint, whether one file has them or several. */
+async function openMoments(path: string): Promise<ReadonlyMap<string, TensorRecord>> {
+  const index = join(path, MOMENTS_INDEX);
+  if (!existsSync(index)) return (await readSafetensors(join(path, MOMENTS_FILE))).records;
+  const map = (readJsonFile(index) as { readonly weight_map?: Record<string, string> }).weight_map;
+  const records = new Map<string, TensorRecord>();
+  for (const name of new Set(Object.values(map ?? {}))) {
+    const file = join(path, TRAINING_FOLDER, basename(name));
+    for (const [key, record] of (await readSafetensors(file)).records) records.set(key, record);
+  }
+  return records;
+}
+
 /**
  * Loads the weights of a model in any format, as the beginning of a run.
  *
- * @throws {FormatError} Where its types cannot be trained, or rotary rows are in another order.
+ * @throws {FormatError} Where its types cannot be trained.
  */
-export async function loadWeights(path: string, model: Trainable): Promise<void> {
-  const source = await openCheckpoint(path);
-  if (source.ropeLayout !== "half") {
-    throw new ConfigError(
-      `Cannot train ${quotedPath(path)}: its rotary rows are interleaved`,
-      { hint: `convert it first: llamero convert ${path} model-hf --to hf` },
-    );
-  }
-  for (const parameter of model.parameters) {
-    const { name } = parameter.spec;
-    model.setWeight(parameter, valuesOf(source.tensors.get(name), { parameter, path, name }));
-  }
-}
-
-interface Wanted {
-  readonly parameter: Parameter;
-  readonly path: string;
-  readonly name: string;
-}
-
-function valuesOf(
-  record: TensorRecord | undefined,
-  { parameter, path, name }: Wanted,
-): Float32Array<ArrayBuffer> {
-  const chunks = record && tensorValues(record);
-  const values = new Float32Array(parameter.count);
-  let at = 0;
-  for (const chunk of chunks ?? []) {
-    if (at + chunk.length <= values.length) values.set(chunk, at);
-    at += chunk.length;
-  }
-  if (at === values.length) return values;
-  throw new FormatError(
-    `Cannot load ${quotedPath(path)}: ${quoted(name)} has ${at} numbers, ` +
-      `${parameter.count} were wanted`,
-    { file: path },
-  );
+export async function loadWeights(
+  path: string,
+  held: Pick<HeldState, "parameters" | "setWeight">,
+): Promise<void> {
+  const { tensors, ropeLayout, config: { headDim } } = await openCheckpoint(path);
+  held.parameters.forEach((parameter, index) => {
+    const { name, ropeHeads } = parameter.spec;
+    const rope = ropeLayout === "interleaved" && ropeHeads > 0 ? headDim : undefined;
+    held.setWeight(index, heldValues(tensors.get(name), { parameter, path, name, rope }));
+  });
 }
 
 function checkIdentity(

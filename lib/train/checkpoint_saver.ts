@@ -36,7 +36,9 @@ export class CheckpointSaver {
     // It is awaited later; until then `check` tells.
     saving.catch((thrown) => this.#failure = thrown);
     this.#saving = saving;
-    const arrays = [...snapshot.weights, ...snapshot.moments].map(({ values }) => values.buffer);
+    const arrays = snapshot.shards.flatMap(({ tensors }) =>
+      tensors.flatMap(({ values }) => values === undefined ? [] : [values.buffer])
+    );
     worker.postMessage(snapshot, arrays);
   }
 
@@ -45,6 +47,17 @@ export class CheckpointSaver {
     const saving = this.#saving;
     this.#saving = undefined;
     await saving;
+  }
+
+  /**
+   * Waits after a failure, so that it loses no checkpoint; where others write it too, who may be no
+   * more, only so long.
+   */
+  async settle({ atMostMs }: { readonly atMostMs: number }): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const enough = new Promise<void>((resolve) => timer = setTimeout(resolve, atMostMs));
+    await Promise.race([this.finish().catch(() => {}), enough]);
+    clearTimeout(timer);
   }
 
   /** Throws where what was being written is known to have failed. */

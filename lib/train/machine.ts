@@ -18,6 +18,7 @@ import { TrainableModel } from "../model/training/trainable_model.ts";
 import { GradientReducer } from "../parallel/data.ts";
 import { GradientSum } from "../parallel/gradient_sum.ts";
 import { type GradientEngine, WholeModelEngine } from "./gradient_engine.ts";
+import { type HeldState, heldState } from "./held_state.ts";
 import { Optimizer } from "./optimizer.ts";
 import type { RunConfig } from "./run_config.ts";
 import type { TrainSettings } from "./settings.ts";
@@ -30,6 +31,8 @@ export interface RunMachine {
   readonly model: TrainableModel;
   /** The optimizer of that part. */
   readonly optimizer: Optimizer;
+  /** Weights and moments as checkpoints see them. */
+  readonly held: HeldState;
   /** Computes gradients, together with the other ranks. */
   readonly engine: GradientEngine;
   /** Gives the memory back. */
@@ -116,5 +119,6 @@ export function openMachine(
   const { engine, close } = replicaEngine(backend, { model, mesh, settings });
   taken.defer(close);
   const all = taken.move();
-  return { mesh, model, optimizer, engine, close: () => all.dispose() };
+  const held = heldState(model, optimizer);
+  return { mesh, model, optimizer, held, engine, close: () => all.dispose() };
 }

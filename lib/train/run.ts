@@ -15,6 +15,7 @@ import { openCheckpoint } from "../checkpoint/open.ts";
 import type { Communicator } from "../comm/communicator.ts";
 import { alone } from "../comm/group.ts";
 import { Mesh } from "../comm/mesh.ts";
+import { planCheckpoint } from "./checkpoint_plan.ts";
 import { findCheckpoint, loadTrainingCheckpoint, loadWeights } from "./checkpoint_read.ts";
 import { appendEvent, readEvents, type RunEvent } from "./events.ts";
 import { openMachine, type RunMachine } from "./machine.ts";
@@ -128,7 +129,8 @@ export async function trainSession(options: RunOptions): Promise<TrainState> {
   opened.defer(() => record.close());
   for (const message of damaged) record.event({ event: "damaged", message });
   record.event({ event: "start", step: state.step, backend: backend.name });
-  const parts = { config, paths, backend, machine, data, tokenizer, begin, record, signal };
+  const plan = planCheckpoint(config.model, { mesh, parameters: machine.held.parameters });
+  const parts = { config, paths, backend, machine, data, tokenizer, plan, begin, record, signal };
   const session = new Session(parts, state);
   opened.defer(() => session.close());
   try {
@@ -182,9 +184,12 @@ function recordEnd({ events }: RunPaths, { state, ms }: Session): void {
 }
 
 /** Sets weights as they are before the first step. */
-async function setFirstWeights({ model }: RunMachine, { settings }: RunConfig): Promise<void> {
+async function setFirstWeights(
+  { model, held }: RunMachine,
+  { settings }: RunConfig,
+): Promise<void> {
   if (settings.init === undefined) model.initialize(settings.seed);
-  else await loadWeights(settings.init, model);
+  else await loadWeights(settings.init, held);
 }
 
 type Restoring = RunOptions & {

@@ -10,6 +10,7 @@
 
 import type { Backend } from "../backend/backend.ts";
 import { Interrupted, LlameroError } from "../base/errors.ts";
+import type { CheckpointPlan } from "./checkpoint_plan.ts";
 import { CheckpointSaver } from "./checkpoint_saver.ts";
 import { loadTrainingCheckpoint } from "./checkpoint_read.ts";
 import { evaluate, type Evaluation } from "./evaluate.ts";
@@ -37,6 +38,9 @@ const MOST_DROPPED = 10;
 /** Steps in a row without finite gradients that are taken for a spike, where spikes are skipped. */
 const DROPPED_AS_SPIKE = 3;
 
+/** A failure waits so long for a checkpoint; where other ranks write it too, who may have ended, less. */
+const [LONGEST_SAVE_MS, LONGEST_SHARED_SAVE_MS] = [2 ** 31 - 1, 10_000];
+
 /** What a session works with. */
 export interface SessionParts {
   /** The run's config. */
@@ -51,6 +55,8 @@ export interface SessionParts {
   readonly data: RunData;
   /** The tokenizer. */
   readonly tokenizer: RunTokenizer;
+  /** Who writes what of a checkpoint. */
+  readonly plan: CheckpointPlan;
   /** Sets the weights of the beginning. */
   readonly begin: () => Promise<void>;
   /** Where steps and events are written down. */
@@ -239,13 +245,11 @@ export class Session {
     await this.#saver.finish();
     const { step } = this.#state;
     this.#savedStep = step;
-    if (!this.#leads) return;
-    const obsolete = obsoleteCheckpoints(checkpointSteps(paths), {
-      step,
-      settings: config.settings,
-    });
+    const steps = this.#leads ? checkpointSteps(paths) : [];
+    const obsolete = obsoleteCheckpoints(steps, { step, settings: config.settings });
     const snapshot = takeSnapshot({
       ...machine,
+      plan: this.#parts.plan,
       state: this.#state,
       config: config.model,
       identity: runIdentity(config, this.#parts),
@@ -253,13 +257,14 @@ export class Session {
       checkpoints: paths.checkpoints,
       obsolete,
     });
-    this.#saver.save(snapshot);
+    if (snapshot !== undefined) this.#saver.save(snapshot);
     record.event({ event: "save", step, stall_ms: performance.now() - begin });
   }
 
   /** Waits for a checkpoint that is being written, whether or not it can be: a failure loses none. */
   async settle(): Promise<void> {
-    await this.#saver.finish().catch(() => {});
+    const isAlone = this.#parts.plan.writers.length === 1;
+    await this.#saver.settle({ atMostMs: isAlone ? LONGEST_SAVE_MS : LONGEST_SHARED_SAVE_MS });
   }
 
   /** Closes files and the worker. */

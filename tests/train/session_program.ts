@@ -1,0 +1,59 @@
+/** What a rank of the tests of whole runs does: a session of a run. */
+
+import type { BackendName } from "../../lib/backend/backend.ts";
+import { openBackend } from "../../lib/backend/open.ts";
+import type { Communicator } from "../../lib/comm/communicator.ts";
+import type { RunEvent } from "../../lib/train/events.ts";
+import type { MetricsRow } from "../../lib/train/metrics.ts";
+import { trainSession } from "../../lib/train/run.ts";
+import type { RunConfig } from "../../lib/train/run_config.ts";
+import { runPaths } from "../../lib/train/run_folder.ts";
+import { VOCABULARY } from "./run_fixture.ts";
+
+/** What the rank is given. */
+export interface SessionInput {
+  /** The run's config. */
+  readonly config: RunConfig;
+  /** The run's folder. */
+  readonly run: string;
+  /** The backend of each rank. */
+  readonly backend: BackendName;
+  /** The step after which this rank fails. */
+  readonly fails?: { readonly rank: number; readonly step: number };
+}
+
+/** What it saw. */
+export interface SessionResult {
+  /** Rows that it was told, on the first rank. */
+  readonly rows: readonly MetricsRow[];
+  /** Events that it was told, on the first rank. */
+  readonly events: readonly RunEvent[];
+}
+
+/** Trains as one rank of all. */
+export async function run(world: Communicator, input: SessionInput): Promise<SessionResult> {
+  const { config, run, backend, fails } = input;
+  const rows: MetricsRow[] = [];
+  const events: RunEvent[] = [];
+  let steps = 0;
+  await trainSession({
+    config,
+    paths: runPaths(run),
+    world,
+    openBackend: () => openBackend({ backend, threads: 1 }),
+    tokenizer: { files: [], tokenBytes: new Uint16Array(VOCABULARY).fill(1) },
+    signal: {
+      get aborted() {
+        if (fails?.rank === world.rank && steps++ === fails.step) throw new Error("struck");
+        return false;
+      },
+    },
+    observe: () => ({
+      step: (row) => void rows.push(row),
+      event: (event) => void events.push(event),
+      rewound: () => {},
+      flopsPerToken: () => 1,
+    }),
+  });
+  return { rows, events };
+}
