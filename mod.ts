@@ -129,6 +129,8 @@ export * from "./lib/train/schedule.ts";
 export * from "./lib/train/settings.ts";
 export * from "./lib/train/setup.ts";
 export * from "./lib/train/machine.ts";
+export * from "./lib/train/checkpoint_plan.ts";
+export * from "./lib/train/held_state.ts";
 export * from "./lib/train/run_mesh.ts";
 export * from "./lib/train/session_record.ts";
 export * from "./lib/train/gradient_engine.ts";
