@@ -6,6 +6,9 @@
  */
 
 import { cpus } from "node:os";
+import type { MpiLibrary } from "../lib/backend/mpi_link.ts";
+import { BackendError } from "../lib/base/errors.ts";
+import { findMpiLibrary, INSTALL_MPI } from "../lib/comm/mpi/library.ts";
 
 /** One NVIDIA GPU. */
 export interface Gpu {
@@ -27,10 +30,12 @@ export interface GpuReport {
 
 /** Whether processes can be started by MPI. */
 export interface MpiReport {
-  /** Whether a launcher was found. */
+  /** Whether a launcher and a library were found. */
   readonly available: boolean;
-  /** Which one, or why none. */
+  /** Which ones, or what is missing. */
   readonly reason: string;
+  /** The library that was found. */
+  readonly library?: MpiLibrary;
 }
 
 /** Memory in bytes. */
@@ -105,12 +110,27 @@ export async function gpuReport(): Promise<GpuReport> {
   return { devices, reason: devices.length === 0 ? "nvidia-smi shows no device" : "ready" };
 }
 
-/** The MPI launcher. */
+/** The library of MPI, as the native library finds it. */
+function mpiLibrary(): MpiLibrary | { readonly missing: string } {
+  try {
+    return findMpiLibrary();
+  } catch (error) {
+    if (!(error instanceof BackendError)) throw error;
+    const { message, hint } = error;
+    return { missing: hint === undefined ? message : `${message}; ${hint}` };
+  }
+}
+
+/** The MPI launcher and library. */
 export async function mpiReport(): Promise<MpiReport> {
   const { text, reason } = await ask("mpirun", ["--version"]);
-  if (text === undefined) return { available: false, reason };
+  if (text === undefined) return { available: false, reason: `${reason}; ${INSTALL_MPI}` };
   const lines = text.split("\n").map((line) => line.trim());
   // MPICH's launcher says its version on a line of its own below a heading.
   const version = lines.find((line) => line.startsWith("Version:"));
-  return { available: true, reason: version === undefined ? lines[0]! : `MPICH ${version}` };
+  const launcher = version === undefined ? lines[0]! : `MPICH ${version}`;
+  const library = mpiLibrary();
+  if ("missing" in library) return { available: false, reason: `${launcher}; ${library.missing}` };
+  const { name } = library;
+  return { available: true, reason: `${launcher}; ${name}: ${library.version}`, library };
 }

@@ -226,7 +226,7 @@ export class Engine {
 
   #fail(reason: string, rank: number): never {
     this.#failure = new CommunicationError(reason, { rank });
-    this.transport.abort(reason);
+    this.transport.abort(reason, rank);
     throw this.#failure;
   }
 }

@@ -1,5 +1,6 @@
 /**
- * Opens the communicator of all ranks by the name of what carries its messages.
+ * Opens the communicator of all ranks that this process was started with: one of several that a
+ * launcher has started, or alone.
  *
  * A transport takes its seat here by a line in `SEATS`; it implements `Transport` and gets every
  * collective, mesh and failure message from the rest of this room.
@@ -7,34 +8,56 @@
  * @module
  */
 
-import { BackendError, UsageError } from "../base/errors.ts";
+import { BackendError, CommunicationError, UsageError } from "../base/errors.ts";
 import { quoted } from "../base/quoted.ts";
 import type { Communicator } from "./communicator.ts";
-import { Engine } from "./engine.ts";
+import { DEFAULT_TIME_LIMIT_MS, Engine } from "./engine.ts";
 import { alone, worldOf } from "./group.ts";
+import { type Environment, launchFrom } from "./mpi/launch.ts";
+import { type MpiTimes, openMpi } from "./mpi/open.ts";
 import type { Transport } from "./transport.ts";
 
 /** What can carry messages between ranks. */
 export type TransportName = "local" | "mpi" | "nccl";
 
 /** How a world is opened. */
-export interface WorldOptions {
-  /** What carries the messages; "local" without. */
-  readonly transport?: string;
+export interface WorldOptions extends MpiTimes {
+  /** What carries the messages; without, "mpi" where a launcher has started this process. */
+  readonly transport?: string | undefined;
+  /** The environment of the process, in which launchers say which rank it is. */
+  readonly environment?: Environment | undefined;
   /** The longest wait for one call, in milliseconds; ten minutes without. */
-  readonly timeLimitMs?: number;
+  readonly timeLimitMs?: number | undefined;
+}
+
+/** All ranks, opened; to be closed, or ended with an error, by whoever opened it. */
+export interface World {
+  /** The communicator of all ranks. */
+  readonly communicator: Communicator;
+  /** What carries its messages. */
+  readonly transport: TransportName;
+  /** How many ranks share this machine, so that they share its processors too. */
+  readonly localRanks: number;
+  /**
+   * Ends this rank's part: sends what is left and waits until all others end theirs.
+   *
+   * @throws {CommunicationError} Where one of them fails before that.
+   */
+  close(): void;
+  /** Ends the work of all ranks, who are told that this one has failed, and why. */
+  fail(error: Error): void;
 }
 
 /** What opens a world, or why nothing does. */
 interface Seat {
   readonly name: TransportName;
-  readonly opens: ((options: WorldOptions) => Communicator) | string;
+  readonly opens: ((options: WorldOptions) => World) | string;
 }
 
 const SEATS: readonly Seat[] = [
   // Several local ranks are workers that `runLocal` starts; a process that nobody started so is one.
-  { name: "local", opens: alone },
-  { name: "mpi", opens: "ranks in several processes" },
+  { name: "local", opens: worldAlone },
+  { name: "mpi", opens: worldOverMpi },
   { name: "nccl", opens: "ranks on several GPUs" },
 ];
 
@@ -49,14 +72,64 @@ export function worldOver(
   return worldOf(new Engine(transport, options));
 }
 
+function worldAlone(): World {
+  const [communicator, nothing] = [alone(), () => {}];
+  return { communicator, transport: "local", localRanks: 1, close: nothing, fail: nothing };
+}
+
+function worldOverMpi(options: WorldOptions): World {
+  const launch = launchFrom(options.environment ?? (() => undefined));
+  if (launch === undefined) {
+    throw new BackendError(
+      `Cannot open the transport "mpi": no launcher has started this process`,
+      {
+        tried: [{ name: "mpi", reason: "no launcher has started this process" }],
+        hint: "mpirun -n 2 llamero …, or srun --mpi=pmix",
+      },
+    );
+  }
+  if (launch.size === 1) return worldAlone();
+  const { timeLimitMs = DEFAULT_TIME_LIMIT_MS } = options;
+  const { link, transport } = openMpi(launch, options);
+  const engine = new Engine(transport, { timeLimitMs });
+  let open = true;
+  return {
+    communicator: worldOf(engine),
+    transport: "mpi",
+    localRanks: launch.localSize ?? 1,
+    close() {
+      if (!open) return;
+      open = false;
+      engine.flush();
+      if (link.close(timeLimitMs)) return;
+      const { rank, reason } = link.verdict() ?? {};
+      const late = `other ranks have not ended for ${timeLimitMs / 1000} s`;
+      throw new CommunicationError(reason ?? `Rank ${link.rank} cannot end: ${late}`, { rank });
+    },
+    fail(error) {
+      if (!open) return;
+      open = false;
+      // Who ends because of another has nothing to tell.
+      if (link.verdict() === undefined) {
+        link.abort(link.rank, `rank ${link.rank} failed: ${error.message}`);
+      }
+    },
+  };
+}
+
 /**
- * Opens the communicator of all ranks that this process was started with.
+ * Opens the world that this process is a rank of.
  *
- * @throws {BackendError} For a transport that is not here yet.
- * @throws {UsageError} For a name that is none.
+ * @throws {BackendError} For a transport that is not here, or that does not start.
+ * @throws {ConfigError} For an environment that says half of which rank this is.
+ * @throws {UsageError} For a name that is no transport's.
  */
-export function openWorld(options: WorldOptions = {}): Communicator {
-  const { transport = "local" } = options;
+export function openWorld(options: WorldOptions = {}): World {
+  const { transport, environment } = options;
+  if (transport === undefined) {
+    const launched = environment !== undefined && launchFrom(environment) !== undefined;
+    return launched ? worldOverMpi(options) : worldAlone();
+  }
   const seat = SEATS.find(({ name }) => name === transport);
   if (seat === undefined) {
     const known = TRANSPORT_NAMES.join(", ");

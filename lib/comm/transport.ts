@@ -62,6 +62,6 @@ export interface Transport {
   /** Whether all that was sent has left this rank. */
   readonly flushed: boolean;
 
-  /** Ends the work of all ranks, who are told the reason. */
-  abort(reason: string): void;
+  /** Ends the work of all ranks, who are told the reason and the rank at fault; this one without. */
+  abort(reason: string, rank?: number): void;
 }

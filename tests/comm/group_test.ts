@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { alone } from "../../lib/comm/group.ts";
 import { evenParts } from "../../lib/comm/parts.ts";
-import { onRanks } from "./on_ranks.ts";
+import { onTransports } from "./on_transports.ts";
 import { numbersOf } from "./rank_programs.ts";
 
-const RANKS = [1, 2, 3, 4, 5, 8];
+/** Processes take longer to start than workers: two numbers of them, one odd, are enough. */
+const RANKS = { local: [1, 2, 3, 4, 5, 8], mpi: [2, 5] } as const;
 const LENGTHS = [0, 1, 7, 256, 257, 1001, 50_003];
 
 /** The order that `tree_sum.ts` promises, written as its definition: pairs at growing distances. */
@@ -44,9 +45,17 @@ function nearDoubleSum(sum: Float32Array, vectors: readonly Float32Array[]): voi
   }
 }
 
-for (const ranks of RANKS) {
-  Deno.test(`${ranks} ranks all get the same sum, in the tree's order`, async () => {
-    const results = await onRanks<Float32Array[]>(ranks, {
+type Case = readonly ["local" | "mpi", number];
+const CASES = Object.entries(RANKS).flatMap(([only, counts]) =>
+  counts.map((ranks) => [only, ranks] as Case)
+);
+
+for (const [only, ranks] of CASES) {
+  const test = (name: string, body: Parameters<typeof onTransports>[1]) =>
+    onTransports(name, body, { only });
+
+  test(`${ranks} ranks all get the same sum, in the tree's order`, async ({ run }) => {
+    const results = await run<Float32Array[]>(ranks, {
       program: "allReduce",
       lengths: LENGTHS,
     });
@@ -58,9 +67,9 @@ for (const ranks of RANKS) {
     });
   });
 
-  Deno.test(`${ranks} ranks sum a part each and gather the parts`, async () => {
+  test(`${ranks} ranks sum a part each and gather the parts`, async ({ run }) => {
     type Result = { own: Float32Array; data: Float32Array }[];
-    const results = await onRanks<Result>(ranks, { program: "scatterAndGather", lengths: LENGTHS });
+    const results = await run<Result>(ranks, { program: "scatterAndGather", lengths: LENGTHS });
     LENGTHS.forEach((length, at) => {
       const wanted = treeSum(inputs(ranks, length));
       const parts = evenParts(length, ranks);
@@ -72,92 +81,96 @@ for (const ranks of RANKS) {
     });
   });
 
-  Deno.test(`${ranks} ranks get the vector of any root`, async () => {
+  test(`${ranks} ranks get the vector of any root`, async ({ run }) => {
     const lengths = [0, 1, 4099];
-    const results = await onRanks<Float32Array[]>(ranks, { program: "broadcasts", lengths });
+    const results = await run<Float32Array[]>(ranks, { program: "broadcasts", lengths });
     const wanted = lengths.flatMap((length) => inputs(ranks, length));
     for (const result of results) wanted.forEach((vector, at) => sameBits(result[at]!, vector, ""));
   });
 
-  Deno.test(`${ranks} ranks leave a barrier when all have come`, async () => {
-    const clock = new SharedArrayBuffer(4);
-    const results = await onRanks<number[]>(ranks, { program: "barrier", clock });
+  test(`${ranks} ranks leave a barrier when all have come`, async ({ run }) => {
+    const clock = await Deno.makeTempFile();
+    const results = await run<number[]>(ranks, { program: "barrier", clock });
+    await Deno.remove(clock);
     for (const seen of results) assert.deepEqual(seen, [0, 0, 0, 0, 0]);
   });
 }
 
-Deno.test("run after run gives the same bits, in rings of any size", async () => {
+onTransports("run after run gives the same bits, in rings of any size", async ({ run }) => {
   const input = { program: "allReduce", lengths: [50_003] } as const;
   const runs = [
-    await onRanks<Float32Array[]>(5, input),
-    await onRanks<Float32Array[]>(5, input),
-    await onRanks<Float32Array[]>(5, input, { ringBytes: 64 }),
+    await run<Float32Array[]>(5, input),
+    await run<Float32Array[]>(5, input),
+    await run<Float32Array[]>(5, input, { ringBytes: 64 }),
   ];
   for (const results of runs) {
     for (const [data] of results) sameBits(data!, runs[0]![0]![0]!, "");
   }
 });
 
-Deno.test("four ranks give the bits of two that each added two", async () => {
+onTransports("four ranks give the bits of two that each added two", async ({ run }) => {
   const [first, second, third, fourth] = inputs(4, 1000);
   const pairs = treeSum([treeSum([first!, second!]), treeSum([third!, fourth!])]);
-  const [result] = await onRanks<Float32Array[]>(4, { program: "allReduce", lengths: [1000] });
+  const [result] = await run<Float32Array[]>(4, { program: "allReduce", lengths: [1000] });
   sameBits(result![0]!, pairs, "");
 });
 
-Deno.test("a maximum is not a number where any rank's is not", async () => {
-  for (const data of await onRanks<Float64Array>(3, { program: "maximum" })) {
+onTransports("a maximum is not a number where any rank's is not", async ({ run }) => {
+  for (const data of await run<Float64Array>(3, { program: "maximum" })) {
     assert.deepEqual([...data], [2, 1, NaN]);
   }
 });
 
-Deno.test("parts may have any lengths, none too", async () => {
+onTransports("parts may have any lengths, none too", async ({ run }) => {
   const wanted = treeSum(inputs(4, 18));
   type Result = { own: Float32Array; data: Float32Array };
-  const results = await onRanks<Result>(4, { program: "unevenParts" });
+  const results = await run<Result>(4, { program: "unevenParts" });
   [[0, 0], [0, 3], [3, 9], [9, 18]].forEach(([start, end], rank) => {
     sameBits(results[rank]!.own, wanted.subarray(start, end), `part of ${rank}`);
     sameBits(results[rank]!.data, wanted, `whole on ${rank}`);
   });
 });
 
-Deno.test("everybody may send more than the way holds before anyone receives", async () => {
-  type Result = { peer: number; data: Float32Array }[][];
-  const lengths = [10_000, 3, 0];
-  const input = { program: "crossing", lengths } as const;
-  const results = await onRanks<Result>(3, input, { ringBytes: 1024 });
-  results.forEach((rounds, rank) =>
-    rounds.forEach((messages, at) => {
-      assert.equal(messages.length, 2);
-      for (const { peer, data } of messages) {
-        sameBits(data, numbersOf(peer * 3 + rank, lengths[at]!), `${peer} to ${rank}`);
-      }
-    })
-  );
-});
+onTransports(
+  "everybody may send more than the way holds before anyone receives",
+  async ({ run }) => {
+    type Result = { peer: number; data: Float32Array }[][];
+    const lengths = [10_000, 3, 0];
+    const input = { program: "crossing", lengths } as const;
+    const results = await run<Result>(3, input, { ringBytes: 1024 });
+    results.forEach((rounds, rank) =>
+      rounds.forEach((messages, at) => {
+        assert.equal(messages.length, 2);
+        for (const { peer, data } of messages) {
+          sameBits(data, numbersOf(peer * 3 + rank, lengths[at]!), `${peer} to ${rank}`);
+        }
+      })
+    );
+  },
+);
 
-Deno.test("messages of one tag keep their order, and pass those of another", async () => {
-  const [, received] = await onRanks<number[]>(2, { program: "tags" });
+onTransports("messages of one tag keep their order, and pass those of another", async ({ run }) => {
+  const [, received] = await run<number[]>(2, { program: "tags" });
   assert.deepEqual(received, [5, 5, 7]);
 });
 
-Deno.test("started calls may be waited for in any order", async () => {
+onTransports("started calls may be waited for in any order", async ({ run }) => {
   const lengths = [3000, 1, 700, 0, 20_000];
   const input = { program: "outOfOrder", lengths } as const;
-  for (const result of await onRanks<Float32Array[]>(4, input, { ringBytes: 256 })) {
+  for (const result of await run<Float32Array[]>(4, input, { ringBytes: 256 })) {
     lengths.forEach((length, at) => sameBits(result[at]!, treeSum(inputs(4, length)), ""));
   }
 });
 
-Deno.test("a call may be asked whether it is done until it is", async () => {
+onTransports("a call may be asked whether it is done until it is", async ({ run }) => {
   const wanted = treeSum(inputs(3, 100_000));
-  for (const data of await onRanks<Float32Array>(3, { program: "computingBetween" })) {
+  for (const data of await run<Float32Array>(3, { program: "computingBetween" })) {
     sameBits(data, wanted, "");
   }
 });
 
-Deno.test("a split groups by color, orders by key, and can be split again", async () => {
-  const results = await onRanks(8, { program: "split" });
+onTransports("a split groups by color, orders by key, and can be split again", async ({ run }) => {
+  const results = await run(8, { program: "split" });
   // Even ranks by falling number: 6, 4, 2, 0; so the pairs are (6, 4) and (2, 0).
   assert.deepEqual(results, [
     { rank: 3, size: 4, sum: 12, pair: 2, inPair: 2 },
@@ -171,9 +184,9 @@ Deno.test("a split groups by color, orders by key, and can be split again", asyn
   ]);
 });
 
-Deno.test("bytes are counted by kind, and are those of the formulas", async () => {
+onTransports("bytes are counted by kind, and are those of the formulas", async ({ run }) => {
   type Counts = Record<string, { calls: number; messages: number; bytes: number }>;
-  const results = await onRanks<Counts>(4, { program: "traffic" });
+  const results = await run<Counts>(4, { program: "traffic" });
   const bytes = 4 * 8000;
   for (const counts of results) {
     assert.equal(counts["allReduce"]!.bytes, 2 * bytes * 3 / 4);

@@ -10,7 +10,7 @@ import {
   parseMesh,
   rankOf,
 } from "../../lib/comm/mesh.ts";
-import { onRanks } from "./on_ranks.ts";
+import { onTransports } from "./on_transports.ts";
 
 const ONE = { data: 1, shard: 1, tensor: 1, pipeline: 1 };
 
@@ -62,8 +62,8 @@ Deno.test("every rank has coordinates of its own, and neighbours share a tensor 
   assert.throws(() => rankOf({ ...ONE, data: 3 }, sizes), /data 3 of 3/);
 });
 
-Deno.test("a mesh's axes connect the ranks that differ in one coordinate", async () => {
-  const results = await onRanks(8, { program: "mesh", mesh: "data=2,tensor=2,pipeline=2" });
+onTransports("a mesh's axes connect the ranks that differ in one coordinate", async ({ run }) => {
+  const results = await run(8, { program: "mesh", mesh: "data=2,tensor=2,pipeline=2" });
   // By hand: tensor neighbours differ by 1, replicas by 2, stages by 4.
   assert.deepEqual(results[6], {
     coordinates: { data: 1, shard: 0, tensor: 0, pipeline: 1 },
@@ -71,9 +71,9 @@ Deno.test("a mesh's axes connect the ranks that differ in one coordinate", async
   });
 });
 
-Deno.test("replicas are the ranks of data and shard together", async () => {
+onTransports("replicas are the ranks of data and shard together", async ({ run }) => {
   const input = { program: "mesh", mesh: "data=2,shard=2,tensor=2" };
-  const results = await onRanks<{ groups: Record<string, number[]> }>(8, input);
+  const results = await run<{ groups: Record<string, number[]> }>(8, input);
   assert.deepEqual(results[3]!.groups["replicas"], [1, 3, 5, 7]);
   assert.deepEqual(results[3]!.groups["shard"], [1, 3]);
   assert.deepEqual(results[3]!.groups["data"], [3, 7]);

@@ -1,23 +1,35 @@
 import assert from "node:assert/strict";
 import { BackendError, UsageError } from "../../lib/base/errors.ts";
+import type { Environment } from "../../lib/comm/mpi/launch.ts";
 import { openWorld, worldOver } from "../../lib/comm/open.ts";
 import { MeetingPlace, sharedMemory } from "../../lib/comm/local/meeting_place.ts";
 import { LocalTransport } from "../../lib/comm/local/transport.ts";
 
+function environmentOf(variables: Readonly<Record<string, string>>): Environment {
+  return (name) => variables[name];
+}
+
 Deno.test("a process that nobody started as ranks is one rank", () => {
-  for (const world of [openWorld(), openWorld({ transport: "local" })]) {
-    assert.deepEqual([world.rank, world.size, world.name], [0, 1, "world"]);
+  const one = environmentOf({ OMPI_COMM_WORLD_RANK: "0", OMPI_COMM_WORLD_SIZE: "1" });
+  const worlds = [
+    openWorld(),
+    openWorld({ transport: "local" }),
+    openWorld({ environment: environmentOf({}) }),
+    openWorld({ environment: one }),
+  ];
+  for (const { communicator, transport, close } of worlds) {
+    const { rank, size, name } = communicator;
+    assert.deepEqual([rank, size, name, transport], [0, 1, "world", "local"]);
+    close();
   }
 });
 
-Deno.test("a transport that is not here yet says so", () => {
-  assert.throws(() => openWorld({ transport: "mpi" }), (error) => {
+Deno.test("a transport that cannot be opened says why, and what to do", () => {
+  assert.throws(() => openWorld({ transport: "mpi", environment: environmentOf({}) }), (error) => {
     assert.ok(error instanceof BackendError);
-    assert.equal(
-      error.message,
-      'Cannot open the transport "mpi": not here yet: ranks in several processes',
-    );
-    assert.equal(error.tried[0]!.name, "mpi");
+    const wanted = 'Cannot open the transport "mpi": no launcher has started this process';
+    assert.equal(error.message, wanted);
+    assert.match(error.hint!, /mpirun -n 2/);
     return true;
   });
   assert.throws(() => openWorld({ transport: "nccl" }), /"nccl": not here yet: .*GPUs/);

@@ -1,5 +1,6 @@
 /** What the ranks of the tests do; each test names one of these. */
 
+import { appendFileSync, statSync } from "node:fs";
 import type { Communicator } from "../../lib/comm/communicator.ts";
 import { Mesh, parseMesh } from "../../lib/comm/mesh.ts";
 
@@ -25,10 +26,14 @@ export interface ProgramInput {
   readonly program: string;
   /** The lengths of its vectors, where it has such. */
   readonly lengths?: readonly number[];
+  /** When a rank dies. */
+  readonly killAfterMs?: number;
+  /** How long a rank computes between two calls. */
+  readonly computeMs?: number;
   /** A mesh, as users write it. */
   readonly mesh?: string;
-  /** Shared memory to count in. */
-  readonly clock?: SharedArrayBuffer;
+  /** A file to count in. */
+  readonly clock?: string;
 }
 
 type Sizes = Required<Pick<ProgramInput, "lengths">>;
@@ -119,14 +124,14 @@ const programs: Readonly<Record<string, (world: Communicator, input: never) => u
     return data;
   },
 
-  barrier(world: Communicator, { clock }: { readonly clock: SharedArrayBuffer }) {
-    const arrived = new Int32Array(clock);
+  barrier(world: Communicator, { clock }: { readonly clock: string }) {
     const seen: number[] = [];
     for (let turn = 1; turn <= 5; turn++) {
       hold((world.rank * 7 + turn * 3) % 11);
-      Atomics.add(arrived, 0, 1);
+      // Every rank that comes makes it longer by a byte.
+      appendFileSync(clock, "x");
       world.barrier();
-      seen.push(Atomics.load(arrived, 0) - turn * world.size);
+      seen.push(statSync(clock).size - turn * world.size);
       world.barrier();
     }
     return seen;
@@ -182,6 +187,24 @@ const programs: Readonly<Record<string, (world: Communicator, input: never) => u
       (globalThis as unknown as { close(): void }).close();
     }
     world.allReduce(new Float32Array(5000));
+  },
+
+  killed(world: Communicator, { killAfterMs = 0 }: ProgramInput) {
+    const end = performance.now() + killAfterMs;
+    const dying = world.rank === world.size - 1;
+    while (true) {
+      const handle = world.startAllReduce(new Float32Array(5000));
+      while (!handle.done()) if (dying && performance.now() > end) Deno.exit(9);
+      world.barrier();
+    }
+  },
+
+  endless(world: Communicator, { computeMs = 0 }: ProgramInput) {
+    while (true) {
+      world.allReduce(new Float32Array(5000));
+      // The last rank is the one that others wait for, or that is gone.
+      if (world.rank < world.size - 1) hold(computeMs);
+    }
   },
 
   finishingEarly(world: Communicator) {

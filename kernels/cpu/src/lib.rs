@@ -16,6 +16,8 @@ mod heap;
 #[cfg(not(target_arch = "wasm32"))]
 mod map_file;
 mod memory;
+#[cfg(unix)]
+mod mpi;
 pub mod ops;
 #[cfg(not(target_arch = "wasm32"))]
 mod os;

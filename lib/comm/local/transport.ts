@@ -114,7 +114,7 @@ export class LocalTransport implements Transport {
   }
 
   /** Ends the work of all ranks. */
-  abort(reason: string): void {
-    this.#place.abort(this.rank, reason);
+  abort(reason: string, rank: number = this.rank): void {
+    this.#place.abort(rank, reason);
   }
 }
