@@ -74,7 +74,7 @@ const A100: Efficiency = {
 const H100: Efficiency = {
   ...A100,
   matmul: 0.803,
-  sustained: 0.685,
+  sustained: 0.69,
   fits: ["llama3.1-405b"],
   processors: 132,
   attentionForward: 0.5,

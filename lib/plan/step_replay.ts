@@ -88,9 +88,21 @@ function piecesOf(pass: PipelinePass, stage: PlannedStage): Piece[] {
 
 const keyOf = ({ kind, stage, microBatch }: PipelinePass) => `${kind} ${stage} ${microBatch}`;
 
+/** Parameters of a piece, and seconds of what replicas exchange of it. */
+interface ReplicaTimes {
+  readonly parameters: number;
+  /** bf16 weights, gathered over the shards that have them. */
+  readonly gather: number;
+  /** f32 gradients, summed over the shards. */
+  readonly reduce: number;
+  /** The same over the replicas of the shards. */
+  readonly reduceReplicas: number;
+}
+
 /** What all ranks of a pipeline know of the step. */
 class StepTimes {
   readonly pieces: PieceTimes;
+  readonly replicas: Readonly<Record<PieceKind, ReplicaTimes>>;
   readonly pipeline: PipelineShape;
   readonly message: number;
   readonly dataLane: Lane;
@@ -110,6 +122,11 @@ class StepTimes {
       const { size, perNode } = groupOf(axis, { mesh, fabric });
       return size > perNode;
     };
+    this.replicas = {
+      embedding: this.#replicaTimes("embedding"),
+      block: this.#replicaTimes("block"),
+      head: this.#replicaTimes("head"),
+    };
     // Two axes that both leave the node share one network.
     this.dataLane = beyond("data") && beyond("shard") ? "shard" : "data";
   }
@@ -124,27 +141,17 @@ class StepTimes {
     return collectiveSeconds(collective, bytes, { group, fabric, efficiency });
   }
 
-  /** bf16 weights of a piece, gathered over the shards that have them. */
-  gather(kind: PieceKind): number {
-    if (this.#shape.zero === 0) return 0;
-    return this.#seconds("allGather", 2 * this.parameters(kind), "shard");
-  }
-
-  /** f32 gradients of a piece, summed over the shards. */
-  reduce(kind: PieceKind): number {
-    const collective = this.#shape.zero === 0 ? "allReduce" : "reduceScatter";
-    return this.#seconds(collective, 4 * this.parameters(kind), "shard");
-  }
-
-  /** The same over the replicas of the shards. */
-  reduceReplicas(kind: PieceKind): number {
+  #replicaTimes(kind: PieceKind): ReplicaTimes {
     const { zero, mesh: { shard } } = this.#shape;
-    const bytes = 4 * this.parameters(kind) / (zero === 0 ? 1 : shard);
-    return this.#seconds("allReduce", bytes, "data");
-  }
-
-  parameters(kind: PieceKind): number {
-    return pieceParameters(kind, this.#shape);
+    const parameters = pieceParameters(kind, this.#shape);
+    const collective = zero === 0 ? "allReduce" : "reduceScatter";
+    const own = parameters / (zero === 0 ? 1 : shard);
+    return {
+      parameters,
+      gather: zero === 0 ? 0 : this.#seconds("allGather", 2 * parameters, "shard"),
+      reduce: this.#seconds(collective, 4 * parameters, "shard"),
+      reduceReplicas: this.#seconds("allReduce", 4 * own, "data"),
+    };
   }
 
   /** Norm and update of what a rank has of so many parameters. */
@@ -186,7 +193,10 @@ class RankReplay {
     const passes = pipelinePasses(rank, times.pipeline);
     this.#pieces = passes.flatMap((pass) => piecesOf(pass, stages[pass.stage]!));
     const held = new Map(this.#pieces.map(({ weights, kind }) => [weights, kind]));
-    this.#parameters = [...held.values()].reduce((sum, kind) => sum + times.parameters(kind), 0);
+    this.#parameters = [...held.values()].reduce(
+      (sum, kind) => sum + times.replicas[kind].parameters,
+      0,
+    );
   }
 
   get done(): boolean {
@@ -223,7 +233,7 @@ class RankReplay {
       const { kind, pass } = this.#pieces[next]!;
       const gathers = this.#times.gathers(pass);
       const after = this.#ends[next - AHEAD - 1] ?? 0;
-      const seconds = gathers ? this.#times.gather(kind) : 0;
+      const seconds = gathers ? this.#times.replicas[kind].gather : 0;
       this.#gathered.push(seconds > 0 ? this.#lanes.add("shard", { seconds, after }) : 0);
     }
   }
@@ -241,9 +251,9 @@ class RankReplay {
     this.exchanging += time.exchanging;
     this.#ends.push(end);
     if (!this.#times.reduces(pass)) return;
-    const summed = this.#lanes.add("shard", { seconds: this.#times.reduce(kind), after: end });
-    const lane = this.#times.dataLane;
-    this.#lanes.add(lane, { seconds: this.#times.reduceReplicas(kind), after: summed });
+    const { reduce, reduceReplicas } = this.#times.replicas[kind];
+    const summed = this.#lanes.add("shard", { seconds: reduce, after: end });
+    this.#lanes.add(this.#times.dataLane, { seconds: reduceReplicas, after: summed });
   }
 
   #send({ kind, stage, microBatch }: PipelinePass, arrived: Map<string, number>): void {

@@ -1,0 +1,117 @@
+/**
+ * Bytes that ranks send in a step, by kind: the formulas of every scheme.
+ *
+ * With P parameters on a rank (of its tensor slice and stage), N ranks on an axis, f32 gradients:
+ *
+ * - data: an all-reduce sends 2 (N - 1)/N 4 P; of shards' parts P / S with ZeRO.
+ * - shard: a reduce-scatter sends (S - 1)/S 4 P once a step (ZeRO 1), or once a micro-batch (2 and 3); a
+ *   gather of weights (S - 1)/S w P once a step (1 and 2), or twice a micro-batch (3), w bytes each
+ *   (Rajbhandari et al. 2020, arXiv:1910.02054, section 7).
+ * - tensor: a gather or a reduce-scatter of rows [T, D] sends (N - 1)/N v T D, v bytes a value. Two of each
+ *   forward in a serial block and one in a parallel one; backward as many, and a gather for every product
+ *   whose rows were gathered (Korthikanti et al. 2022, arXiv:2205.05198, section 4.2.2).
+ * - pipeline: v T D / N_tensor for every micro-batch that crosses from one rank to another, both ways.
+ *
+ * @module
+ */
+
+import type { Recompute } from "../model/training/trainable.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { pieceParameters } from "./piece_parameters.ts";
+import { sentBytes } from "./links.ts";
+import { microBatchesOf, type StepShape } from "./step_shape.ts";
+
+/** Bytes that a rank sends in a step, by kind; the mean over the ranks of a pipeline. */
+export interface StepTraffic {
+  /** Gradients, summed over replicas. */
+  readonly gradientAllReduce: number;
+  /** Gradients, summed and scattered over shards. */
+  readonly gradientReduceScatter: number;
+  /** Weights, gathered over shards. */
+  readonly weightAllGather: number;
+  /** Rows, gathered over tensor-parallel ranks. */
+  readonly tensorAllGather: number;
+  /** Rows, summed and scattered over tensor-parallel ranks. */
+  readonly tensorReduceScatter: number;
+  /** Hidden states and their gradients, from stage to stage. */
+  readonly pipelineSend: number;
+  /** All of them. */
+  readonly total: number;
+}
+
+/** Bytes of what travels. */
+export interface TravellingBytes {
+  /** A hidden value or its gradient. */
+  readonly value: 2 | 4;
+  /** A weight that is gathered. */
+  readonly weight: 2 | 4;
+}
+
+/** bf16 values and weights, as accelerators have them. */
+export const HALVES: TravellingBytes = { value: 2, weight: 2 };
+
+/** How often rows are exchanged for one micro-batch. */
+interface Exchanges {
+  readonly gathers: number;
+  readonly scatters: number;
+}
+
+/** Exchanges of a block, forward and backward. */
+export function blockExchanges(
+  { parallelBlock }: Pick<ModelConfig, "parallelBlock">,
+  recompute: Recompute,
+): Exchanges {
+  const halves = parallelBlock ? 1 : 2;
+  // The last product of a block is not needed again, and neither is the sum that would follow it.
+  const again = recompute === "full" ? { gathers: halves, scatters: halves - 1 } : undefined;
+  return {
+    gathers: halves + 2 * halves + (again?.gathers ?? 0),
+    scatters: 2 * halves + (again?.scatters ?? 0),
+  };
+}
+
+/** Bytes that a rank sends in a step. @throws {ConfigError} Where the model cannot be cut so. */
+export function planStepTraffic(shape: StepShape, travelling: TravellingBytes): StepTraffic {
+  const bytes = { ...replicaTraffic(shape, travelling), ...partTraffic(shape, travelling) };
+  return { ...bytes, total: Object.values(bytes).reduce((sum, kind) => sum + kind, 0) };
+}
+
+/** Parameters of the mean rank. */
+function meanParameters(shape: StepShape): number {
+  const { model: { numHiddenLayers }, mesh: { pipeline } } = shape;
+  const ends = pieceParameters("embedding", shape) + pieceParameters("head", shape);
+  return (ends + numHiddenLayers * pieceParameters("block", shape)) / pipeline;
+}
+
+function replicaTraffic(shape: StepShape, { weight }: TravellingBytes) {
+  const { zero, mesh: { data, shard } } = shape;
+  const parameters = meanParameters(shape);
+  const microBatches = microBatchesOf(shape);
+  const sharded = zero > 0 && shard > 1;
+  const scatters = zero >= 2 ? microBatches : 1;
+  const gathers = zero === 3 ? 2 * microBatches : 1;
+  const replicas = sharded ? data : data * shard;
+  const own = sharded ? parameters / shard : parameters;
+  const over = (bytes: number, size: number) => sentBytes("allGather", { bytes, size });
+  return {
+    gradientAllReduce: sentBytes("allReduce", { bytes: 4 * own, size: replicas }),
+    gradientReduceScatter: sharded ? scatters * over(4 * parameters, shard) : 0,
+    weightAllGather: sharded ? gathers * over(weight * parameters, shard) : 0,
+  };
+}
+
+function partTraffic(shape: StepShape, { value }: TravellingBytes) {
+  const { model, microBatch, seqLen, recompute, chunks, mesh: { tensor, pipeline } } = shape;
+  const microBatches = microBatchesOf(shape);
+  const rowsBytes = value * microBatch * seqLen * model.hiddenSize;
+  const { gathers, scatters } = blockExchanges(model, recompute);
+  const exchanged = microBatches * sentBytes("allGather", { bytes: rowsBytes, size: tensor });
+  // Rows are scattered after the embedding and gathered before the head, and back.
+  const times = (count: number) => exchanged * (model.numHiddenLayers * count + 2) / pipeline;
+  const crossings = pipeline === 1 ? 0 : 2 * (pipeline * chunks - 1);
+  return {
+    tensorAllGather: times(gathers),
+    tensorReduceScatter: times(scatters),
+    pipelineSend: microBatches * crossings * rowsBytes / tensor / pipeline,
+  };
+}
