@@ -16,6 +16,7 @@ import { trainingOptions } from "../../lib/train/machine.ts";
 import { memoryLimit } from "../../lib/train/setup.ts";
 import { type Io, writeJson } from "../io.ts";
 import { writeTable } from "../ui/table.ts";
+import { plannedDevices, plannedStep, stepSections } from "./train_plan_step.ts";
 
 /** What to plan for. */
 export interface PlanFlags {
@@ -32,16 +33,19 @@ export async function printPlan(config: RunConfig, flags: PlanFlags, io: Io): Pr
   const { settings, model, preset } = config;
   const ramp = new BatchRamp(settings);
   const tokens = ramp.tokensBefore(settings.steps);
+  const devices = plannedDevices(config, flags);
+  const { hardware } = flags;
+  const step = hardware === undefined ? undefined : plannedStep(config, { hardware, devices });
   const plan = planTraining({
     preset,
     model,
     tokens,
     seqLen: ramp.at(settings.steps - 1).seqLen,
     training: trainingOptions(settings),
-    machine: await machineOf(flags, settings),
+    machine: await machineOf({ hardware, devices }, settings),
   });
   if (flags.json) {
-    writeJson(io.stdout, { ...plan, tokens, settings, model, preset });
+    writeJson(io.stdout, { ...plan, step, tokens, settings, model, preset });
     return;
   }
   const sections = [
@@ -53,8 +57,12 @@ export async function printPlan(config: RunConfig, flags: PlanFlags, io: Io): Pr
       ["FLOPs per token, attention", formatCount(plan.flopsPerToken.attention)],
       ["FLOPs of the run", plan.totalFlops.toExponential(3)],
     ]),
-    section("Memory", memoryRows(plan)),
+    // A rank of many needs what its mesh says; the whole is of interest where there is none.
+    ...(step === undefined || "error" in step ? [section("Memory", memoryRows(plan))] : []),
     section("Time", timeRows(plan)),
+    ...(step === undefined
+      ? []
+      : stepSections(step, { hardware: hardware!, tokens, checkpointBytes: plan.checkpointBytes })),
   ];
   for (const { title, rows } of sections) {
     io.stdout.write(`${title}\n`);
@@ -74,7 +82,7 @@ function section(title: string, rows: readonly Row[]): { title: string; rows: re
 }
 
 async function machineOf(
-  { hardware, devices = 1 }: PlanFlags,
+  { hardware, devices }: { readonly hardware: string | undefined; readonly devices: number },
   settings: RunConfig["settings"],
 ): Promise<PlannedMachine> {
   if (hardware !== undefined) return { hardware, devices };

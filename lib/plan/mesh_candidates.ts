@@ -7,6 +7,7 @@
 import type { MeshNumbers } from "../comm/mesh.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { Recompute } from "../model/training/trainable.ts";
+import type { PipelineScheduleName } from "../parallel/pipeline_schedule.ts";
 import type { Fabric } from "./hardware.ts";
 import type { StepShape, ZeroStage } from "./step_shape.ts";
 
@@ -22,7 +23,7 @@ export interface OpenStep extends Pick<StepShape, "model" | "seqLen" | "sequence
     readonly microBatch?: number | undefined;
     readonly recompute?: Recompute | undefined;
     readonly zero?: ZeroStage | undefined;
-    readonly chunks?: number | undefined;
+    readonly schedule?: PipelineScheduleName | undefined;
   };
 }
 
@@ -78,12 +79,12 @@ export function meshCandidates(open: OpenStep): MeshNumbers[] {
   return meshes;
 }
 
-/** Numbers of stages for each rank of a pipeline: 1F1B, and doublings as far as there are layers. */
-function chunksOf({ pipeline }: MeshNumbers, layers: number): number[] {
-  const chunks = [1];
-  if (pipeline === 1) return chunks;
-  while (2 * chunks.at(-1)! * pipeline - 2 <= layers) chunks.push(2 * chunks.at(-1)!);
-  return chunks;
+/** Numbers of stages for each rank of a pipeline: one is 1F1B, doublings of it as far as there are layers. */
+function chunksOf({ pipeline }: MeshNumbers, { model, settled }: OpenStep): number[] {
+  if (pipeline === 1 || settled?.schedule === "1f1b") return [1];
+  const chunks: number[] = [];
+  for (let count = 1; count * pipeline - 2 <= model.numHiddenLayers; count *= 2) chunks.push(count);
+  return settled?.schedule === "interleaved" ? chunks.filter((count) => count > 1) : chunks;
 }
 
 /** All ways of computing a step on a mesh. */
@@ -97,7 +98,7 @@ export function stepCandidates(mesh: MeshNumbers, open: OpenStep): StepShape[] {
     if (settled.microBatch === undefined && share % microBatch !== 0) continue;
     for (const recompute of choose(settled.recompute, ["none", "selective", "full"] as const)) {
       for (const zero of mesh.shard === 1 ? zeros : choose(settled.zero, zeros)) {
-        for (const chunks of choose(settled.chunks, chunksOf(mesh, model.numHiddenLayers))) {
+        for (const chunks of chunksOf(mesh, open)) {
           shapes.push({ model, seqLen, sequences, microBatch, recompute, mesh, zero, chunks });
         }
       }

@@ -75,10 +75,12 @@ function planMeshes(open: OpenStep, device: Device): PlannedMesh[] {
   const memory = USABLE_MEMORY * device.hardware.memory;
   return meshCandidates(open).map((mesh) => {
     const all = stepCandidates(mesh, open).map((shape) => ({ shape, bytes: ranks.plan(shape) }));
-    const ways = all.filter(({ bytes }) => bytes.total <= memory)
+    const least = Math.min(...all.map(({ bytes }) => bytes.total));
+    // A mesh that was asked for is planned even where it does not fit: in the way that needs the least.
+    const most = open.settled?.mesh === undefined ? memory : Math.max(memory, least);
+    const ways = all.filter(({ bytes }) => bytes.total <= most)
       .map((way) => ({ ...way, seconds: estimated.seconds(way.shape) }))
       .sort((a, b) => a.seconds - b.seconds);
-    const least = Math.min(...all.map(({ bytes }) => bytes.total));
     return { text: meshText(mesh), ways, least, planned: all.length };
   });
 }
@@ -133,7 +135,7 @@ export function searchMesh(open: OpenStep, device: Device): MeshSearch {
         formatMemory(least)
       } a device, and there ` +
         `are ${formatMemory(memory)}, of which ${USABLE_MEMORY * 100}% can be planned`,
-      { hint: "take more devices, shorter sequences or --recompute full" },
+      { hint: "take more devices, or shorter sequences with --seq-len" },
     );
   }
   const replayed = fitting.slice(0, REPLAYED_MESHES).map((mesh) => replayMesh(mesh, device))

@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { runCli } from "./run_cli.ts";
+
+const plan = (...args: string[]) => runCli(["train", "--plan", ...args]);
+
+Deno.test("a plan for many devices finds a mesh and says why others are worse", async () => {
+  const { code, stdout } = await plan(
+    ...["--preset", "llama2-13b", "--hardware", "A100-80G", "--devices", "16"],
+  );
+  assert.equal(code, 0);
+  assert.match(stdout, /mesh +shard=16 +the best; [\d,]+ ways were planned/);
+  assert.match(stdout, /weights \(f32\) +[\d.]+ GiB/);
+  assert.match(stdout, /gradients, reduce-scatter over shards/);
+  assert.match(stdout, /a step +[\d.]+ s/);
+  assert.match(stdout, /Other meshes\n(.|\n)*\+[\d.]+%/);
+  assert.match(stdout, /data=16 +does not fit: [\d.]+ GiB a device at least/);
+});
+
+Deno.test("a plan for a mesh is one object with memory, traffic and seconds by kind", async () => {
+  const { code, stdout } = await plan(
+    ...["--preset", "llama3.1-405b", "--hardware", "h100", "--mesh"],
+    ...["shard=128,tensor=8,pipeline=16", "--zero", "1", "--recompute", "selective", "--json"],
+  );
+  assert.equal(code, 0);
+  const { step } = JSON.parse(stdout);
+  assert.deepEqual(step.mesh, { data: 1, shard: 128, tensor: 8, pipeline: 16 });
+  assert.equal(step.devices, 16_384);
+  assert.equal(step.found, false);
+  assert.deepEqual([step.zero, step.recompute, step.fits], [1, "selective", true]);
+  assert.ok(step.memory.total > 0 && step.traffic.total > 0);
+  const { seconds } = step;
+  const parts = seconds.computing + seconds.tensor + seconds.replicas + seconds.pipeline +
+    seconds.optimizer;
+  assert.ok(Math.abs(parts / seconds.step - 1) < 1e-9);
+  // Grattafiori et al. 2024, table 4: 400 TFLOP/s and GPU, 41%.
+  assert.ok(Math.abs(step.mfu / 0.41 - 1) < 0.1, `${step.mfu}`);
+});
+
+Deno.test("a mesh that was asked for and does not fit is planned, and says so", async () => {
+  const { code, stdout } = await plan(
+    ...["--preset", "llama2-70b", "--hardware", "a100-80gb", "--mesh", "tensor=8"],
+  );
+  assert.equal(code, 0);
+  assert.match(stdout, /there is +[\d.]+ GiB +it does not fit/);
+});
+
+Deno.test("where no mesh fits, the plan says what the least memory is", async () => {
+  const { code, stdout } = await plan(
+    ...["--preset", "llama2-70b", "--hardware", "a100-40gb", "--devices", "8"],
+  );
+  assert.equal(code, 0);
+  assert.match(stdout, /Cannot share a step .* 8 devices: "\S+" takes the least memory/);
+});
+
+const REFUSED: readonly (readonly [string, readonly string[], RegExp])[] = [
+  ["a mesh and another number of devices", ["--mesh", "tensor=8", "--devices", "16"], /8 ranks/],
+  ["a mesh that does not divide the heads", ["--mesh", "tensor=3"], /does not divide 32 heads/],
+  ["more stages than layers", ["--mesh", "pipeline=64"], /64 stages for 32 layers/],
+  ["an axis that is none", ["--mesh", "model=2"], /"model" is no axis/],
+];
+
+for (const [what, args, message] of REFUSED) {
+  Deno.test(`a plan for ${what} is refused`, async () => {
+    const { code, stderr } = await plan("--preset", "llama2-7b", "--hardware", "h200", ...args);
+    assert.equal(code, 2);
+    assert.match(stderr, message);
+  });
+}

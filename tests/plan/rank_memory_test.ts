@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import type { MeshNumbers } from "../../lib/comm/mesh.ts";
+import { countParameters } from "../../lib/model/parameters.ts";
+import { presetOf } from "../../lib/model/presets.ts";
+import { layOut } from "../../lib/model/training/parameters.ts";
+import { hardwareOf } from "../../lib/plan/hardware.ts";
+import { USABLE_MEMORY } from "../../lib/plan/mesh_search.ts";
+import { pieceParameters } from "../../lib/plan/piece_parameters.ts";
+import { PUBLISHED_RUNS } from "../../lib/plan/published.ts";
+import { planRankBytes } from "../../lib/plan/rank_memory.ts";
+import type { StepShape, ZeroStage } from "../../lib/plan/step_shape.ts";
+
+const ONE: MeshNumbers = { data: 1, shard: 1, tensor: 1, pipeline: 1 };
+const STEP: StepShape = {
+  model: presetOf("llama3-8b").config,
+  seqLen: 4096,
+  sequences: 1024,
+  microBatch: 1,
+  recompute: "none",
+  mesh: ONE,
+  zero: 0,
+  chunks: 1,
+};
+
+const near = (actual: number, expected: number, relative = 1e-6) =>
+  assert.ok(Math.abs(actual / expected - 1) <= relative, `${actual} is not ${expected}`);
+
+for (const name of ["llama3-8b", "llama2-7b", "palm-8b", "llama3.2-1b"]) {
+  for (const tensor of [1, 2, 8]) {
+    Deno.test(`parameters of ${name} on one of ${tensor} tensor ranks are those that are laid out`, () => {
+      const { config: model } = presetOf(name);
+      const shape = { ...STEP, model, mesh: { ...ONE, tensor } };
+      const planned = pieceParameters("embedding", shape) + pieceParameters("head", shape) +
+        model.numHiddenLayers * pieceParameters("block", shape);
+      const { elements } = layOut(model, { tensor: { rank: 0, size: tensor } });
+      near(planned, elements, 1e-4);
+    });
+  }
+}
+
+Deno.test("training in bf16 takes 18 bytes per parameter, of which ZeRO shares 12, 16 and all", () => {
+  const { total } = countParameters(STEP.model);
+  const of = (zero: ZeroStage) => {
+    const shard = zero === 0 ? 1 : 8;
+    const { weights, gradients, moments, compute } = planRankBytes({
+      ...STEP,
+      mesh: { ...ONE, shard },
+      zero,
+    });
+    return weights + gradients + moments + compute;
+  };
+  near(of(0), 18 * total);
+  near(of(1), (12 / 8 + 6) * total);
+  near(of(2), (16 / 8 + 2) * total);
+  near(of(3), 18 / 8 * total);
+});
+
+Deno.test("1F1B keeps a micro-batch for every rank that comes after, and not all of the step", () => {
+  const kept = (pipeline: number) => planRankBytes({ ...STEP, mesh: { ...ONE, pipeline } }).kept;
+  // A rank of p has 1/p of the layers (here evenly, but for the head's share), the first one p batches.
+  near(kept(4), kept(1), 0.15);
+  near(kept(8), kept(1), 0.15);
+});
+
+Deno.test("what is computed again is not kept", () => {
+  const kept = (["none", "selective", "full"] as const).map((recompute) =>
+    planRankBytes({ ...STEP, recompute }).kept
+  );
+  assert.ok(kept[0]! > kept[1]! && kept[1]! > 4 * kept[2]!);
+  // Full recomputation keeps a block's input alone, in bf16.
+  near(kept[2]!, 32 * 4096 * 4096 * 2);
+});
+
+Deno.test("tensor-parallel ranks share activations too: of rows of D a part each", () => {
+  const kept = (tensor: number) => planRankBytes({ ...STEP, mesh: { ...ONE, tensor } }).kept;
+  near(kept(8), kept(1) / 8);
+});
+
+for (const { preset, devices, step, hardware } of PUBLISHED_RUNS) {
+  Deno.test(`the step of ${preset} on ${devices} devices fits their memory`, () => {
+    const { total } = planRankBytes({ ...step, model: presetOf(preset).config });
+    assert.ok(total <= USABLE_MEMORY * hardwareOf(hardware).memory, `${total}`);
+  });
+}

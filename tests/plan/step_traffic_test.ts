@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import type { MeshNumbers } from "../../lib/comm/mesh.ts";
+import { countParameters } from "../../lib/model/parameters.ts";
+import { presetOf } from "../../lib/model/presets.ts";
+import type { StepShape } from "../../lib/plan/step_shape.ts";
+import { HALVES, planStepTraffic } from "../../lib/plan/step_traffic.ts";
+
+const ONE: MeshNumbers = { data: 1, shard: 1, tensor: 1, pipeline: 1 };
+const STEP: StepShape = {
+  model: presetOf("llama2-7b").config,
+  seqLen: 4096,
+  sequences: 64,
+  microBatch: 1,
+  recompute: "none",
+  mesh: ONE,
+  zero: 0,
+  chunks: 1,
+};
+const P = countParameters(STEP.model).total;
+const ROWS = 2 * 4096 * 4096;
+
+const of = (shape: Partial<StepShape>) => planStepTraffic({ ...STEP, ...shape }, HALVES);
+const near = (actual: number, expected: number) =>
+  assert.ok(Math.abs(actual / expected - 1) <= 1e-9, `${actual} is not ${expected}`);
+
+Deno.test("one rank sends nothing", () => {
+  assert.equal(of({}).total, 0);
+});
+
+Deno.test("data parallel: twice the gradients, but for one part of N", () => {
+  const { gradientAllReduce, total } = of({ mesh: { ...ONE, data: 4 } });
+  near(gradientAllReduce, 2 * 4 * P * 3 / 4);
+  near(total, gradientAllReduce);
+});
+
+Deno.test("ZeRO 1: gradients are scattered and weights gathered once a step", () => {
+  const { gradientReduceScatter, weightAllGather, gradientAllReduce } = of({
+    mesh: { ...ONE, shard: 8 },
+    zero: 1,
+  });
+  near(gradientReduceScatter, 4 * P * 7 / 8);
+  near(weightAllGather, 2 * P * 7 / 8);
+  assert.equal(gradientAllReduce, 0);
+});
+
+Deno.test("ZeRO 3: weights are gathered twice a micro-batch, gradients scattered once", () => {
+  const { gradientReduceScatter, weightAllGather } = of({ mesh: { ...ONE, shard: 8 }, zero: 3 });
+  near(weightAllGather, 2 * 8 * 2 * P * 7 / 8);
+  near(gradientReduceScatter, 8 * 4 * P * 7 / 8);
+});
+
+Deno.test("two pods: the replicas of a shard add up their part alone", () => {
+  const { gradientAllReduce } = of({ mesh: { ...ONE, data: 2, shard: 8 }, zero: 2 });
+  near(gradientAllReduce, 4 * P / 8);
+});
+
+Deno.test("tensor parallel: ten exchanges of rows a block, four around embedding and head", () => {
+  const { tensorAllGather, tensorReduceScatter } = of({ mesh: { ...ONE, tensor: 4 } });
+  near(tensorAllGather + tensorReduceScatter, 64 * (10 * 32 + 4) * ROWS * 3 / 4);
+});
+
+Deno.test("a parallel block exchanges half as often, and full recomputation more", () => {
+  const exchanged = (shape: Partial<StepShape>) => {
+    const { tensorAllGather, tensorReduceScatter } = of({ mesh: { ...ONE, tensor: 2 }, ...shape });
+    return (tensorAllGather + tensorReduceScatter) / (64 * ROWS / 2) - 4;
+  };
+  near(exchanged({ model: { ...STEP.model, parallelBlock: true } }), 5 * 32);
+  near(exchanged({ recompute: "full" }), 13 * 32);
+});
+
+Deno.test("a pipeline sends rows over every border, there and back, more often with more stages", () => {
+  const sent = (chunks: number) => of({ mesh: { ...ONE, pipeline: 4 }, chunks }).pipelineSend;
+  near(sent(1), 64 * 2 * 3 * ROWS / 4);
+  near(sent(2), 64 * 2 * 7 * ROWS / 4);
+});
