@@ -146,9 +146,15 @@ const COURSE_OPTIONS: OptionSpecs<CourseFlags> = {
     group: "Plan",
     value: "NAME",
     defaultDoc: "this machine",
-    doc: "a machine to plan for",
+    doc: "a machine to plan for: a100-40gb, a100-80gb, h100-80gb, h200 or tpu-v4",
   },
-  devices: { group: "Plan", value: "N", parse: count, defaultDoc: "1", doc: "how many of them" },
+  devices: {
+    group: "Plan",
+    value: "N",
+    parse: count,
+    defaultDoc: "those of --mesh, or 1",
+    doc: "how many of them; the best mesh for them is found where --mesh says none",
+  },
 };
 
 /** The record of `llamero train`. */
@@ -213,7 +219,7 @@ export const spec: CommandSpec<TrainOptions> = {
     },
     {
       command: "llamero train --preset llama1-65b --plan --hardware a100-80gb --devices 2048",
-      doc: "memory and time of a large run on paper",
+      doc: "memory, time and the best mesh of a large run on paper",
     },
   ],
   check: ({ out, data, text, resume, init, force, plan, hardware, devices }) => {
