@@ -41,7 +41,9 @@ export class Optimizer {
   readonly #backend: Backend;
   readonly #settings: OptimizerSettings;
   readonly #moments: readonly Moments[];
-  /** Sum of squares (f64), then norm, factor and finite flag (f32). */
+  readonly #total: (squares: Float64Array) => number;
+  /** Sums of squares (f64), one for each parameter; their sum; then norm, factor and finite flag (f32). */
+  readonly #squares: Address;
   readonly #sum: Address;
   readonly #clip: Address;
   /** Hyper-parameters (f64) with and without decay. */
@@ -51,12 +53,19 @@ export class Optimizer {
   /** Reserves the moments, zeroed. @throws {BackendError} When there is too little memory. */
   constructor(
     backend: Backend,
-    options: { readonly parameters: readonly Parameter[]; readonly settings: OptimizerSettings },
+    options: {
+      readonly parameters: readonly Parameter[];
+      readonly settings: OptimizerSettings;
+      /** Adds up sums of squares, in the order of the parameters. @default {those of this rank} */
+      readonly total?: ((squares: Float64Array) => number) | undefined;
+    },
   ) {
     this.#backend = backend;
+    this.#total = options.total ?? ((squares) => squares.reduce((sum, own) => sum + own, 0));
     this.parameters = options.parameters;
     this.#settings = options.settings;
     try {
+      this.#squares = this.#reserve(8 * Math.max(1, this.parameters.length));
       this.#sum = this.#reserve(8);
       this.#clip = this.#reserve(12);
       this.#hyper = { decayed: this.#reserve(HYPER_BYTES), plain: this.#reserve(HYPER_BYTES) };
@@ -79,10 +88,13 @@ export class Optimizer {
   /** Measures the gradients as they are now, and sets the factor that clips them. */
   measure(): GradientNorm {
     const { kernels } = this.#backend;
-    this.#backend.fill(this.#sum, 0, 8);
-    for (const { grad, count } of this.parameters) {
-      kernels.square_sum({ sum: this.#sum, x: grad, count });
+    const squares = new Float64Array(this.parameters.length);
+    this.#backend.fill(this.#squares, 0, squares.byteLength);
+    for (const [i, { grad, count }] of this.parameters.entries()) {
+      kernels.square_sum({ sum: this.#squares + 8 * i, x: grad, count });
     }
+    this.#backend.download(squares, this.#squares);
+    this.#backend.upload(this.#sum, Float64Array.of(this.#total(squares)));
     kernels.clip_scale({ clip: this.#clip, sum: this.#sum, limit: this.#settings.clip });
     const clip = new Float32Array(3);
     this.#backend.download(clip, this.#clip);
