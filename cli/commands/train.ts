@@ -36,13 +36,16 @@ import {
 import { vocabularyOf } from "../../lib/train/run_tokenizer.ts";
 import { tokensOfData } from "../../lib/train/setup.ts";
 import type { DataSetting } from "../../lib/train/settings.ts";
+import type { World } from "../../lib/comm/open.ts";
 import type { Sources } from "../command.ts";
 import { type Io, writeJson } from "../io.ts";
 import { Log } from "../ui/log.ts";
+import { onWorld } from "../world.ts";
 import type { TrainOptions } from "./train.spec.ts";
 import { printPlan } from "./train_plan.ts";
 import { requestOf, withAbsolutePaths } from "./train_request.ts";
-import { openRunTokenizer, trainHere } from "./train_session.ts";
+import { checkSameCommand, follow, tellConfig } from "./train_processes.ts";
+import { openRunTokenizer, type TrainedSession, trainHere } from "./train_session.ts";
 import { trainVirtual } from "./train_virtual.ts";
 
 /** Runs `llamero train`. */
@@ -56,7 +59,16 @@ export async function run(
   if (values.plan) return await planned(values, flags, io);
   const paths = runPaths(resolve(values.out!));
   const signal = io.interruption();
-  const call: Call = { values, io, log, paths, flags, signal };
+  await onWorld(io, async (world) => {
+    checkSameCommand(world.communicator, values, flags.settings);
+    if (world.communicator.rank > 0) await follow({ world, paths, signal });
+    else await lead({ values, io, log, paths, flags, signal, world });
+  });
+}
+
+/** Prepares the run, trains as its first rank, and writes its report. */
+async function lead(call: Call): Promise<void> {
+  const { values, paths } = call;
   if (values.resume) checkResumable(paths);
   else checkRunFolder(paths, values);
   const lock = RunLock.take(paths);
@@ -116,6 +128,7 @@ interface Call {
   readonly paths: RunPaths;
   readonly flags: RequestLayer;
   readonly signal: AbortSignal;
+  readonly world: World;
 }
 
 interface Prepared {
@@ -150,7 +163,7 @@ async function begun(call: Call): Promise<Prepared> {
   };
   // Once without data, so that a slip in a setting is told before an hour of tokenizing.
   const undecided = resolveRun(layers, surroundings);
-  checkMesh(undecided, undecided.settings.virtualRanks);
+  checkMesh(undecided, ranksOf(call, undecided));
   if (values.force) clearRun(paths);
   const inputs = await packInputs(call, {
     tokenizer,
@@ -221,15 +234,9 @@ async function packInputs(call: Call, inputs: Inputs) {
 }
 
 async function train(call: Call, { config, tokenizer }: Prepared): Promise<void> {
-  const { values, io, log, paths, signal } = call;
-  const { virtualRanks } = config.settings;
-  checkMesh(config, virtualRanks);
-  const { state, last } = virtualRanks > 1
-    ? await trainVirtual({ config, paths, values, io, signal })
-    : await withRestarts(
-      { config, paths },
-      () => trainHere({ config, paths, tokenizer, log, io, signal }),
-    );
+  const { values, io, paths, log } = call;
+  checkMesh(config, ranksOf(call, config));
+  const { state, last } = await trainAll(call, { config, tokenizer });
   writeReport(paths, config);
   const { step, tokens } = state;
   const folder = join(paths.checkpoints, checkpointName(step));
@@ -237,4 +244,28 @@ async function train(call: Call, { config, tokenizer }: Prepared): Promise<void>
     const { loss, eval_loss } = last ?? {};
     writeJson(io.stdout, { step, tokens, loss, eval_loss, checkpoint: folder });
   } else log.note(`trained ${step} steps: ${folder}, ${paths.report}`);
+}
+
+/** How many ranks train, as processes or within this one. */
+function ranksOf({ world }: Call, { settings: { virtualRanks } }: RunConfig): number {
+  const { size } = world.communicator;
+  if (size === 1 || virtualRanks === 1) return size * virtualRanks;
+  throw new ConfigError(
+    `Cannot train on ${virtualRanks} virtual ranks: there are ${size} processes already`,
+    { hint: "leave --virtual-ranks away, or start llamero train without a launcher" },
+  );
+}
+
+/** Trains on all ranks; ranks that are processes are started again by whoever started them. */
+async function trainAll(call: Call, { config, tokenizer }: Prepared): Promise<TrainedSession> {
+  const { values, io, log, paths, signal, world } = call;
+  const { communicator, localRanks } = world;
+  const here = { config, paths, tokenizer, log, io, signal };
+  if (config.settings.virtualRanks > 1) return await trainVirtual({ ...here, values });
+  if (communicator.size === 1) return await withRestarts(here, () => trainHere(here));
+  if (config.settings.restarts > 0) {
+    log.warn("--restarts: processes are started again by who started them; see the README");
+  }
+  tellConfig(communicator, config);
+  return await trainHere({ ...here, world: communicator, localRanks });
 }

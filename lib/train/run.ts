@@ -21,6 +21,7 @@ import { appendEvent, readEvents, type RunEvent } from "./events.ts";
 import { openMachine, type RunMachine } from "./machine.ts";
 import { readMetrics } from "./metrics.ts";
 import type { RunObserver, RunTokenizer } from "./observer.ts";
+import { checkRunAgreement } from "./run_agreement.ts";
 import type { RunConfig } from "./run_config.ts";
 import { checkpointName, linkLatest, removeLeftovers, type RunPaths } from "./run_folder.ts";
 import { checkMesh, meshOf } from "./run_mesh.ts";
@@ -114,6 +115,7 @@ export async function trainSession(options: RunOptions): Promise<TrainState> {
   opened.defer(data.close);
   const backend = await options.openBackend();
   opened.defer(() => backend.close());
+  checkRunAgreement(world, { config, data, backend });
   checkMemory(
     { ...config, replicas: mesh.replicas.size },
     memoryLimit(backend, options.localRanks),

@@ -12,7 +12,7 @@ import { onRanks } from "./on_ranks.ts";
 import type { ProgramInput } from "./rank_programs.ts";
 
 const MODULE = new URL("./rank_programs.ts", import.meta.url);
-const SAID = /^error: (.*)$/m;
+const SAID = /^(?:error|llamero): (.*)$/m;
 
 /** How the ranks of a test are run. */
 export interface TransportOptions {
@@ -40,8 +40,8 @@ async function onProcesses<Result>(
   input: ProgramInput,
   { timeLimitMs = 60_000 }: TransportOptions = {},
 ): Promise<Result[]> {
-  const { ends, launcher } = await launch<Result>({
-    ...{ ranks, module: MODULE, input, world: { timeLimitMs } },
+  const { ends, launcher } = await launch<Result>(MODULE, {
+    ...{ ranks, input, world: { timeLimitMs } },
   });
   const failed = ends.find((end) => messageOf(end) !== undefined);
   if (failed !== undefined) throw new CommunicationError(messageOf(failed)!);

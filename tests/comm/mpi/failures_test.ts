@@ -39,11 +39,11 @@ interface Blow {
 }
 
 /** Three ranks in endless collectives, of which one is struck; all ends, and how long that took. */
-async function struck(blow: Blow): Promise<{ ends: RankEnd<never>[]; ms: number }> {
+async function struck(blow: Blow): Promise<{ ends: RankEnd[]; ms: number }> {
   const { victim, afterMs, signal = "SIGKILL", computeMs = 0, flags = [] } = blow;
   let [at, child] = [0, 0];
-  const { ends } = await launch<never>({
-    ...{ ranks: 3, module: PROGRAMS, input: { program: "endless", computeMs }, flags },
+  const { ends } = await launch(PROGRAMS, {
+    ...{ ranks: 3, input: { program: "endless", computeMs }, flags },
     world: { silenceMs: SILENCE_MS, heartbeatMs: 200 },
     async meanwhile(folder) {
       for (let rank = 0; rank < 3; rank++) child = await processOf(folder, rank);
@@ -60,7 +60,7 @@ async function struck(blow: Blow): Promise<{ ends: RankEnd<never>[]; ms: number 
   return { ends, ms: performance.now() - at };
 }
 
-function checkEnds(ends: readonly RankEnd<never>[], victim: number, reason: RegExp): void {
+function checkEnds(ends: readonly RankEnd[], victim: number, reason: RegExp): void {
   ends.forEach((end, rank) => {
     if (rank === victim) return;
     assert.equal(end.code, 1, `rank ${rank}: ${end.said}`);
@@ -107,9 +107,7 @@ onProcesses("a rank that is silent is taken for lost", async () => {
 });
 
 onProcesses("a rank that throws tells the others what", async () => {
-  const { ends } = await launch({
-    ...{ ranks: 3, module: PROGRAMS, input: { program: "throwing" } },
-  });
+  const { ends } = await launch(PROGRAMS, { ranks: 3, input: { program: "throwing" } });
   assert.deepEqual(ends.map(({ code }) => code), [1, 1, 1]);
   assert.deepEqual(ends.map(messageOf), [
     "The work of 3 ranks has ended: rank 1 failed: no such luck",
@@ -119,8 +117,8 @@ onProcesses("a rank that throws tells the others what", async () => {
 });
 
 onProcesses("a launcher of which this library is not is told apart", async () => {
-  const { ends } = await launch({
-    ...{ ranks: 2, module: PROGRAMS, input: { program: "throwing" } },
+  const { ends } = await launch(PROGRAMS, {
+    ...{ ranks: 2, input: { program: "throwing" } },
     variables: { OMPI_COMM_WORLD_SIZE: "3" },
   });
   for (const end of ends) {

@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { deserialize, serialize } from "node:v8";
 import { nativeLibrary } from "../../../lib/backend/native.ts";
 
+/** How commands are told who they are by whom; other launchers have other names. */
+const RANK = "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}";
 const RANK_MAIN = new URL("./rank_main.ts", import.meta.url).pathname;
 
 function found(command: string): boolean {
@@ -39,10 +41,10 @@ export const MPIRUN: readonly string[] = [
 ];
 
 /** How one rank ended. */
-export interface RankEnd<Result> {
+export interface RankEnd<Result = never> {
   /** Its exit code, where its shell lived to tell. */
   readonly code: number | undefined;
-  /** What it printed about its end. */
+  /** What it printed on stderr. */
   readonly said: string;
   /** What it returned. */
   readonly result: Result | undefined;
@@ -52,20 +54,26 @@ export interface RankEnd<Result> {
 export interface LaunchOptions {
   /** How many. */
   readonly ranks: number;
-  /** The module whose `run` they run. */
-  readonly module: URL;
-  /** What that is given. */
-  readonly input: unknown;
-  /** Options of `openWorld`. */
-  readonly world?: Readonly<Record<string, number>>;
   /** Variables that ranks find in their environment, in the place of the launcher's. */
   readonly variables?: Readonly<Record<string, string>>;
-  /** More flags of `mpirun`. */
+  /** What stands before each rank's command. */
+  readonly around?: readonly string[];
+  /** More flags of the launcher. */
   readonly flags?: readonly string[];
-  /** The command of `mpirun`, with what stands before it. */
-  readonly mpirun?: readonly string[];
-  /** Called when the ranks run, with the folder in which they leave their process ids. */
+  /** The launcher, with what stands before it and its flags; `mpirun` without. */
+  readonly launcher?: readonly string[];
+  /** Called when the ranks run. */
   readonly meanwhile?: (folder: string) => Promise<void>;
+}
+
+/** A run of ranks that has ended. */
+export interface Launched<Result = never> {
+  /** How each rank ended, by rank. */
+  readonly ends: RankEnd<Result>[];
+  /** What the launcher printed. */
+  readonly launcher: string;
+  /** What ranks printed on stdout. */
+  readonly stdout: string;
 }
 
 function read(path: string): Uint8Array | undefined {
@@ -89,38 +97,69 @@ function endOf<Result>(folder: string, rank: number): RankEnd<Result> {
 
 /** A shell around each rank tells how it ended; signals of the launcher reach both, and it waits. */
 const AROUND = `trap : TERM
-"$@" 2> "$FOLDER/$OMPI_COMM_WORLD_RANK.said"; code=$?
-echo $code > "$FOLDER/$OMPI_COMM_WORLD_RANK.code"; exit $code`;
+"$@" 2> "$FOLDER/${RANK}.said"; code=$?
+echo $code > "$FOLDER/${RANK}.code"; exit $code`;
 
-/** Starts ranks, waits for their end, and tells how each ended, with what `mpirun` said. */
-export async function launch<Result>(
-  options: LaunchOptions,
-): Promise<{ readonly ends: RankEnd<Result>[]; readonly launcher: string; readonly ms: number }> {
-  const { ranks, module, input, world = {}, variables = {}, flags = [], meanwhile } = options;
+interface CommandOptions extends LaunchOptions {
+  /** What each rank runs. */
+  readonly command: readonly string[];
+  /** A folder in which ranks leave how they ended. */
+  readonly folder: string;
+}
+
+async function start<Result>(options: CommandOptions): Promise<Launched<Result>> {
+  const { ranks, variables = {}, around = [], flags = [], command, folder, meanwhile } = options;
   const changed = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
+  const [program, ...before] = options.launcher ?? ["mpirun", ...MPIRUN];
+  const child = new Deno.Command(program!, {
+    args: [
+      ...[...before, ...flags, "-n", String(ranks)],
+      ...["bash", "-c", AROUND, "rank", "env", ...changed, ...around, ...command],
+    ],
+    env: { FOLDER: folder },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const [{ stdout, stderr }] = await Promise.all([child.output(), meanwhile?.(folder)]);
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return {
+    ends: Array.from({ length: ranks }, (_, rank) => endOf<Result>(folder, rank)),
+    launcher: text(stderr),
+    stdout: text(stdout),
+  };
+}
+
+async function inFolder<T>(body: (folder: string) => Promise<T>): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), "llamero-mpi-"));
   try {
-    writeFileSync(join(folder, "input"), serialize(input));
-    const rank = ["env", ...changed, Deno.execPath(), "run", "-A", RANK_MAIN, folder, module.href];
-    const [command = "mpirun", ...before] = options.mpirun ?? ["mpirun"];
-    const began = performance.now();
-    const child = new Deno.Command(command, {
-      args: [
-        ...[...before, ...MPIRUN, ...flags, "-n", String(ranks)],
-        ...["bash", "-c", AROUND, "rank", ...rank, JSON.stringify(world)],
-      ],
-      env: { FOLDER: folder },
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    const [{ stdout, stderr }] = await Promise.all([child.output(), meanwhile?.(folder)]);
-    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-    return {
-      ends: Array.from({ length: ranks }, (_, rank) => endOf<Result>(folder, rank)),
-      launcher: text(stdout) + text(stderr),
-      ms: performance.now() - began,
-    };
+    return await body(folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Runs `llamero` on every rank, waits for their end, and tells how each ended. */
+export function launchLlamero(args: readonly string[], options: LaunchOptions): Promise<Launched> {
+  const main = new URL("../../../cli/main.ts", import.meta.url).pathname;
+  const command = [Deno.execPath(), "run", "--no-check", "-A", main, ...args];
+  return inFolder((folder) => start({ ...options, command, folder }));
+}
+
+/** Runs the `run` of a module on every rank, waits for their end, and tells how each ended. */
+export function launch<Result = never>(
+  module: URL,
+  options: LaunchOptions & {
+    /** What the module's function is given. */
+    readonly input: unknown;
+    /** Options of `openWorld`. */
+    readonly world?: Readonly<Record<string, number>>;
+  },
+): Promise<Launched<Result>> {
+  return inFolder((folder) => {
+    writeFileSync(join(folder, "input"), serialize(options.input));
+    const rank = [Deno.execPath(), "run", "-A", RANK_MAIN, folder, module.href];
+    const command = [...rank, JSON.stringify(options.world ?? {})];
+    return start<Result>({ ...options, command, folder });
+  });
 }

@@ -26,8 +26,8 @@ unsafe extern "C" {
 const TICK: Duration = Duration::from_millis(20);
 /// For a caller who computes: less than launchers wait between asking and killing.
 const NOTICE_PATIENCE: Duration = Duration::from_millis(400);
-/// For a caller who has noticed: to say why, and to put away what is unfinished.
-const END_PATIENCE: Duration = Duration::from_secs(5);
+/// For a caller who has noticed: to say why, before the launcher kills it.
+const END_PATIENCE: Duration = Duration::from_millis(500);
 const STANDARD_ERROR: c_int = 2;
 
 /// What the thread works on.
@@ -219,11 +219,11 @@ impl Watch {
         if noticed.unwrap_or(judged).elapsed() < patience {
             return;
         }
-        if noticed.is_none() {
-            let said = format!("error: {}\n", ended(self.size, &reason));
-            unsafe { write(STANDARD_ERROR, said.as_ptr(), said.len()) };
+        let said = format!("llamero: {}\n", ended(self.size, &reason));
+        unsafe {
+            write(STANDARD_ERROR, said.as_ptr(), said.len());
+            _exit(1);
         }
-        unsafe { _exit(1) };
     }
 }
 
