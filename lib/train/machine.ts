@@ -17,9 +17,11 @@ import type { TrainingOptions } from "../model/training/trainable.ts";
 import { TrainableModel } from "../model/training/trainable_model.ts";
 import { GradientReducer } from "../parallel/data.ts";
 import { GradientSum } from "../parallel/gradient_sum.ts";
+import { MeshNorm } from "../parallel/mesh_norm.ts";
 import { type GradientEngine, WholeModelEngine } from "./gradient_engine.ts";
 import { type HeldState, heldState } from "./held_state.ts";
 import { Optimizer } from "./optimizer.ts";
+import { PipelineEngine, pipelineOptions } from "./pipeline_engine.ts";
 import type { RunConfig } from "./run_config.ts";
 import type { TrainSettings } from "./settings.ts";
 
@@ -60,6 +62,17 @@ export function trainingOptions(settings: TrainSettings, replicas: number = 1): 
     recompute,
     dropout,
     packWeights: sequences > microBatch,
+  };
+}
+
+/** How the memory of this rank of a mesh is planned. @throws {ConfigError} Where stages lack layers. */
+export function rankOptions(
+  { model, settings }: Pick<RunConfig, "model" | "settings">,
+  mesh: Mesh,
+): TrainingOptions {
+  return {
+    ...trainingOptions(settings, mesh.replicas.size),
+    ...pipelineOptions({ model, settings }, mesh),
   };
 }
 
@@ -106,19 +119,37 @@ export function openMachine(
 ): RunMachine {
   const { model: config, settings, mesh = meshOfOne() } = options;
   using taken = new DisposableStack();
-  const { replicas, sizes } = mesh;
-  for (const axis of ["tensor", "pipeline"] as const) {
-    if (sizes[axis] > 1) {
-      throw new ConfigError(`Cannot train with ${axis}=${sizes[axis]}: 1 was wanted`);
-    }
-  }
-  const model = new TrainableModel(backend, { config }, trainingOptions(settings, replicas.size));
+  const { sizes: { tensor } } = mesh;
+  if (tensor > 1) throw new ConfigError(`Cannot train with tensor=${tensor}: 1 was wanted`);
+  const training = rankOptions(options, mesh);
+  const model = new TrainableModel(backend, { config }, training);
   taken.defer(() => model.close());
-  const optimizer = new Optimizer(backend, { parameters: model.parameters, settings });
+  const total = totalOver(mesh, model);
+  const optimizer = new Optimizer(backend, { parameters: model.parameters, settings, total });
   taken.defer(() => optimizer.close());
-  const { engine, close } = replicaEngine(backend, { model, mesh, settings });
+  const { engine, close } = openEngine(backend, { model, mesh, settings, ...training });
   taken.defer(close);
   const all = taken.move();
   const held = heldState(model, optimizer);
   return { mesh, model, optimizer, held, engine, close: () => all.dispose() };
+}
+
+/** Adds up square sums over the ranks that have other parts of the model; none where there are none. */
+function totalOver(
+  { sizes, axes: { tensor: slices, pipeline: stages } }: Mesh,
+  { config, parameters }: TrainableModel,
+): ((squares: Float64Array) => number) | undefined {
+  if (sizes.tensor * sizes.pipeline === 1) return undefined;
+  const norm = new MeshNorm({ config, parameters, slices, stages });
+  return (squares) => norm.total(squares);
+}
+
+/** The engine that fits a mesh. */
+function openEngine(
+  backend: Backend,
+  options: ReplicaParts & { readonly mesh: Mesh; readonly maxRows: number },
+): OwnedEngine {
+  if (options.mesh.sizes.pipeline === 1) return replicaEngine(backend, options);
+  const engine = new PipelineEngine(backend, options);
+  return { engine, close: () => engine.close() };
 }
