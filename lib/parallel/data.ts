@@ -26,18 +26,10 @@ import type { Address, Backend } from "../backend/backend.ts";
 import type { Communicator, Handle } from "../comm/communicator.ts";
 import type { Parameter } from "../model/training/trainable.ts";
 import { bucketsOf, ordered, type OrderedBucket, type Segment } from "./buckets.ts";
-import type { Partition } from "./partition.ts";
+import type { Ownership } from "./partition.ts";
 
 /** Buckets that are on their way at most: what they take in memory is known before. */
 export const BUCKETS_IN_FLIGHT = 4;
-
-/** Replicas among whom the ownership of every parameter is shared out. */
-export interface SharedOut {
-  /** The ranks: axis `shard` of a mesh. */
-  readonly ranks: Communicator;
-  /** What each of them owns. */
-  readonly partition: Partition;
-}
 
 /** Takes what a rank has of the sum: by default it is written where the gradients were. */
 export type SumTaker = (
@@ -52,7 +44,7 @@ export interface GradientReducerOptions {
   /** The replicas; where ownership is shared out, those that own the same: axis `data` of a mesh. */
   readonly replicas: Communicator;
   /** Among whom ownership is shared out. */
-  readonly shard?: SharedOut | undefined;
+  readonly shard?: Pick<Ownership, "ranks" | "partition"> | undefined;
   /** Bytes of a bucket. @default {DEFAULT_BUCKET_BYTES} */
   readonly bucketBytes?: number | undefined;
   /** Takes the sums. */

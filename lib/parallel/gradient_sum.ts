@@ -9,6 +9,7 @@ import type { Backend } from "../backend/backend.ts";
 import type { Parameter } from "../model/training/trainable.ts";
 import type { GradientReducer } from "./data.ts";
 import { GradientTree } from "./gradient_tree.ts";
+import type { OwnGradients } from "./own_gradients.ts";
 import { type ReduceOrder, takesTurns } from "./micro_batches.ts";
 
 /** What gradients are added up with. */
@@ -22,10 +23,10 @@ export interface GradientSumOptions {
   /** In which order. */
   readonly order: ReduceOrder;
   /**
-   * Whether the replica keeps its part of gradients alone; then the reducer's taker adds up the
-   * micro-batches. Takes one micro-batch a step, or the tree.
+   * Takes the reducer's sums and adds up the micro-batches, where the replica keeps its part of
+   * gradients alone. Wants one micro-batch a step, or the tree.
    */
-  readonly partitioned?: boolean | undefined;
+  readonly own?: Pick<OwnGradients, "begin"> | undefined;
 }
 
 /** Follows the micro-batches of a step. */
@@ -40,22 +41,23 @@ export class GradientSum {
   /** Reserves nothing yet. */
   constructor(backend: Backend, options: GradientSumOptions) {
     this.#options = options;
-    const { order, partitioned = false, parameters } = options;
-    if (order === "tree" && !partitioned) this.#tree = new GradientTree(backend, parameters);
+    const { order, own, parameters } = options;
+    if (order === "tree" && own === undefined) this.#tree = new GradientTree(backend, parameters);
   }
 
   /** Whether the sums of all micro-batches go to the other replicas, and not that of all of them. */
   get #each(): boolean {
-    const { order, partitioned = false } = this.#options;
-    return partitioned || takesTurns(this.#count, { order, partitioned });
+    const { order, own } = this.#options;
+    return takesTurns(this.#count, { order, partitioned: own !== undefined });
   }
 
   /** Begins a step of so many micro-batches. */
   begin(count: number): void {
-    const { order, partitioned = false } = this.#options;
-    if (partitioned && order === "ranks" && count > 1) {
+    const { order, own } = this.#options;
+    if (own !== undefined && order === "ranks" && count > 1) {
       throw new RangeError(`${count} micro-batches of gradients that nobody keeps whole`);
     }
+    own?.begin(count);
     this.#count = count;
     this.#current = 0;
     this.#tree?.clear();

@@ -12,6 +12,7 @@
  * @module
  */
 
+import type { Communicator } from "../comm/communicator.ts";
 import type { Parameter } from "../model/training/trainable.ts";
 
 /** Elements that the kernels sum together: `PART` of kernels/cpu/src/ops/moments.rs. */
@@ -89,4 +90,52 @@ export function partitionOf(
 /** All pieces of one rank, unit by unit. */
 export function piecesOf(partition: Partition, rank: number): Piece[] {
   return partition.pieces.flatMap((ranks) => ranks[rank]!);
+}
+
+/** The part of a model that this rank owns, among the ranks of a shard axis. */
+export class Ownership {
+  /** The ranks that the model is shared out over. */
+  readonly ranks: Communicator;
+  /** What each of them owns. */
+  readonly partition: Partition;
+  /** What this rank owns, unit by unit. */
+  readonly own: readonly Piece[];
+  readonly #counts: readonly number[];
+  /** Elements that each rank owns of each parameter. */
+  readonly #lengths: readonly (readonly number[])[];
+
+  /** Shares out parameters by units. */
+  constructor(
+    ranks: Communicator,
+    { parameters, units }: {
+      readonly parameters: readonly Pick<Parameter, "count">[];
+      readonly units: readonly (readonly number[])[];
+    },
+  ) {
+    this.ranks = ranks;
+    this.partition = partitionOf(parameters, { units, ranks: ranks.size });
+    this.own = piecesOf(this.partition, ranks.rank);
+    this.#counts = parameters.map(({ count }) => count);
+    const lengths = parameters.map(() => new Array<number>(ranks.size).fill(0));
+    for (const unit of this.partition.pieces) {
+      unit.forEach((pieces, rank) => {
+        for (const { parameter, count } of pieces) lengths[parameter]![rank]! += count;
+      });
+    }
+    this.#lengths = lengths;
+  }
+
+  /** Reads a parameter's elements [count] from their owners, on all ranks together. */
+  gather(
+    parameter: number,
+    read: (own: Float32Array<ArrayBuffer>, piece: Piece) => void,
+  ): Float32Array<ArrayBuffer> {
+    const values = new Float32Array(this.#counts[parameter]!);
+    for (const piece of this.own) {
+      if (piece.parameter !== parameter) continue;
+      read(values.subarray(piece.first, piece.first + piece.count), piece);
+    }
+    this.ranks.allGather(values, { lengths: this.#lengths[parameter]! });
+    return values;
+  }
 }

@@ -9,6 +9,7 @@ import { EventLoop } from "../base/event_loop.ts";
 import type { SequenceBatch, SequenceRange } from "../data/batches.ts";
 import type { DropoutState, Trainable } from "../model/training/trainable.ts";
 import type { GradientSum } from "../parallel/gradient_sum.ts";
+import type { UnitWeights } from "../parallel/unit_weights.ts";
 import { microBatchesOf, type MicroBatchOptions } from "../parallel/micro_batches.ts";
 
 /** What the gradients of a step are computed with. */
@@ -21,14 +22,6 @@ export interface GradientRequest {
   readonly dropout?: DropoutState | undefined;
   /** Rows from the first of one of these batches to that of the next, where others lie between. */
   readonly rowStride?: number | undefined;
-}
-
-/** What an evaluation has found of a batch. */
-export interface Evaluated {
-  /** Sum of the cross-entropies of the targets that count. */
-  readonly ce: number;
-  /** How many count. */
-  readonly count: number;
 }
 
 /** Computes gradients on this rank's part of a mesh. */
@@ -45,18 +38,20 @@ export interface GradientEngine {
     request: GradientRequest,
   ): Promise<Float64Array<ArrayBuffer>>;
   /**
-   * Sum of the cross-entropies of each batch, and how many of its targets counted; the same on all ranks
-   * of a replica, which all give the same batches.
+   * Sum of the cross-entropies of a batch, and how many targets counted; the same on all ranks of a
+   * replica.
    */
-  evaluate(batches: readonly SequenceBatch[]): Evaluated[] | Promise<Evaluated[]>;
-  /** Batches that an evaluation does well to take at once. @default {1} */
-  readonly batchesAtOnce?: number;
+  evaluate(batch: SequenceBatch): { readonly ce: number; readonly count: number };
   /**
    * The sequences of each of this replica's micro-batches; without it they are its neighbouring share.
    *
    * @throws {ConfigError} Where a batch cannot be shared out as the settings want it.
    */
   share?(sequences: number): readonly SequenceRange[];
+  /** The optimizer has updated what this rank owns: the others' part of the weights is stale. */
+  stepped?(): void;
+  /** Brings all weights to where they are read, on all ranks together, where there is room for them. */
+  settle?(): void;
 }
 
 /** What a whole model on this rank computes gradients with. */
@@ -67,6 +62,8 @@ export interface WholeModelParts {
   readonly sum: Pick<GradientSum, "begin" | "accumulates" | "end">;
   /** Who computes which sequences. */
   readonly sharing: MicroBatchOptions;
+  /** Brings weights that other ranks own. */
+  readonly weights?: Pick<UnitWeights, "stepped" | "settle"> | undefined;
 }
 
 /** A whole model on this rank: one micro-batch after the other, and the sum over the replicas. */
@@ -81,6 +78,16 @@ export class WholeModelEngine implements GradientEngine {
   /** This replica's micro-batches. */
   share(sequences: number): readonly SequenceRange[] {
     return microBatchesOf(sequences, this.#parts.sharing);
+  }
+
+  /** Weights that other ranks own are stale. */
+  stepped(): void {
+    this.#parts.weights?.stepped();
+  }
+
+  /** Brings the weights that other ranks own. */
+  settle(): void {
+    this.#parts.weights?.settle();
   }
 
   /** Computes and adds; gives the event loop a turn between micro-batches. */
@@ -108,8 +115,8 @@ export class WholeModelEngine implements GradientEngine {
     return losses;
   }
 
-  /** Evaluates batches. */
-  evaluate(batches: readonly SequenceBatch[]): Evaluated[] {
-    return batches.map((batch) => this.#parts.model.evaluate(batch, { zLoss: 0 }));
+  /** Evaluates a batch. */
+  evaluate(batch: SequenceBatch): { readonly ce: number; readonly count: number } {
+    return this.#parts.model.evaluate(batch, { zLoss: 0 });
   }
 }

@@ -6,6 +6,7 @@
  */
 
 import type { Parameter, Trainable } from "../model/training/trainable.ts";
+import type { Shards } from "../parallel/zero.ts";
 import type { Moment, Optimizer } from "./optimizer.ts";
 
 /**
@@ -29,12 +30,16 @@ export interface HeldState {
 /** The state of a model and its optimizer, which have the same parameters. */
 export function heldState(
   model: Pick<Trainable, "parameters" | "weight" | "setWeight">,
-  optimizer: Pick<Optimizer, "moment" | "setMoment">,
+  { optimizer, shards }: {
+    readonly optimizer: Pick<Optimizer, "moment" | "setMoment">;
+    /** What this rank owns, where ranks of the shard axis have shared out weights. */
+    readonly shards?: Shards | undefined;
+  },
 ): HeldState {
   const { parameters } = model;
   return {
     parameters,
-    weight: (index) => model.weight(parameters[index]!),
+    weight: (index) => shards?.weights.read(index) ?? model.weight(parameters[index]!),
     setWeight: (index, values) => model.setWeight(parameters[index]!, values),
     moment: (which, index) => optimizer.moment(which, index),
     setMoment: (which, index, values) => optimizer.setMoment(which, index, values),

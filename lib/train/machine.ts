@@ -13,15 +13,13 @@ import { ConfigError } from "../base/errors.ts";
 import { alone } from "../comm/group.ts";
 import { Mesh } from "../comm/mesh.ts";
 import { BatchRamp } from "../data/ramp.ts";
-import type { TrainingOptions } from "../model/training/trainable.ts";
+import type { Streamed, TrainingOptions } from "../model/training/trainable.ts";
 import { TrainableModel } from "../model/training/trainable_model.ts";
-import { GradientReducer } from "../parallel/data.ts";
-import { GradientSum } from "../parallel/gradient_sum.ts";
-import { MeshNorm } from "../parallel/mesh_norm.ts";
-import { type GradientEngine, WholeModelEngine } from "./gradient_engine.ts";
+import { streamedIn } from "../parallel/zero.ts";
+import type { GradientEngine } from "./gradient_engine.ts";
 import { type HeldState, heldState } from "./held_state.ts";
 import { Optimizer } from "./optimizer.ts";
-import { PipelineEngine, pipelineOptions } from "./pipeline_engine.ts";
+import { openReplica } from "./replica.ts";
 import type { RunConfig } from "./run_config.ts";
 import type { TrainSettings } from "./settings.ts";
 
@@ -65,91 +63,46 @@ export function trainingOptions(settings: TrainSettings, replicas: number = 1): 
   };
 }
 
-/** How the memory of this rank of a mesh is planned. @throws {ConfigError} Where stages lack layers. */
-export function rankOptions(
-  { model, settings }: Pick<RunConfig, "model" | "settings">,
-  mesh: Mesh,
-): TrainingOptions {
-  return {
-    ...trainingOptions(settings, mesh.replicas.size),
-    ...pipelineOptions({ model, settings }, mesh),
-  };
-}
-
-/** What replicas of a whole model are put together from. */
-export interface ReplicaParts {
-  /** The model. */
-  readonly model: TrainableModel;
-  /** The ranks. */
-  readonly mesh: Pick<Mesh, "replicas">;
-  /** Settings of the run. */
-  readonly settings: Pick<TrainSettings, "reduce" | "microBatch">;
-  /** Bytes of a bucket of gradients. */
-  readonly bucketBytes?: number | undefined;
-}
-
-/** An engine that gives back what it took. */
-export interface OwnedEngine {
-  /** The engine. */
-  readonly engine: GradientEngine;
-  /** Gives its memory back. */
-  close(): void;
-}
-
-/** Replicas that have the whole model each: their gradients are added up while they are computed. */
-export function replicaEngine(backend: Backend, parts: ReplicaParts): OwnedEngine {
-  const { model, mesh: { replicas }, settings, bucketBytes } = parts;
-  const { reduce: order = "ranks", microBatch } = settings;
-  const { parameters, units } = model;
-  const reducer = new GradientReducer(backend, { parameters, replicas, bucketBytes });
-  const sum = new GradientSum(backend, { parameters, units, reducer, order });
-  model.observer = {
-    leave: (unit, pass) => {
-      if (pass === "backward") sum.left(unit);
-    },
-  };
-  const sharing = { microBatch, replicas, order, partitioned: false };
-  return { engine: new WholeModelEngine({ model, sum, sharing }), close: () => sum.close() };
+/** What is of one unit at a time on a rank whose shard axis has several ranks. */
+export function streamedBy(
+  settings: TrainSettings,
+  mesh: Pick<Mesh, "replicas" | "axes">,
+): Streamed | undefined {
+  if (mesh.axes.shard.size === 1) return undefined;
+  const { sequences } = new BatchRamp(settings).largest;
+  const microBatches = Math.ceil(sequences / mesh.replicas.size / settings.microBatch);
+  return streamedIn(settings.zero, { order: settings.reduce, microBatches });
 }
 
 /** Takes the memory of a run. @throws {BackendError} Where there is too little. */
 export function openMachine(
   backend: Backend,
-  options: Pick<RunConfig, "model" | "settings"> & { readonly mesh?: Mesh | undefined },
+  options: Pick<RunConfig, "model" | "settings"> & {
+    readonly mesh?: Mesh | undefined;
+    /** Bytes of a bucket of gradients. */
+    readonly bucketBytes?: number | undefined;
+  },
 ): RunMachine {
   const { model: config, settings, mesh = meshOfOne() } = options;
   using taken = new DisposableStack();
-  const { sizes: { tensor } } = mesh;
-  if (tensor > 1) throw new ConfigError(`Cannot train with tensor=${tensor}: 1 was wanted`);
-  const training = rankOptions(options, mesh);
-  const model = new TrainableModel(backend, { config }, training);
+  const { replicas, sizes } = mesh;
+  for (const axis of ["tensor", "pipeline"] as const) {
+    if (sizes[axis] > 1) {
+      throw new ConfigError(`Cannot train with ${axis}=${sizes[axis]}: 1 was wanted`);
+    }
+  }
+  const streamed = streamedBy(settings, mesh);
+  const planned = trainingOptions(settings, replicas.size);
+  // Packed copies would be of all weights.
+  const packWeights = planned.packWeights && !streamed?.weights;
+  const model = new TrainableModel(backend, { config }, { ...planned, packWeights, streamed });
   taken.defer(() => model.close());
-  const total = totalOver(mesh, model);
-  const optimizer = new Optimizer(backend, { parameters: model.parameters, settings, total });
+  const replica = openReplica(backend, { ...options, model, mesh, streamed });
+  taken.defer(() => replica.close());
+  const { parameters } = model;
+  const optimizer = new Optimizer(backend, { parameters, settings, sharing: replica.sharing });
   taken.defer(() => optimizer.close());
-  const { engine, close } = openEngine(backend, { model, mesh, settings, ...training });
-  taken.defer(close);
+  const held = heldState(model, { optimizer, shards: replica.shards });
   const all = taken.move();
-  const held = heldState(model, optimizer);
-  return { mesh, model, optimizer, held, engine, close: () => all.dispose() };
-}
-
-/** Adds up square sums over the ranks that have other parts of the model; none where there are none. */
-function totalOver(
-  { sizes, axes: { tensor: slices, pipeline: stages } }: Mesh,
-  { config, parameters }: TrainableModel,
-): ((squares: Float64Array) => number) | undefined {
-  if (sizes.tensor * sizes.pipeline === 1) return undefined;
-  const norm = new MeshNorm({ config, parameters, slices, stages });
-  return (squares) => norm.total(squares);
-}
-
-/** The engine that fits a mesh. */
-function openEngine(
-  backend: Backend,
-  options: ReplicaParts & { readonly mesh: Mesh; readonly maxRows: number },
-): OwnedEngine {
-  if (options.mesh.sizes.pipeline === 1) return replicaEngine(backend, options);
-  const engine = new PipelineEngine(backend, options);
-  return { engine, close: () => engine.close() };
+  return { mesh, model, optimizer, held, engine: replica.engine, close: () => all.dispose() };
 }

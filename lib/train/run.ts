@@ -116,7 +116,10 @@ export async function trainSession(options: RunOptions): Promise<TrainState> {
   const backend = await options.openBackend();
   opened.defer(() => backend.close());
   checkRunAgreement(world, { config, data, backend });
-  checkMemory({ ...config, mesh }, memoryLimit(backend, options.localRanks));
+  checkMemory(
+    { ...config, replicas: mesh.replicas.size },
+    memoryLimit(backend, options.localRanks),
+  );
   const machine = openMachine(backend, { ...config, mesh });
   opened.defer(machine.close);
   const begin = () => setFirstWeights(machine, config);

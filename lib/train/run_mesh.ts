@@ -9,7 +9,6 @@ import { quoted } from "../base/quoted.ts";
 import { checkDivisions, type MeshNumbers, meshSize, meshText, parseMesh } from "../comm/mesh.ts";
 import { BatchRamp } from "../data/ramp.ts";
 import type { ModelConfig } from "../model/config.ts";
-import { plannedPipeline } from "./pipeline_engine.ts";
 import type { TrainSettings } from "./settings.ts";
 
 /** Sizes of the mesh that settings ask for, where there are so many ranks. */
@@ -46,7 +45,6 @@ export function checkMesh(
     });
     checkTree(settings, { mesh, sequences: stage.sequences });
   }
-  plannedPipeline({ settings, model }, mesh);
 }
 
 function hintOf(mesh: MeshNumbers, ranks: number): string {

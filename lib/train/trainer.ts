@@ -71,7 +71,7 @@ export class Trainer {
 
   /** Computes the step after a state; gives the event loop a turn between micro-batches. */
   async step(state: TrainState): Promise<StepResult> {
-    const { optimizer, settings, model } = this.#parts;
+    const { optimizer, settings, model, engine } = this.#parts;
     const lr = learningRate(state.step + 1, settings);
     const { loss, tokens } = await this.#gradients(state);
     const { norm: gradNorm, finite } = optimizer.measure();
@@ -87,6 +87,7 @@ export class Trainer {
     const updates = state.updates + 1;
     optimizer.update({ update: updates, lr });
     model.weightsStepped();
+    engine.stepped?.();
     const window = settings.skipSpikes ? widened(state.window, measured) : state.window;
     return { ...measured, outcome: "updated", state: { ...next, updates, dropped: 0, window } };
   }

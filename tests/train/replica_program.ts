@@ -1,18 +1,18 @@
 /** What a replica of the test does: trains on its share of given batches. */
 
 import assert from "node:assert/strict";
-import type { BackendName } from "../../lib/backend/backend.ts";
-import { Mesh, parseMesh } from "../../lib/comm/mesh.ts";
+import type { Backend, BackendName } from "../../lib/backend/backend.ts";
 import { openBackend } from "../../lib/backend/open.ts";
 import type { Communicator } from "../../lib/comm/communicator.ts";
+import { runLocal } from "../../lib/comm/local/run.ts";
+import { Mesh, parseMesh } from "../../lib/comm/mesh.ts";
 import type { StepOptions } from "../../lib/data/batches.ts";
-import { TrainableModel } from "../../lib/model/training/trainable_model.ts";
-import { replicaEngine } from "../../lib/train/machine.ts";
-import { Optimizer } from "../../lib/train/optimizer.ts";
+import type { ModelConfig } from "../../lib/model/config.ts";
+import { openMachine, type RunMachine } from "../../lib/train/machine.ts";
 import type { TrainSettings } from "../../lib/train/settings.ts";
 import { FIRST_STATE } from "../../lib/train/state.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
-import { goldenSource } from "../model/golden_models.ts";
+import { type GoldenModel, goldenSource } from "../model/golden_models.ts";
 import { batchOf } from "../model/training/golden_training.ts";
 
 /** Sequences and the tokens that follow. */
@@ -25,10 +25,12 @@ export type ReplicaBatch = {
 export interface ReplicaInput {
   /** Its backend. */
   readonly backend: BackendName;
-  /** Settings, the same on all. */
+  /** Settings, the same on all; their batches have the size of the given ones. */
   readonly settings: TrainSettings;
   /** The mesh of the ranks. @default {"data" alone} */
   readonly mesh?: string;
+  /** The golden model that it begins as, or sizes of one that is drawn. @default {"llama_mha"} */
+  readonly model?: GoldenModel | ModelConfig;
   /** Whole batches, in turn. */
   readonly batches: readonly ReplicaBatch[];
 }
@@ -41,37 +43,65 @@ export interface ReplicaResult {
   readonly tokens: number;
   /** Weights in the end. */
   readonly weights: readonly Float32Array[];
+  /** Moments in the end. */
+  readonly moments: readonly Float32Array[];
 }
 
-/** Trains as one replica of all ranks. */
-export async function run(world: Communicator, input: ReplicaInput): Promise<ReplicaResult> {
+/** Micro-batches of given batches. */
+function dataOf(batches: readonly ReplicaBatch[]) {
+  return {
+    step(step: number, { microBatch, part }: StepOptions) {
+      const { input_ids, targets } = batches[step % batches.length]!;
+      return [part!(input_ids.length)].flat().map(({ first, count }) => {
+        assert.ok(count <= microBatch);
+        const [tokens, wanted] = [input_ids, targets].map((rows) =>
+          rows.slice(first, first + count)
+        );
+        return batchOf({ tokens: tokens!, targets: wanted! });
+      });
+    },
+  };
+}
+
+/** Opens the machine of a rank, with the weights that all begin with. */
+async function openRank(
+  backend: Backend,
+  world: Communicator,
+  { mesh = `data=${world.size}`, model = "llama_mha", settings, batches }: ReplicaInput,
+): Promise<RunMachine> {
+  const source = typeof model === "string" ? await goldenSource(model) : undefined;
+  const { input_ids } = batches[0]!;
+  const seqLen = input_ids[0]!.length;
+  const size = { seqLen, batchTokens: input_ids.length * seqLen, batchRamp: [] };
+  const machine = openMachine(backend, {
+    model: source?.config ?? model as ModelConfig,
+    settings: { ...settings, ...size },
+    mesh: new Mesh(world, parseMesh(mesh)),
+    bucketBytes: 30_000,
+  });
+  if (source === undefined) machine.model.initialize(7);
+  else await machine.model.load(source);
+  return machine;
+}
+
+/** Trains as one of all ranks, several times. */
+export async function run(
+  world: Communicator,
+  inputs: readonly ReplicaInput[],
+): Promise<ReplicaResult[]> {
+  const results: ReplicaResult[] = [];
+  for (const input of inputs) results.push(await runOnce(world, input));
+  return results;
+}
+
+async function runOnce(world: Communicator, input: ReplicaInput): Promise<ReplicaResult> {
   const { settings, batches } = input;
   const backend = await openBackend({ backend: input.backend, threads: 1 });
   await backend.ready();
   try {
-    const source = await goldenSource("llama_mha");
-    const model = new TrainableModel(backend, source, { maxRows: 1024, dropout: settings.dropout });
-    await model.load(source);
-    const { parameters } = model;
-    const optimizer = new Optimizer(backend, { parameters, settings });
-    const data = {
-      step(step: number, { microBatch, part }: StepOptions) {
-        const { input_ids, targets } = batches[step % batches.length]!;
-        const ranges = [part!(input_ids.length)].flat();
-        const cuts: ReturnType<typeof batchOf>[] = [];
-        for (const { first, count } of ranges) {
-          assert.ok(count <= microBatch);
-          const [tokens, wanted] = [input_ids, targets].map((rows) =>
-            rows.slice(first, first + count)
-          );
-          cuts.push(batchOf({ tokens: tokens!, targets: wanted! }));
-        }
-        return cuts;
-      },
-    };
-    const mesh = new Mesh(world, parseMesh(input.mesh ?? `data=${world.size}`));
-    const { engine } = replicaEngine(backend, { model, mesh, settings, bucketBytes: 30_000 });
-    const trainer = new Trainer({ mesh, model, optimizer, engine, data, settings });
+    const machine = await openRank(backend, world, input);
+    const { held } = machine;
+    const trainer = new Trainer({ ...machine, data: dataOf(batches), settings });
     const steps: { loss: number; gradNorm: number }[] = [];
     let state = FIRST_STATE;
     while (state.step < settings.steps) {
@@ -79,8 +109,28 @@ export async function run(world: Communicator, input: ReplicaInput): Promise<Rep
       steps.push({ loss: result.loss, gradNorm: result.gradNorm });
       state = result.state;
     }
-    return { steps, tokens: state.tokens, weights: parameters.map((p) => model.weight(p)) };
+    const places = [...held.parameters.keys()];
+    return {
+      steps,
+      tokens: state.tokens,
+      weights: places.map((index) => held.weight(index)),
+      moments: places.flatMap((index) => [held.moment("m", index), held.moment("v", index)]),
+    };
   } finally {
     backend.close();
   }
+}
+
+/** Runs of so many ranks, one after the other: for each what its ranks have, by rank. */
+export async function onReplicas(
+  ranks: number,
+  inputs: readonly ReplicaInput[],
+): Promise<ReplicaResult[][]> {
+  const module = new URL(import.meta.url);
+  const byRank = await runLocal<ReplicaResult[], readonly ReplicaInput[]>(module, {
+    ranks,
+    input: inputs,
+    timeLimitMs: 120_000,
+  });
+  return inputs.map((_, i) => byRank.map((results) => results[i]!));
 }

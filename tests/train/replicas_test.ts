@@ -1,16 +1,25 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { runLocal } from "../../lib/comm/local/run.ts";
 import type { TrainSettings } from "../../lib/train/settings.ts";
 import { golden } from "../fixtures.ts";
 import { onBackends } from "../on_backends.ts";
+import { onReplicas } from "./replica_program.ts";
 import type { ReplicaBatch, ReplicaInput, ReplicaResult } from "./replica_program.ts";
 
 /** The settings of tests/golden's run of AdamW. */
 const SETTINGS = {
   ...{ optimizer: "adamw", lr: 0.003, minLr: 0.0003, warmup: 4, hold: 0, schedule: "cosine" },
   ...{ decay: 0, beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1, updateClip: 1 },
-  ...{ zLoss: 0, dropout: 0, steps: 20, seed: 0, microBatch: 2, skipBatches: [] },
+  ...{
+    recompute: "none",
+    dtype: "f32",
+    zLoss: 0,
+    dropout: 0,
+    steps: 20,
+    seed: 0,
+    microBatch: 2,
+    skipBatches: [],
+  },
   skipSpikes: false,
 } as unknown as TrainSettings;
 
@@ -18,15 +27,15 @@ function json<T>(name: string): T {
   return JSON.parse(readFileSync(golden(`optim/${name}`), "utf8")) as T;
 }
 
-function train(
+async function train(
   ranks: number,
   backend: ReplicaInput["backend"],
   change: Partial<TrainSettings> = {},
   batches: readonly ReplicaBatch[] = json<ReplicaBatch[]>("adamw_batches.json"),
 ): Promise<ReplicaResult[]> {
   const input = { backend, batches, settings: { ...SETTINGS, ...change } };
-  const module = new URL("./replica_program.ts", import.meta.url);
-  return runLocal(module, { ranks, input, timeLimitMs: 120_000 });
+  const [results] = await onReplicas(ranks, [input]);
+  return results!;
 }
 
 onBackends("replicas follow PyTorch's 20 steps of AdamW on the whole batch", async (on) => {

@@ -7,8 +7,9 @@ import { readTensor } from "../../lib/formats/read_tensor.ts";
 import { readSafetensors } from "../../lib/formats/safetensors.ts";
 import type { DecoderSource } from "../../lib/model/load_weights.ts";
 import { TrainableModel } from "../../lib/model/training/trainable_model.ts";
-import { meshOfOne, replicaEngine } from "../../lib/train/machine.ts";
+import { meshOfOne } from "../../lib/train/machine.ts";
 import { Optimizer } from "../../lib/train/optimizer.ts";
+import { openReplica } from "../../lib/train/replica.ts";
 import type { TrainSettings } from "../../lib/train/settings.ts";
 import { FIRST_STATE } from "../../lib/train/state.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
@@ -109,7 +110,7 @@ async function follow(
     },
   };
   const mesh = meshOfOne();
-  const { engine } = replicaEngine(opened.backend, { model, mesh, settings });
+  const { engine } = openReplica(opened.backend, { model, mesh, settings });
   const trainer = new Trainer({ mesh, model, optimizer, engine, data, settings });
   const steps: Step[] = [];
   for (let state = FIRST_STATE; state.step < settings.steps;) {

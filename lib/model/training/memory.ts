@@ -10,8 +10,9 @@ import { trainBatchBytes } from "./batch.ts";
 import { workingBytes } from "./block.ts";
 import { trainingHeadBytes } from "./head.ts";
 import { recordBytes, splitRecord } from "./kept.ts";
-import { layOut, packedBytes } from "./parameters.ts";
+import { packedBytes } from "./parameters.ts";
 import { heldLayers, partConfig, stagesOf } from "./parts.ts";
+import { planArenas } from "./slots.ts";
 import type { InFlight, PlanOptions, TrainingBytes } from "./trainable.ts";
 
 /** How much a rank has on its way: one batch in all that it has, where options say nothing. */
@@ -64,14 +65,14 @@ export function activationSizes(
  */
 export function planTrainingBytes(config: ModelConfig, options: PlanOptions): TrainingBytes {
   const { parts } = options;
-  const { elements } = layOut(config, parts);
+  const { whole, layouts } = planArenas(config, options);
   const halved = options.dtype === "bf16";
   const sizes = activationSizes(config, options);
   const bytes = {
-    weights: aligned(4 * elements),
-    gradients: aligned(4 * elements),
-    moments: 2 * aligned(4 * elements),
-    compute: halved ? aligned(2 * elements) : 0,
+    weights: aligned(4 * layouts.weights.elements),
+    gradients: aligned(4 * layouts.gradients.elements),
+    moments: 2 * aligned(4 * whole.elements),
+    compute: halved ? aligned(2 * layouts.weights.elements) : 0,
     packed: options.packWeights ? packedBytes(config, { elementBytes: halved ? 2 : 4, parts }) : 0,
     kept: plannedBytes(sizes.kept),
     working: plannedBytes(sizes.working),

@@ -65,8 +65,6 @@ export interface ParameterLayout {
   readonly offsets: readonly number[];
   /** Elements of the whole arena. */
   readonly elements: number;
-  /** First element of the norms, which are the end of the arena. */
-  readonly normsAt: number;
   /** The parameters. */
   readonly held: readonly HeldWeight[];
 }
@@ -100,7 +98,6 @@ export function layOut(config: ModelConfig, parts: PlannedParts = {}): Parameter
     end += heldElements(held[index]!);
   };
   const isNorm = ({ spec }: HeldWeight) => spec.shape.length === 1;
-  let normsAt = 0;
   for (const wantsNorms of [false, true]) {
     held.forEach((weight, index) => {
       if (isNorm(weight) !== wantsNorms || offsets[index] !== undefined) return;
@@ -110,9 +107,8 @@ export function layOut(config: ModelConfig, parts: PlannedParts = {}): Parameter
       if (group.length === 1) place(index);
       else for (const role of group) place(indices.get(`layers.${spec.layer}.${role}`)!);
     });
-    if (!wantsNorms) normsAt = aligned(end * ELEMENT_BYTES) / ELEMENT_BYTES;
   }
-  return { offsets, elements: end, normsAt: Math.min(normsAt, end), held };
+  return { offsets, elements: end, held };
 }
 
 /** First bytes of the arenas. */
@@ -125,10 +121,18 @@ export interface Arenas {
   readonly compute: Address;
 }
 
-/** Makes the parameters of arenas that are laid out. */
-export function parametersOf(layout: ParameterLayout, arenas: Arenas): Parameter[] {
-  return layout.held.map(({ spec, slice, copy }, index) => {
-    const offset = layout.offsets[index]!;
+/** Places in the arenas, where masters and gradients are not laid out alike. */
+export type ArenaLayouts = Readonly<
+  Record<"weights" | "gradients", Pick<ParameterLayout, "offsets" | "elements">>
+>;
+
+/** Makes the parameters of arenas that are laid out; copies lie as masters do. */
+export function parametersOf(
+  { held }: Pick<ParameterLayout, "held">,
+  { layouts, arenas }: { readonly layouts: ArenaLayouts; readonly arenas: Arenas },
+): Parameter[] {
+  return held.map(({ spec, slice, copy }, index) => {
+    const offset = layouts.weights.offsets[index]!;
     const copied = arenas.compute !== 0 && spec.shape.length === 2;
     return {
       spec,
@@ -136,7 +140,7 @@ export function parametersOf(layout: ParameterLayout, arenas: Arenas): Parameter
       copy,
       count: heldElements({ spec, slice }),
       weight: arenas.weights + 4 * offset,
-      grad: arenas.gradients + 4 * offset,
+      grad: arenas.gradients + 4 * layouts.gradients.offsets[index]!,
       compute: copied ? arenas.compute + 2 * offset : 0,
     };
   });
@@ -234,7 +238,9 @@ export function packedBytes(
   },
 ): number {
   const nowhere = { weights: 0, gradients: 0, compute: 0 };
-  const parameters = parametersOf(layOut(config, parts), nowhere);
+  const layout = layOut(config, parts);
+  const layouts = { weights: layout, gradients: layout };
+  const parameters = parametersOf(layout, { layouts, arenas: nowhere });
   const packing = { address: 0, elementBytes };
   return trainedWeights(config, { parameters, parts, packing }).packedBytes;
 }

@@ -54,8 +54,18 @@ export interface TrainingOptions {
   readonly packWeights?: boolean | undefined;
   /** What of the model this rank has, and whom it computes with. @default {all of it} */
   readonly parts?: ModelParts | undefined;
+  /** What is there of one unit of a pass at a time, brought and taken by an observer. @default {nothing} */
+  readonly streamed?: Streamed | undefined;
   /** How much is on its way at once. @default {one batch} */
   readonly inFlight?: InFlight | undefined;
+}
+
+/** What a rank has of one unit of a pass at a time, instead of all of it. */
+export interface Streamed {
+  /** Masters and their copies: there from when a unit is entered until the next is. */
+  readonly weights: boolean;
+  /** Gradients: there until the next unit is entered; nothing is accumulated over batches. */
+  readonly gradients: boolean;
 }
 
 /** The most that has gone forward on one rank and not yet backward. */

@@ -19,9 +19,10 @@ import type { Flight } from "./flights.ts";
 import { readSliceAsF32 } from "./load_slice.ts";
 import { scaledWeights, sumLosses } from "./losses.ts";
 import { openPasses } from "./open_passes.ts";
-import { layOut, type ParameterLayout, parametersOf, trainedWeights } from "./parameters.ts";
-import { heldShape, stagesOf } from "./parts.ts";
+import { parametersOf, trainedWeights } from "./parameters.ts";
+import { heldShape } from "./parts.ts";
 import { checkPrecision } from "./precision.ts";
+import { type ArenaPlan, planArenas } from "./slots.ts";
 import type { StagePasses } from "./stage_passes.ts";
 import type {
   DropoutState,
@@ -35,7 +36,7 @@ import type {
   TrainingOptions,
   WeightedBackwardOptions,
 } from "./trainable.ts";
-import { type PassObserver, unitsOf } from "./units.ts";
+import type { PassObserver } from "./units.ts";
 
 /** What a model is made of. */
 export interface TrainableSource {
@@ -68,7 +69,8 @@ export class TrainableModel implements Trainable {
   readonly units: readonly (readonly number[])[];
   /** Passes through what this rank has, for those who have several batches on their way. */
   readonly passes: StagePasses;
-  readonly #layout: ParameterLayout;
+  /** Where they lie. */
+  readonly plan: ArenaPlan;
   readonly #arenas: ArenaMemory;
   readonly #activations: PlannedMemory<string>;
   readonly #products: TrainingProducts;
@@ -89,10 +91,11 @@ export class TrainableModel implements Trainable {
     this.config = config;
     this.ropeLayout = ropeLayout;
     this.dtype = dtype;
-    this.#layout = layOut(config, parts);
+    this.plan = planArenas(config, options);
     [this.#arenas, this.#activations] = reserve(backend, { ...options, config });
-    this.parameters = parametersOf(this.#layout, this.#arenas.at);
-    this.units = unitsOf(this.parameters, stagesOf(config, parts));
+    const { whole, layouts, units } = this.plan;
+    this.parameters = parametersOf(whole, { layouts, arenas: this.#arenas.at });
+    this.units = units;
     this.#products = new TrainingProducts(backend, { precision: dtype });
     const packing = { address: this.#arenas.at.packed, elementBytes: dtype === "bf16" ? 2 : 4 };
     const weights = trainedWeights(config, {
@@ -100,7 +103,7 @@ export class TrainableModel implements Trainable {
       parts,
       packing: options.packWeights ? packing : undefined,
     });
-    const { parameters, units } = this;
+    const { parameters } = this;
     const { at } = this.#activations;
     const products = this.#products;
     const model = { backend, config, ropeLayout, products, weights, parameters, units };
@@ -120,7 +123,7 @@ export class TrainableModel implements Trainable {
   /** Draws new weights: see {@linkcode initialWeights}. */
   initialize(seed: number): void {
     const indices = new Map(this.parameters.map(({ spec }, index) => [spec.name, index]));
-    const { held } = this.#layout;
+    const { held } = this.plan.whole;
     for (const { spec, first, values } of initialWeights(this.config, seed, { held })) {
       const index = indices.get(spec.name)!;
       this.backend.upload(this.parameters[index]!.weight + 4 * first, values);
@@ -215,6 +218,11 @@ export class TrainableModel implements Trainable {
   /** Tells that an optimizer has written masters and bf16 copies. */
   weightsStepped(): void {
     this.#products.weightsChanged();
+  }
+
+  /** Tells that masters of some parameters were brought to their places: makes their bf16 copies. */
+  weightsBrought(indices: readonly number[]): void {
+    for (const index of indices) this.#copyToCompute(this.parameters[index]!);
   }
 
   /** Reads a weight's master. */

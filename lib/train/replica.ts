@@ -1,0 +1,85 @@
+/**
+ * What replicas of a model train with, put together: the sum of gradients over micro-batches and
+ * replicas, and ZeRO among the ranks of the shard axis.
+ *
+ * Two pods as PaLM's (Chowdhery et al. 2022, arXiv:2204.02311, section 4.1) are `data=2,shard=N`:
+ * inside a pod the shard axis has the model once, and between pods each rank exchanges with its twin
+ * the gradients of what both own; both then make the same update, bit for bit.
+ *
+ * @module
+ */
+
+import type { Backend } from "../backend/backend.ts";
+import type { Mesh } from "../comm/mesh.ts";
+import type { Streamed } from "../model/training/trainable.ts";
+import type { TrainableModel } from "../model/training/trainable_model.ts";
+import { GradientReducer } from "../parallel/data.ts";
+import { GradientSum } from "../parallel/gradient_sum.ts";
+import { Shards } from "../parallel/zero.ts";
+import { type GradientEngine, WholeModelEngine } from "./gradient_engine.ts";
+import type { OptimizerSharing } from "./optimizer.ts";
+import type { TrainSettings } from "./settings.ts";
+
+/** What a replica is put together from. */
+export interface ReplicaParts {
+  /** The model, whose observer is set. */
+  readonly model: TrainableModel;
+  /** The ranks. */
+  readonly mesh: Pick<Mesh, "replicas" | "axes">;
+  /** Settings of the run. */
+  readonly settings: Pick<TrainSettings, "reduce" | "microBatch">;
+  /** What the model has of one unit at a time. */
+  readonly streamed?: Streamed | undefined;
+  /** Bytes of a bucket of gradients. */
+  readonly bucketBytes?: number | undefined;
+}
+
+/** A replica, or one of the ranks that share it out. */
+export interface Replica {
+  /** Computes gradients. */
+  readonly engine: GradientEngine;
+  /** What the optimizer is to know; nothing where this rank has everything. */
+  readonly sharing: OptimizerSharing | undefined;
+  /** What this rank owns, where the shard axis has several ranks. */
+  readonly shards: Shards | undefined;
+  /** Gives the memory back. */
+  close(): void;
+}
+
+/** Takes the memory of shards. @throws {BackendError} Where there is too little. */
+export function openReplica(backend: Backend, parts: ReplicaParts): Replica {
+  const { model, mesh: { replicas, axes }, settings, bucketBytes } = parts;
+  const { streamed = { weights: false, gradients: false } } = parts;
+  const { reduce: order = "ranks", microBatch } = settings;
+  const { parameters, units } = model;
+  const { shard, tensor } = axes;
+  const shards = shard.size > 1 ? new Shards(backend, model, { shard, streamed }) : undefined;
+  const reducer = new GradientReducer(backend, {
+    ...{ parameters, bucketBytes },
+    replicas: axes.data,
+    shard: shards?.ownership,
+    take: shards?.gradients?.take,
+  });
+  const own = shards?.gradients;
+  const sum = new GradientSum(backend, { parameters, units, reducer, order, own });
+  model.observer = {
+    enter: (unit, pass) => shards?.weights.enter(unit, pass),
+    leave: (unit, pass) => {
+      if (pass === "backward") sum.left(unit);
+    },
+    written: (parameter, range) => shards?.weights.written(parameter, range),
+  };
+  const sharing = { microBatch, replicas, order, partitioned: own !== undefined };
+  const isCut = shards !== undefined || tensor.size > 1;
+  return {
+    engine: new WholeModelEngine({ model, sum, sharing, weights: shards?.weights }),
+    sharing: isCut
+      ? { axes: { shard, tensor }, ownership: shards?.ownership, pieces: shards?.pieces }
+      : undefined,
+    shards,
+    close() {
+      sum.close();
+      shards?.close();
+    },
+  };
+}

@@ -1,0 +1,141 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { readFileSync } from "node:fs";
+import type { ModelConfig } from "../../lib/model/config.ts";
+import { presetOf } from "../../lib/model/presets.ts";
+import type { TrainSettings } from "../../lib/train/settings.ts";
+import { golden } from "../fixtures.ts";
+import { onBackends } from "../on_backends.ts";
+import { onReplicas } from "./replica_program.ts";
+import type { ReplicaBatch, ReplicaInput, ReplicaResult } from "./replica_program.ts";
+
+/** The settings of tests/golden's run of AdamW. */
+const ADAMW = {
+  ...{ optimizer: "adamw", lr: 0.003, minLr: 0.0003, warmup: 4, hold: 0, schedule: "cosine" },
+  ...{ decay: 0, beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1, updateClip: 1 },
+  ...{
+    recompute: "none",
+    dtype: "f32",
+    zLoss: 0,
+    dropout: 0,
+    steps: 3,
+    seed: 0,
+    microBatch: 1,
+    skipBatches: [],
+  },
+  ...{ skipSpikes: false, zero: 1, reduce: "ranks" },
+} as unknown as TrainSettings;
+
+/** Those of its run of PaLM's Adafactor, but for the decay of squares, which needs few steps here. */
+const ADAFACTOR = {
+  ...{ optimizer: "adafactor", weightDecay: "lr^2", beta2: "1-k^-0.8", zLoss: 1e-4, lr: 0.01 },
+} as const;
+
+/** Blocks of several parts of 32,768 elements, so that cuts fall inside tensors too. */
+const WIDE: ModelConfig = {
+  ...presetOf("debug").config,
+  ...{ hiddenSize: 192, intermediateSize: 512, numHiddenLayers: 3, vocabSize: 600 },
+  ...{ numAttentionHeads: 6, numKeyValueHeads: 2, headDim: 32 },
+};
+
+function json<T>(name: string): T {
+  return JSON.parse(readFileSync(golden(`optim/${name}`), "utf8")) as T;
+}
+
+const BATCHES = json<ReplicaBatch[]>("adamw_batches.json");
+
+function train(
+  backend: ReplicaInput["backend"],
+  ranks: number,
+  changes: readonly (Partial<TrainSettings> & Pick<ReplicaInput, "model">)[],
+): Promise<ReplicaResult[][]> {
+  return onReplicas(
+    ranks,
+    changes.map(({ mesh, model, ...change }) => ({
+      ...{ backend, batches: BATCHES, mesh: mesh!, model: model! },
+      settings: { ...ADAMW, ...change },
+    })),
+  );
+}
+
+/** Whether two lists of numbers are the same bits. */
+function sameBits(a: Float32Array, b: Float32Array): boolean {
+  return Buffer.from(a.buffer, a.byteOffset, a.byteLength)
+    .equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength));
+}
+
+function assertSame(results: readonly ReplicaResult[], wanted: ReplicaResult, what: string): void {
+  for (const [rank, result] of results.entries()) {
+    assert.deepEqual(result.steps, wanted.steps, `${what}: steps of rank ${rank}`);
+    for (const kind of ["weights", "moments"] as const) {
+      assert.equal(result[kind].length, wanted[kind].length);
+      result[kind].forEach((values, index) =>
+        assert.ok(
+          sameBits(values, wanted[kind][index]!),
+          `${what}: ${kind} ${index} of rank ${rank}`,
+        )
+      );
+    }
+  }
+}
+
+for (const model of ["llama_mha", "llama_gqa_tied", "palm", WIDE] as const) {
+  const name = typeof model === "string" ? model : "a model of several parts";
+  const change = model === "palm" ? ADAFACTOR : {};
+  // Gradients are whole in the first, parted with at once in the second, after each micro-batch in the third.
+  const ways = [
+    { microBatch: 1, reduce: "ranks" },
+    { microBatch: 2, reduce: "ranks" },
+    { microBatch: 1, reduce: "tree" },
+  ] as const;
+  onBackends(
+    `every stage of ZeRO computes what data parallelism does, bit for bit: ${name}`,
+    async (on) => {
+      const runs = ways.flatMap((way) => [
+        { mesh: "data=2", zero: 1, model, ...change, ...way } as const,
+        ...([1, 2, 3] as const).map((zero) => ({
+          mesh: "shard=2",
+          zero,
+          model,
+          ...change,
+          ...way,
+        })),
+      ]);
+      const found = await train(on.name, 2, runs);
+      runs.forEach(({ mesh, zero, microBatch, reduce }, i) => {
+        const [wanted] = found[i - i % 4]!;
+        assertSame(found[i]!, wanted!, `${mesh}, stage ${zero}, ${microBatch} at once, ${reduce}`);
+      });
+    },
+  );
+}
+
+onBackends("two pods are the same replica, and what four replicas are", async (on) => {
+  for (const reduce of ["ranks", "tree"] as const) {
+    const pods = ([1, 2, 3] as const).map((zero) => ({ mesh: "data=2,shard=2", zero }));
+    const runs = [{ mesh: "data=4", zero: 1 } as const, ...pods];
+    const found = await train(on.name, 4, runs.map((run) => ({ ...run, model: WIDE, reduce })));
+    const [wanted] = found[0]!;
+    found.forEach((results, i) =>
+      assertSame(results, wanted!, `${runs[i]!.mesh}, ${runs[i]!.zero}`)
+    );
+  }
+});
+
+onBackends("shards of any number follow PyTorch's 20 steps of AdamW", async (on) => {
+  type Step = { readonly loss: number; readonly grad_norm: number };
+  const { steps_f64: expected } = json<{ steps_f64: Step[] }>("adamw.json");
+  const changes = ([1, 2, 3] as const).map((zero) => ({ mesh: "shard=4", zero, steps: 20 }));
+  for (
+    const results of await train(on.name, 4, changes.map((one) => ({ ...one, model: "llama_mha" })))
+  ) {
+    const [first] = results;
+    assertSame(results, first!, "ranks");
+    // Tolerances of tests/golden/README.md.
+    expected.forEach(({ loss, grad_norm }, i) => {
+      const mine = first!.steps[i]!;
+      assert.ok(Math.abs(mine.loss - loss) <= 1e-4, `step ${i + 1}: ${mine.loss}, ${loss}`);
+      assert.ok(Math.abs(mine.gradNorm - grad_norm) <= 5e-3, `${mine.gradNorm}, ${grad_norm}`);
+    });
+  }
+});
