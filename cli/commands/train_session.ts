@@ -18,6 +18,7 @@ import { checkpointName, latestStep, type RunPaths } from "../../lib/train/run_f
 import { runTokenizerOf } from "../../lib/train/run_tokenizer.ts";
 import type { TrainState } from "../../lib/train/state.ts";
 import type { Io } from "../io.ts";
+import { VERSION } from "../version.ts";
 import { openBackendFor } from "../open_backend.ts";
 import type { Log } from "../ui/log.ts";
 import { Watch } from "./train_watch.ts";
@@ -67,7 +68,7 @@ export async function trainHere(call: RankCall): Promise<TrainedSession> {
   let watch: Watch | undefined;
   try {
     const state = await trainSession({
-      ...{ config, paths, signal, world, localRanks },
+      ...{ config, paths, signal, world, localRanks, version: VERSION },
       tokenizer: runTokenizerOf(tokenizer),
       openBackend: () => openBackendFor({ ...config.settings, ranks: localRanks }, log),
       observe: (session) => {

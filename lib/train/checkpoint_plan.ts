@@ -9,6 +9,7 @@
  */
 
 import type { Communicator } from "../comm/communicator.ts";
+import { gatherJson } from "../comm/json.ts";
 import { coordinatesOf, type Mesh, type MeshNumbers, rankOf } from "../comm/mesh.ts";
 import type { WeightSlice } from "../model/training/parts.ts";
 import type { Parameter } from "../model/training/trainable.ts";
@@ -66,22 +67,6 @@ type Told = readonly [name: string, slice: WeightSlice | null, copy: number];
 function exchange(world: Communicator, parameters: readonly Parameter[]): Told[][] {
   const own = parameters.map(({ spec, slice, copy }): Told => [spec.name, slice ?? null, copy]);
   return gatherJson(world, own) as Told[][];
-}
-
-/** Gathers a JSON value of every rank. */
-export function gatherJson(world: Communicator, value: unknown): unknown[] {
-  const text = new TextEncoder().encode(JSON.stringify(value));
-  const lengths = new Float64Array(world.size);
-  lengths[world.rank] = text.length;
-  world.allGather(lengths);
-  const all = new Uint8Array(lengths.reduce((sum, length) => sum + length, 0));
-  const before = lengths.subarray(0, world.rank).reduce((sum, length) => sum + length, 0);
-  all.set(text, before);
-  world.allGather(all, { lengths: [...lengths] });
-  let at = 0;
-  return [...lengths].map((length) =>
-    JSON.parse(new TextDecoder().decode(all.subarray(at, at += length)))
-  );
 }
 
 /** A tensor and where in the first shard's plane it lies. */

@@ -15,13 +15,13 @@ import { openCheckpoint } from "../checkpoint/open.ts";
 import type { Communicator } from "../comm/communicator.ts";
 import { alone } from "../comm/group.ts";
 import { Mesh } from "../comm/mesh.ts";
+import { agree, factsOf } from "./agreement.ts";
 import { planCheckpoint } from "./checkpoint_plan.ts";
 import { findCheckpoint, loadTrainingCheckpoint, loadWeights } from "./checkpoint_read.ts";
 import { appendEvent, readEvents, type RunEvent } from "./events.ts";
 import { openMachine, type RunMachine } from "./machine.ts";
 import { readMetrics } from "./metrics.ts";
 import type { RunObserver, RunTokenizer } from "./observer.ts";
-import { checkRunAgreement } from "./run_agreement.ts";
 import type { RunConfig } from "./run_config.ts";
 import { checkpointName, linkLatest, removeLeftovers, type RunPaths } from "./run_folder.ts";
 import { checkMesh, meshOf } from "./run_mesh.ts";
@@ -40,6 +40,8 @@ export interface RunOptions {
   readonly openBackend: () => Promise<Backend>;
   /** The tokenizer. */
   readonly tokenizer: RunTokenizer;
+  /** Version of the program, which all ranks must have. */
+  readonly version?: string | undefined;
   /** Makes the observer of a session. */
   readonly observe: (session: ObservedSession) => RunObserver;
   /** Asks the run to save and end. */
@@ -108,14 +110,14 @@ export async function withRestarts<T>(
 export async function trainSession(options: RunOptions): Promise<TrainState> {
   const { config, paths, tokenizer, signal, world = alone() } = options;
   using opened = new DisposableStack();
-  checkMesh(config, world.size);
-  const mesh = new Mesh(world, meshOf(config.settings, world.size));
   if (world.rank === 0) prepareFolder(paths);
   const data = openRunData(config);
   opened.defer(data.close);
   const backend = await options.openBackend();
   opened.defer(() => backend.close());
-  checkRunAgreement(world, { config, data, backend });
+  if (world.size > 1) agree(world, factsOf(config, { ...options, backend: backend.name }));
+  checkMesh(config, world.size);
+  const mesh = new Mesh(world, meshOf(config.settings, world.size));
   checkMemory(
     { ...config, replicas: mesh.replicas.size },
     memoryLimit(backend, options.localRanks),

@@ -9,6 +9,7 @@ import { quoted } from "../base/quoted.ts";
 import { checkDivisions, type MeshNumbers, meshSize, meshText, parseMesh } from "../comm/mesh.ts";
 import { BatchRamp } from "../data/ramp.ts";
 import type { ModelConfig } from "../model/config.ts";
+import { checkTree } from "../parallel/micro_batches.ts";
 import type { TrainSettings } from "./settings.ts";
 
 /** Sizes of the mesh that settings ask for, where there are so many ranks. */
@@ -43,7 +44,9 @@ export function checkMesh(
       intermediateSize: model.intermediateSize,
       batchSize: stage.sequences,
     });
-    checkTree(settings, { mesh, sequences: stage.sequences });
+    if (settings.reduce !== "tree") continue;
+    const replicas = { rank: 0, size: mesh.data * mesh.shard };
+    checkTree(stage.sequences, { microBatch: settings.microBatch, replicas });
   }
 }
 
@@ -52,19 +55,4 @@ function hintOf(mesh: MeshNumbers, ranks: number): string {
   return ranks === 1
     ? `start ${size} ranks with --virtual-ranks ${size} or mpirun -n ${size}`
     : `--mesh data=${ranks}, or other axes whose product is ${ranks}`;
-}
-
-/** A tree over micro-batches is the same on other ranks where each of them has whole ones. */
-function checkTree(
-  { reduce, microBatch }: TrainSettings,
-  { mesh, sequences }: { readonly mesh: MeshNumbers; readonly sequences: number },
-): void {
-  const replicas = mesh.data * mesh.shard;
-  const share = sequences / replicas;
-  if (reduce !== "tree" || share % microBatch === 0) return;
-  const has = replicas === 1 ? `a step has ${share}` : `each of ${replicas} replicas has ${share}`;
-  throw new ConfigError(
-    `Cannot use --reduce tree with micro-batches of ${microBatch} sequences: ${has} in a step`,
-    { hint: "--micro-batch 1, or another number that divides them" },
-  );
 }

@@ -16,6 +16,7 @@ import { loadTrainingCheckpoint } from "./checkpoint_read.ts";
 import { evaluate, type Evaluation } from "./evaluate.ts";
 import { microBatchOf, type RunMachine } from "./machine.ts";
 import type { RunTokenizer } from "./observer.ts";
+import { checkReplicas } from "./replica_check.ts";
 import { obsoleteCheckpoints } from "./retention.ts";
 import type { RunConfig } from "./run_config.ts";
 import {
@@ -146,11 +147,18 @@ export class Session {
       if (await this.#dropped(result)) return;
     }
     this.#state = result.state;
+    this.#checkReplicas();
     const evaluation = this.#isDue("evalEvery") ? await this.#evaluate() : undefined;
     const { record } = this.#parts;
     record.step({ result, stepMs, evaluation });
     if (this.#isDue("sampleEvery")) await record.sample(this.#state.step);
     if (this.#isDue("saveEvery")) await this.#save();
+  }
+
+  #checkReplicas(): void {
+    const { machine, config: { settings: { checkReplicas: every } } } = this.#parts;
+    const { step } = this.#state;
+    if (every > 0 && step % every === 0) checkReplicas(machine.mesh, { ...machine, step });
   }
 
   /** Whether something that is done every so many steps, and after the last, is to be done now. */

@@ -79,8 +79,8 @@ Deno.test("a mesh that does not fit ranks or model is refused before anything is
       [["--mesh", "data=0"], /"data" is "0"/],
       [["--zero", "4"], /Cannot set --zero to "4"/],
       [
-        ["--reduce", "tree", "--micro-batch", "3"],
-        /--reduce tree with micro-batches of 3 sequences: a step has 4/,
+        ["--reduce", "tree", "--micro-batch", "3", "--virtual-ranks", "2"],
+        /one tree: 4 sequences of a step are no multiple of 2 replicas times micro-batches of 3/,
       ],
     ];
     for (const [flags, message] of cases) {
