@@ -28,6 +28,20 @@ export function isParserError(error: unknown): error is ParserError {
     String((error as { code?: unknown }).code).startsWith("commander.");
 }
 
+/** The command has failed on several ranks alike, and another one of them says why. */
+export class ToldElsewhere extends Error {
+  /** The name of this class. */
+  override name = "ToldElsewhere";
+  /** The exit code of the one who says it. */
+  readonly exitCode: number;
+
+  /** Ends with the exit code of another rank. */
+  constructor(exitCode: number) {
+    super("another rank says why");
+    this.exitCode = exitCode;
+  }
+}
+
 function flagsOf(spec: AnyCommandSpec): string[] {
   const flags = ["--help"];
   for (const [key, option] of Object.entries(spec.options)) {
@@ -90,6 +104,7 @@ function messageOf(error: Error): string {
 
 /** Prints `llamero: <message>` and the hint, and the stack where asked; returns the exit code. */
 export function reportFailure(thrown: unknown, io: Io, verbose: boolean): number {
+  if (thrown instanceof ToldElsewhere) return thrown.exitCode;
   const error = asError(thrown);
   const label = styled("llamero:", "red", io.stderr);
   io.stderr.write(`${label} ${messageOf(error)}\n`);

@@ -23,6 +23,14 @@ export interface Output {
   write(data: string | Uint8Array): void;
 }
 
+/** A stream that nobody sees. */
+export const NOWHERE: Output = {
+  terminal: false,
+  color: false,
+  columns: () => undefined,
+  write: () => {},
+};
+
 /** The stream that a command reads from. */
 export interface Input {
   /** Whether a person types into it. */

@@ -4,8 +4,9 @@
  * @module
  */
 
-import { asError, Interrupted } from "../lib/base/errors.ts";
+import { asError, ConfigError, Interrupted } from "../lib/base/errors.ts";
 import { openWorld, type World } from "../lib/comm/open.ts";
+import { ToldElsewhere } from "./failure.ts";
 import type { Io } from "./io.ts";
 
 /**
@@ -14,14 +15,32 @@ import type { Io } from "./io.ts";
  */
 export async function onWorld<T>(io: Io, work: (world: World) => Promise<T>): Promise<T> {
   const world = openWorld({ environment: (name) => io.env(name) });
+  const { rank } = world.communicator;
   try {
     const result = await work(world);
     world.close();
     return result;
   } catch (thrown) {
-    // Ranks are interrupted together, each after it has saved its part.
-    if (thrown instanceof Interrupted) world.close();
+    if (isEverybodys(thrown)) world.close();
     else world.fail(asError(thrown));
+    if (rank > 0 && thrown instanceof ConfigError) throw new ToldElsewhere(thrown.exitCode);
     throw thrown;
   }
+}
+
+const refusals = new WeakSet<Error>();
+
+/** Marks an error as one that this rank has told the others about, who end as it does. */
+export function refusedByAll<T extends Error>(error: T): T {
+  refusals.add(error);
+  return error;
+}
+
+/**
+ * Whether all ranks end for the same reason, so that it is no failure of this one: they are interrupted
+ * together, each after it has saved its part, and refuse the same config, which one of them says.
+ */
+function isEverybodys(thrown: unknown): boolean {
+  return thrown instanceof Interrupted || thrown instanceof ToldElsewhere ||
+    thrown instanceof ConfigError || (thrown instanceof Error && refusals.has(thrown));
 }

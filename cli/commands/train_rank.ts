@@ -7,7 +7,7 @@
 import { Interrupted } from "../../lib/base/errors.ts";
 import type { Communicator } from "../../lib/comm/communicator.ts";
 import { tellStarter } from "../../lib/comm/local/run.ts";
-import type { Output } from "../io.ts";
+import { NOWHERE, type Output } from "../io.ts";
 import { Log } from "../ui/log.ts";
 import { openRunTokenizer, trainHere } from "./train_session.ts";
 import type { VirtualRankInput, VirtualRankResult } from "./train_virtual.ts";
@@ -49,11 +49,3 @@ function starterOutput({ terminal, color, columns }: VirtualRankInput["stderr"])
       tellStarter(typeof data === "string" ? data : decoder.decode(data, { stream: true })),
   };
 }
-
-/** The other ranks are silent. */
-const NOWHERE: Output = {
-  terminal: false,
-  color: false,
-  columns: () => undefined,
-  write: () => {},
-};

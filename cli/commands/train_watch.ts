@@ -6,11 +6,12 @@
  */
 
 import { appendFileSync } from "node:fs";
-import { formatCount, formatDuration } from "../../lib/base/format.ts";
+import { formatBytes, formatCount, formatDuration } from "../../lib/base/format.ts";
 import { fileError } from "../../lib/base/file_error.ts";
 import { flopsPerToken } from "../../lib/plan/flops.ts";
 import { BatchRamp } from "../../lib/data/ramp.ts";
 import type { Tokenizer } from "../../lib/tokenizer/tokenizer.ts";
+import type { CommunicationReport } from "../../lib/train/communication.ts";
 import type { RunEvent } from "../../lib/train/events.ts";
 import type { MetricsRow } from "../../lib/train/metrics.ts";
 import type { RunObserver } from "../../lib/train/observer.ts";
@@ -135,6 +136,9 @@ export class Watch implements RunObserver {
             `skips ${event.skip_batches} batches from step ${event.skip_step} on`,
         );
         break;
+      case "communication":
+        log.detail(communicationLine(event));
+        break;
       case "restart":
       case "end":
         break;
@@ -175,6 +179,15 @@ export class Watch implements RunObserver {
     this.#ticker?.finish();
     this.#events.close();
   }
+}
+
+/** "communication: 3.1% exposed; data 1.2 MB, 3.0%; world 4.0 kB, 0.1%". */
+function communicationLine({ exposed, schemes }: CommunicationReport): string {
+  const percent = (share: number) => `${(100 * share).toFixed(1)}%`;
+  const parts = Object.entries(schemes).map(([name, { bytes, exposed }]) =>
+    `${name} ${formatBytes(bytes)}, ${percent(exposed)}`
+  );
+  return [`communication: ${percent(exposed)} of the time exposed`, ...parts].join("; ");
 }
 
 function shown(value: number | null): string {

@@ -26,7 +26,7 @@ export type Facts = Readonly<Record<string, unknown>>;
 /** Settings that may differ: where something lies (its content is compared), and what changes nothing. */
 const MAY_DIFFER: ReadonlySet<SettingName> = new Set([
   ...["data", "evalData", "tokenizer", "init"] as const,
-  ...["backend", "threads", "virtualRanks", "restarts", "logEvery"] as const,
+  ...["backend", "threads", "virtualRanks", "restarts"] as const,
 ]);
 
 /** Bytes of a file that are looked at: its beginning, its end, and pieces between. */

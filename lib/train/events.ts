@@ -6,6 +6,7 @@
  */
 
 import * as fs from "node:fs";
+import type { CommunicationReport } from "./communication.ts";
 import { fileError } from "../base/file_error.ts";
 
 /** Something that happened. */
@@ -29,6 +30,7 @@ export type RunEvent =
     readonly skip_step: number;
     readonly skip_batches: number;
   }
+  | ({ readonly event: "communication"; readonly step: number } & CommunicationReport)
   | { readonly event: "restart"; readonly step: number; readonly message: string }
   | { readonly event: "end"; readonly step: number; readonly session_ms: number };
 

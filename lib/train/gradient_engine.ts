@@ -6,6 +6,7 @@
  */
 
 import { EventLoop } from "../base/event_loop.ts";
+import type { Communicator } from "../comm/communicator.ts";
 import type { SequenceBatch, SequenceRange } from "../data/batches.ts";
 import type { DropoutState, Trainable } from "../model/training/trainable.ts";
 import type { GradientSum } from "../parallel/gradient_sum.ts";
@@ -26,6 +27,8 @@ export interface GradientRequest {
 
 /** Computes gradients on this rank's part of a mesh. */
 export interface GradientEngine {
+  /** Communicators of its own, besides those of the mesh. */
+  readonly communicators?: readonly Communicator[] | undefined;
   /**
    * Computes the gradients of a replica's micro-batches and adds them up over all replicas.
    *

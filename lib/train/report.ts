@@ -190,6 +190,7 @@ function notable(events: readonly TimedEvent[]): string[] {
       case "restart":
       case "damaged":
         return [`${event.time}  ${event.event}: ${event.message}`];
+      case "communication":
       case "save":
       case "end":
         return [];

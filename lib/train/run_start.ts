@@ -5,7 +5,7 @@
  */
 
 import * as fs from "node:fs";
-import { basename } from "node:path";
+import { basename, join } from "node:path";
 import { writeFileAtomically } from "../base/atomic_file.ts";
 import { LlameroError } from "../base/errors.ts";
 import { fileError } from "../base/file_error.ts";
@@ -35,6 +35,7 @@ export function checkRunFolder(paths: RunPaths, { force }: { readonly force: boo
     });
   }
   const own = new Set(ownPaths(paths).map((path) => basename(path)));
+  own.add(basename(replacedFolder(paths)));
   const foreign = names.find((name) => !own.has(name) && !/^\..*\.tmp$/.test(name));
   if (foreign === undefined) return;
   throw new LlameroError(
@@ -51,6 +52,61 @@ export function discardUnbegun(paths: RunPaths): void {
   if (fs.readdirSync(paths.run).length === 0) fs.rmdirSync(paths.run);
 }
 
+/** Where the run that was in the folder before lies until another has taken its first step. */
+function replacedFolder({ run }: RunPaths): string {
+  return join(run, ".replaced");
+}
+
+/** Whether a run lies aside. */
+export function hasReplaced(paths: RunPaths): boolean {
+  return fs.existsSync(replacedFolder(paths));
+}
+
+/** Lays a run aside, so that another may try to begin in its folder. */
+export function layAside(paths: RunPaths): void {
+  const aside = replacedFolder(paths);
+  try {
+    fs.mkdirSync(aside, { recursive: true });
+    move(paths, { to: aside });
+  } catch (thrown) {
+    throw fileError(thrown, { action: "write", path: aside });
+  }
+}
+
+/** Removes the run that lies aside: another has begun. */
+export function dropReplaced(paths: RunPaths): void {
+  fs.rmSync(replacedFolder(paths), { recursive: true, force: true });
+}
+
+/**
+ * Settles what a trainer that ended early has left: the run that lies aside comes back where the one
+ * that was to replace it has taken no step.
+ */
+export function settleReplaced(paths: RunPaths): void {
+  const aside = replacedFolder(paths);
+  if (!fs.existsSync(aside)) return;
+  if (!isWithoutSteps(paths)) return dropReplaced(paths);
+  // What the last attempt to bring it back has moved already is not aside any more.
+  const waiting = new Set(fs.readdirSync(aside));
+  for (const path of movable(paths)) {
+    if (waiting.has(basename(path))) fs.rmSync(path, { recursive: true, force: true });
+  }
+  move(paths, { from: aside });
+  dropReplaced(paths);
+}
+
+/** Moves what a run has in its folder; what says that it is a run goes first away and comes last back. */
+function move(paths: RunPaths, { from = paths.run, to = paths.run }): void {
+  const names = movable(paths).map((path) => basename(path));
+  for (const name of from === paths.run ? names : names.reverse()) {
+    if (fs.existsSync(join(from, name))) fs.renameSync(join(from, name), join(to, name));
+  }
+}
+
+function movable(paths: RunPaths): string[] {
+  return ownPaths(paths).filter((path) => path !== paths.lock);
+}
+
 /** Whether a run has neither a step nor a checkpoint. */
 export function isWithoutSteps(paths: RunPaths): boolean {
   return readMetrics(paths.metrics).length === 0 && checkpointSteps(paths).length === 0;
@@ -58,10 +114,7 @@ export function isWithoutSteps(paths: RunPaths): boolean {
 
 /** Removes what a run has left in its folder. */
 export function clearRun(paths: RunPaths): void {
-  for (const path of ownPaths(paths)) {
-    if (path === paths.lock) continue;
-    fs.rmSync(path, { recursive: true, force: true });
-  }
+  for (const path of movable(paths)) fs.rmSync(path, { recursive: true, force: true });
 }
 
 function ownPaths(paths: RunPaths): string[] {

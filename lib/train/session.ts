@@ -13,6 +13,7 @@ import { Interrupted, LlameroError } from "../base/errors.ts";
 import type { CheckpointPlan } from "./checkpoint_plan.ts";
 import { CheckpointSaver } from "./checkpoint_saver.ts";
 import { loadTrainingCheckpoint } from "./checkpoint_read.ts";
+import { CommunicationMeter } from "./communication.ts";
 import { evaluate, type Evaluation } from "./evaluate.ts";
 import { microBatchOf, type RunMachine } from "./machine.ts";
 import type { RunTokenizer } from "./observer.ts";
@@ -71,6 +72,7 @@ export class Session {
   readonly #parts: SessionParts;
   readonly #trainer: Trainer;
   readonly #saver = new CheckpointSaver();
+  readonly #meter: CommunicationMeter | undefined;
   readonly #start = performance.now();
   #state: TrainState;
   #savedStep: number;
@@ -81,6 +83,8 @@ export class Session {
     this.#parts = parts;
     this.#state = state;
     this.#savedStep = state.step;
+    const { mesh, engine } = machine;
+    if (mesh.world.size > 1) this.#meter = new CommunicationMeter(mesh, engine.communicators);
     this.#trainer = new Trainer({ ...machine, data: data.training, settings: config.settings });
   }
 
@@ -151,6 +155,9 @@ export class Session {
     const evaluation = this.#isDue("evalEvery") ? await this.#evaluate() : undefined;
     const { record } = this.#parts;
     record.step({ result, stepMs, evaluation });
+    if (this.#meter !== undefined && this.#isDue("logEvery")) {
+      record.event({ event: "communication", step: this.#state.step, ...this.#meter.take() });
+    }
     if (this.#isDue("sampleEvery")) await record.sample(this.#state.step);
     if (this.#isDue("saveEvery")) await this.#save();
   }
@@ -162,7 +169,7 @@ export class Session {
   }
 
   /** Whether something that is done every so many steps, and after the last, is to be done now. */
-  #isDue(every: "evalEvery" | "saveEvery" | "sampleEvery"): boolean {
+  #isDue(every: "evalEvery" | "logEvery" | "saveEvery" | "sampleEvery"): boolean {
     const { settings } = this.#parts.config;
     const { step } = this.#state;
     return step % settings[every] === 0 || step === settings.steps;

@@ -10,6 +10,7 @@ import { appendEvent, type RunEvent } from "./events.ts";
 import { MetricsFile, type MetricsRow } from "./metrics.ts";
 import type { RunObserver } from "./observer.ts";
 import type { RunPaths } from "./run_folder.ts";
+import { dropReplaced, hasReplaced } from "./run_start.ts";
 import type { StepResult } from "./trainer.ts";
 
 /** A step that was kept. */
@@ -77,6 +78,7 @@ export class FolderRecord implements SessionRecord {
   step(step: KeptStep): void {
     const row = this.#row(step);
     this.#metrics.append(row);
+    if (hasReplaced(this.#paths)) dropReplaced(this.#paths);
     this.#observer.step(row);
   }
 

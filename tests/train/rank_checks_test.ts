@@ -23,7 +23,7 @@ Deno.test("ranks that are not the same are told apart by what a user would chang
     const cases: readonly [facts: unknown, message: RegExp | undefined][] = [
       [own, undefined],
       [factsOf(smallRun(moved), options), undefined],
-      [factsOf(smallRun(data, { threads: 7, logEvery: 3 }), options), undefined],
+      [factsOf(smallRun(data, { threads: 7, restarts: 3 }), options), undefined],
       [factsOf(smallRun(data, { lr: 0.5 }), options), /on rank 2 "lr" is 0.5, on rank 0 0.003/],
       [factsOf(smallRun(data, { mesh: "shard=3" }), options), /"mesh" is "shard=3"/],
       [factsOf(smallRun(data), { ...options, version: "2" }), /"version" is "2", on rank 0 "1"/],
@@ -50,7 +50,7 @@ Deno.test("data that differ in one byte in the middle are other data", async () 
   await inRunFolder(async ({ data }) => {
     const before = factsOf(smallRun(data), options);
     const { bin } = datasetPaths(data);
-    const bytes = Deno.readFileSync(bin);
+    const bytes = await Deno.readFile(bin);
     bytes[bytes.length >> 1]! ^= 1;
     writeFileSync(bin, bytes);
     assert.notDeepEqual(factsOf(smallRun(data), options).data, before.data);
