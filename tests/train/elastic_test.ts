@@ -25,7 +25,7 @@ function trainUnder(
   },
 ): Promise<SessionResult[]> {
   const config = smallRun(data, { ...settings, mesh, model: { numHiddenLayers: 2 } });
-  const input: SessionInput = { config, run, backend: "wasm", ...(fails && { fails }) };
+  const input: SessionInput = { config, run, backend: "auto", ...(fails && { fails }) };
   return runLocal(MODULE, { ranks: meshSize(parseMesh(mesh)), input, timeLimitMs: 60_000 });
 }
 
@@ -71,7 +71,10 @@ const checkpointAt = (run: string, step: number) =>
   join(runPaths(run).checkpoints, `step-${`${step}`.padStart(6, "0")}`);
 
 /** Trains under a mesh until its second rank (or only one) fails after step 6, with step 4 saved. */
-async function trainHalf(mesh: string, options: { run: string; data: string }): Promise<void> {
+async function trainHalf(
+  mesh: string,
+  options: { run: string; data: string; settings?: RequestedSettings },
+): Promise<void> {
   const rank = Math.min(1, meshSize(parseMesh(mesh)) - 1);
   const failing = trainUnder(mesh, { ...options, fails: { rank, step: 6 } });
   await assert.rejects(failing, new RegExp(`rank ${rank} failed: struck`));
@@ -103,6 +106,21 @@ Deno.test("saved under one mesh, a run goes on under another", async () => {
       assertClose(await numbersOf(checkpointAt(run, 12)), wanted, `${from} to ${to}`);
       const left = readdirSync(runPaths(run).checkpoints).filter((name) => name.startsWith("."));
       assert.deepEqual(left, []);
+    }
+  });
+});
+
+Deno.test("with --reduce tree, another number of replicas or shards changes no bit", async () => {
+  await inRunFolder(async ({ folder, data }) => {
+    const settings = { reduce: "tree", microBatch: 1 } as const;
+    const whole = join(folder, "whole");
+    await trainUnder("data=1", { run: whole, data, settings });
+    const wanted = await numbersOf(checkpointAt(whole, 12));
+    for (const [from, to] of [["data=2", "shard=4"], ["data=2,shard=2", "data=1"]] as const) {
+      const run = join(folder, from);
+      await trainHalf(from, { run, data, settings });
+      await trainUnder(to, { run, data, settings });
+      assert.deepEqual(await numbersOf(checkpointAt(run, 12)), wanted, `${from} to ${to}`);
     }
   });
 });

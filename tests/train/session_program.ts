@@ -17,7 +17,7 @@ export interface SessionInput {
   /** The run's folder. */
   readonly run: string;
   /** The backend of each rank. */
-  readonly backend: BackendName;
+  readonly backend: BackendName | "auto";
   /** The step after which this rank fails. */
   readonly fails?: { readonly rank: number; readonly step: number };
 }
