@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-#define LLAMERO_ABI_HASH 1880768520833308.0
+#define LLAMERO_ABI_HASH 2360719984674679.0
 
 #define DTYPE_F32 0u
 #define DTYPE_F16 1u
@@ -92,6 +92,10 @@ int32_t k_attention_forward(address_t context, address_t out, address_t log_z, a
 int32_t k_attention_backward(address_t context, address_t dq, address_t dk, address_t dv, address_t dout, address_t out, address_t log_z, address_t q, address_t k, address_t v, address_t starts, uint32_t rows, uint32_t heads, uint32_t kv_heads, uint32_t head_dim, uint32_t dq_stride, uint32_t dk_stride, uint32_t dv_stride, uint32_t dout_stride, uint32_t out_stride, uint32_t q_stride, uint32_t k_stride, uint32_t v_stride, float scale);
 // Loss and its gradient in place of the logits. log_z = log sum exp logits; log_prob = logits[target] - log_z (0 where the target is negative); then logits = weight (softmax - onehot(target)) + weight 2 z_loss log_z softmax, and 0 where the target is negative or the weight is 0.
 int32_t k_cross_entropy(address_t context, address_t logits, address_t log_prob, address_t log_z, address_t targets, address_t weights, uint32_t rows, uint32_t vocab, float z_loss);
+// What one part of a vocabulary knows of its rows: shift = max logits (0 where that is infinite), sum = sum exp(logits - shift), chosen = logits[target], 0 where the target is negative. `exponentials`, where given, gets exp(logits - shift); it may be the logits. Over all parts log_z = M + log sum_p sum_p exp(shift_p - M), M = max shift_p.
+int32_t k_score_part(address_t context, address_t exponentials, address_t shift, address_t sum, address_t chosen, address_t logits, address_t targets, uint32_t rows, uint32_t vocab);
+// Gradient of the loss in place of the exponentials of score_part: logits = factor logits - weight onehot(target), nothing taken off where the target is negative (in another part), and 0 where the weight is 0. With factor = weight (1 + 2 z_loss log_z) exp(shift - log_z) it is that of cross_entropy.
+int32_t k_cross_entropy_part(address_t context, address_t logits, address_t factors, address_t weights, address_t targets, uint32_t rows, uint32_t vocab);
 // Backward of embedding: dtable[ids[r],:] += dy[r,:], rows in order, so that equal ids add up the same way whatever the threads.
 int32_t k_embedding_backward(address_t context, address_t dtable, address_t dy, address_t ids, uint32_t rows, uint32_t vocab, uint32_t dim);
 // Zeroes elements and scales the others, replayably. With j = offset + i, element i is kept where word j % 4 of philox4x32(counter j / 4, stream; key seed) >= probability 2^32, and multiplied by 1 / (1 - probability): the words of `RandomStream(seed, stream).bits(j / 4)`. seed, stream and offset are integers below 2^53. The same call on the gradient is its backward.

@@ -166,6 +166,42 @@ export const TRAINING_KERNELS: Readonly<Record<string, Kernel>> = {
     bytes: "rows * vocab * 8",
     flops: "rows * vocab * 8",
   },
+  score_part: {
+    doc: "What one part of a vocabulary knows of its rows: shift = max logits (0 where that is " +
+      "infinite), sum = sum exp(logits - shift), chosen = logits[target], 0 where the target is " +
+      "negative. `exponentials`, where given, gets exp(logits - shift); it may be the logits. Over " +
+      "all parts log_z = M + log sum_p sum_p exp(shift_p - M), M = max shift_p.",
+    source: "Shoeybi et al. 2019, section 3 (parallel cross entropy)",
+    params: {
+      exponentials: maybeOutput("f32", "rows vocab"),
+      shift: output("f32", "rows"),
+      sum: output("f32", "rows"),
+      chosen: output("f32", "rows"),
+      logits: input("f32", "rows vocab"),
+      targets: input("i32", "rows"),
+      rows: u32,
+      vocab: u32,
+    },
+    bytes: "rows * vocab * 8",
+    flops: "rows * vocab * 4",
+  },
+  cross_entropy_part: {
+    doc: "Gradient of the loss in place of the exponentials of score_part: " +
+      "logits = factor logits - weight onehot(target), nothing taken off where the target is " +
+      "negative (in another part), and 0 where the weight is 0. With factor = " +
+      "weight (1 + 2 z_loss log_z) exp(shift - log_z) it is that of cross_entropy.",
+    source: "Shoeybi et al. 2019, section 3; Chowdhery et al. 2022, section 5 (z-loss)",
+    params: {
+      logits: inout("f32", "rows vocab"),
+      factors: input("f32", "rows"),
+      weights: input("f32", "rows"),
+      targets: input("i32", "rows"),
+      rows: u32,
+      vocab: u32,
+    },
+    bytes: "rows * vocab * 8",
+    flops: "rows * vocab",
+  },
   embedding_backward: {
     doc:
       "Backward of embedding: dtable[ids[r],:] += dy[r,:], rows in order, so that equal ids add " +

@@ -136,6 +136,37 @@ export const TRAINING_CASES: Readonly<Partial<Record<KernelName, KernelEntry>>> 
     },
     tolerance: 2e-6,
   },
+  score_part: {
+    cases: [[], ["exponentials"]].flatMap((present) =>
+      [[1, 1], [5, 23], [3, 513], [6, 16_001]].map(([rows, vocab]) => ({
+        sizes: { rows: rows!, vocab: vocab! },
+        present,
+      }))
+    ),
+    initial: {
+      logits: (u) => 24 * u,
+      targets: (u, i, { vocab }) => i % 3 === 2 ? -1 : Math.floor(u * vocab!),
+    },
+    results: {
+      exponentials: truth.partExponentials,
+      shift: truth.partShift,
+      sum: truth.partSum,
+      chosen: truth.partChosen,
+    },
+    tolerance: 2e-6,
+  },
+  cross_entropy_part: {
+    cases: [[1, 1], [5, 23], [3, 513], [6, 16_001]].map(([rows, vocab]) => ({
+      sizes: { rows: rows!, vocab: vocab! },
+    })),
+    initial: {
+      logits: (u) => u,
+      targets: (u, i, { vocab }) => i % 3 === 2 ? -1 : Math.floor(u * vocab!),
+      weights: (u, i) => i % 5 === 4 ? 0 : u + 0.5,
+    },
+    results: { logits: truth.crossEntropyPart },
+    tolerance: 1e-6,
+  },
   embedding_backward: {
     cases: [
       { sizes: { rows: 1, vocab: 3, dim: 1 } },

@@ -245,6 +245,23 @@ onBackends("hostile: training refuses ids, targets and documents that are none",
       { change: { weights: 0 }, says: /address 0/ },
     ],
   });
+  const [shift, sum, chosen] = [tensor, tensor + 64, tensor + 128];
+  const parts = { logits: tensor + 1024, rows: 2, vocab: 7 };
+  refuses(backend, "score_part", {
+    good: { exponentials: 0, shift, sum, chosen, targets: integers(-1, 6), ...parts },
+    bad: [
+      { change: { targets: integers(0, 7) }, says: /target is not below vocab/ },
+      { change: { vocab: 0 }, says: /vocab must be at least 1/ },
+      { change: { sum: 0 }, says: /address 0/ },
+    ],
+  });
+  refuses(backend, "cross_entropy_part", {
+    good: { factors: shift, weights: sum, targets: integers(-1, 6), ...parts },
+    bad: [
+      { change: { targets: integers(0, 7) }, says: /target is not below vocab/ },
+      { change: { factors: 0 }, says: /address 0/ },
+    ],
+  });
   const shape = { rows: 3, heads: 4, kv_heads: 2, head_dim: 8, scale: 1 };
   const strides = { out_stride: 32, q_stride: 32, k_stride: 16, v_stride: 16 };
   refuses(backend, "attention_forward", {

@@ -182,6 +182,39 @@ export function crossEntropyGradient(values: Values, sizes: Sizes): Float64Array
   });
 }
 
+/** The largest logit of every row. */
+export function partShift({ logits }: Values, { rows, vocab }: Sizes): Float64Array {
+  return fill(rows!, (row) => Math.max(...logits!.subarray(row * vocab!, (row + 1) * vocab!)));
+}
+
+/** exp(logits - shift) */
+export function partExponentials(values: Values, sizes: Sizes): Float64Array {
+  const shift = partShift(values, sizes);
+  return values.logits!.map((logit, at) => Math.exp(logit - shift[Math.floor(at / sizes.vocab!)]!));
+}
+
+/** Sums of the exponentials over every row. */
+export function partSum(values: Values, sizes: Sizes): Float64Array {
+  const exponentials = partExponentials(values, sizes);
+  return rowSums({ rows: sizes.rows!, dim: sizes.vocab! }, (_, at) => exponentials[at]!);
+}
+
+/** logits[r,targets[r]], 0 where the target is negative. */
+export function partChosen({ logits, targets }: Values, { rows, vocab }: Sizes): Float64Array {
+  return fill(rows!, (row) => targets![row]! < 0 ? 0 : logits![row * vocab! + targets![row]!]!);
+}
+
+/** factor x - weight onehot(target), 0 where the weight is 0. */
+export function crossEntropyPart(values: Values, { rows, vocab }: Sizes): Float64Array {
+  const { logits, targets, weights, factors } = values;
+  return fill(rows! * vocab!, (at) => {
+    const row = Math.floor(at / vocab!);
+    if (weights![row] === 0) return 0;
+    const chosen = at % vocab! === targets![row] ? 1 : 0;
+    return factors![row]! * logits![at]! - weights![row]! * chosen;
+  });
+}
+
 /** dtable[ids[r],:] += dy[r,:] */
 export function embeddingDtable({ dtable, dy, ids }: Values, { rows, dim }: Sizes): Float64Array {
   const out = dtable!.slice();

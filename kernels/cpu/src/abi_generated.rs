@@ -4,7 +4,7 @@ use crate::context::{Address, enter, guard, pointer};
 use crate::{ops, runtime};
 
 /// Hash of the kernel table that this library was built from.
-pub const ABI_HASH: f64 = 1880768520833308.0;
+pub const ABI_HASH: f64 = 2360719984674679.0;
 
 /// Codes of element and block types as they cross the ABI.
 #[allow(dead_code)]
@@ -257,6 +257,20 @@ pub unsafe extern "C" fn k_attention_backward(context: Address, dq: Address, dk:
 #[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
 pub unsafe extern "C" fn k_cross_entropy(context: Address, logits: Address, log_prob: Address, log_z: Address, targets: Address, weights: Address, rows: u32, vocab: u32, z_loss: f32) -> i32 {
     unsafe { enter(context, &[logits, log_prob, log_z, targets, weights], |context| ops::cross_entropy(context, pointer::<f32>(logits), pointer::<f32>(log_prob), pointer::<f32>(log_z), pointer::<i32>(targets) as *const i32, pointer::<f32>(weights) as *const f32, rows, vocab, z_loss)) }
+}
+
+/// What one part of a vocabulary knows of its rows: shift = max logits (0 where that is infinite), sum = sum exp(logits - shift), chosen = logits[target], 0 where the target is negative. `exponentials`, where given, gets exp(logits - shift); it may be the logits. Over all parts log_z = M + log sum_p sum_p exp(shift_p - M), M = max shift_p.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_score_part(context: Address, exponentials: Address, shift: Address, sum: Address, chosen: Address, logits: Address, targets: Address, rows: u32, vocab: u32) -> i32 {
+    unsafe { enter(context, &[shift, sum, chosen, logits, targets], |context| ops::score_part(context, pointer::<f32>(exponentials), pointer::<f32>(shift), pointer::<f32>(sum), pointer::<f32>(chosen), pointer::<f32>(logits) as *const f32, pointer::<i32>(targets) as *const i32, rows, vocab)) }
+}
+
+/// Gradient of the loss in place of the exponentials of score_part: logits = factor logits - weight onehot(target), nothing taken off where the target is negative (in another part), and 0 where the weight is 0. With factor = weight (1 + 2 z_loss log_z) exp(shift - log_z) it is that of cross_entropy.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_cross_entropy_part(context: Address, logits: Address, factors: Address, weights: Address, targets: Address, rows: u32, vocab: u32) -> i32 {
+    unsafe { enter(context, &[logits, factors, weights, targets], |context| ops::cross_entropy_part(context, pointer::<f32>(logits), pointer::<f32>(factors) as *const f32, pointer::<f32>(weights) as *const f32, pointer::<i32>(targets) as *const i32, rows, vocab)) }
 }
 
 /// Backward of embedding: dtable[ids[r],:] += dy[r,:], rows in order, so that equal ids add up the same way whatever the threads.

@@ -53,8 +53,8 @@ pub use score::score;
 pub use softmax::softmax;
 pub use swiglu::swiglu;
 pub use training::{
-    attention_backward, attention_forward, cross_entropy, dropout, embedding_backward,
-    layer_norm_backward, rms_norm_backward, swiglu_backward,
+    attention_backward, attention_forward, cross_entropy, cross_entropy_part, dropout,
+    embedding_backward, layer_norm_backward, rms_norm_backward, score_part, swiglu_backward,
 };
 
 pub use crate::text::kernels::{text_close, text_encode, text_open, text_stream};

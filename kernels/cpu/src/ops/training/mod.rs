@@ -2,6 +2,7 @@
 
 mod attention;
 mod cross_entropy;
+mod cross_entropy_part;
 mod dropout;
 mod embedding_backward;
 mod norm_backward;
@@ -9,6 +10,7 @@ mod swiglu_backward;
 
 pub use attention::{attention_backward, attention_forward};
 pub use cross_entropy::cross_entropy;
+pub use cross_entropy_part::{cross_entropy_part, score_part};
 pub use dropout::dropout;
 pub use embedding_backward::embedding_backward;
 pub use norm_backward::{layer_norm_backward, rms_norm_backward};
