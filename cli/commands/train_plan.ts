@@ -129,6 +129,7 @@ function memoryRows({ bytes, checkpointBytes, machine }: TrainPlan): Row[] {
     kept: "activations kept for the backward pass",
     working: "one block's work",
     head: "chunks of logits",
+    exchange: "rows between tensor ranks, on the host",
   };
   const rows = Object.entries(kinds).filter(([, size]) => size > 0)
     .map(([kind, size]): Row => [names[kind as keyof typeof kinds], formatMemory(size)]);

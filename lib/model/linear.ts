@@ -230,6 +230,18 @@ export interface WeightGradientArguments {
   readonly rows: number;
   /** Whether it is added to what the gradient holds. */
   readonly accumulate: boolean;
+  /** Some of the outputs, where not all are wanted. */
+  readonly outputs?: OutputRange | undefined;
+}
+
+/** Some neighbouring outputs of a weight. */
+export interface OutputRange {
+  /** The first. */
+  readonly first: number;
+  /** How many. */
+  readonly outDim: number;
+  /** Their gradient (f32) [outDim, in]. */
+  readonly gradient: Address;
 }
 
 /** Products with weights that train, forward and backward; activations and gradients are f32. */
@@ -262,10 +274,12 @@ export class TrainingProducts {
 
   /** gradient[n,k] = (accumulate ? gradient[n,k] : 0) + sum_r dy[r,n] x[r,k]. */
   backwardWeight(weight: TrainedWeight, args: WeightGradientArguments): void {
-    const { inDim, outDim, gradient } = weight;
+    const { inDim, outDim: allOutputs } = weight;
+    const all = { first: 0, outDim: allOutputs, gradient: weight.gradient };
+    const { first, outDim, gradient } = args.outputs ?? all;
     this.#backend.kernels.gemm({
       out: gradient,
-      a: args.dy,
+      a: args.dy + 4 * first,
       b: args.x,
       a_dtype: DTYPE_CODES.f32,
       b_dtype: DTYPE_CODES.f32,
@@ -273,7 +287,7 @@ export class TrainingProducts {
       columns: inDim,
       depth: args.rows,
       a_row_stride: 1,
-      a_depth_stride: outDim,
+      a_depth_stride: allOutputs,
       b_column_stride: 1,
       b_depth_stride: inDim,
       out_stride: inDim,

@@ -5,6 +5,7 @@
  */
 
 import type { Address, Backend } from "../../backend/backend.ts";
+import type { Part } from "../../comm/parts.ts";
 import type { ModelConfig } from "../config.ts";
 import { aligned } from "../memory_plan.ts";
 import { fillRopeTable, ropeFrequencies } from "../rope.ts";
@@ -14,9 +15,13 @@ import type { TrainBatch } from "./trainable.ts";
 export interface PlacedBatch {
   /** Rows T of all sequences. */
   readonly rows: number;
+  /** Token ids, outside the backend [T]. */
+  readonly tokens: Int32Array;
+  /** Targets of the whole vocabulary, outside the backend [T]. */
+  readonly targets: Int32Array;
   /** Token ids [T] i32. */
   readonly ids_T: Address;
-  /** Targets [T] i32, negative where they do not count. */
+  /** Targets [T] i32, negative where they do not count or are another rank's. */
   readonly targets_T: Address;
   /** First row that each row sees [T] i32. */
   readonly starts_T: Address;
@@ -44,6 +49,8 @@ export interface BatchPlaceOptions {
   readonly address: Address;
   /** Most rows. */
   readonly maxRows: number;
+  /** The tokens of this rank, where tensor ranks share the vocabulary. */
+  readonly vocabulary?: Part | undefined;
 }
 
 /** Places batches, one after the other, in the same memory. */
@@ -72,19 +79,21 @@ export class BatchPlace {
    * @throws {RangeError} When there are too many rows, or an id, target, start or position is none.
    */
   place(batch: TrainBatch): PlacedBatch {
-    const { config, address, maxRows } = this.#options;
+    const { config, address, maxRows, vocabulary } = this.#options;
     checkBatch(batch, { vocabSize: config.vocabSize, maxRows });
     const rows = batch.tokens.length;
     const column = aligned(4 * maxRows);
     const at = (index: number) => address + index * column;
     this.#backend.upload(at(0), batch.tokens);
-    this.#backend.upload(at(1), batch.targets);
+    this.#backend.upload(at(1), localTargets(batch.targets, vocabulary));
     this.#backend.upload(at(2), batch.starts);
     const rope = at(COLUMNS);
     const ropeBack = rope + aligned(4 * maxRows * config.headDim);
     this.#placeAngles(batch.positions, { rope, ropeBack });
     return {
       rows,
+      tokens: batch.tokens,
+      targets: batch.targets,
       ids_T: at(0),
       targets_T: at(1),
       starts_T: at(2),
@@ -118,6 +127,16 @@ export class BatchPlace {
     this.#backend.upload(rope, table);
     this.#backend.upload(ropeBack, back);
   }
+}
+
+/** Targets as places in a part of the vocabulary, -1 where they are in another. */
+function localTargets(
+  targets: Int32Array<ArrayBuffer>,
+  part: Part | undefined,
+): Int32Array<ArrayBuffer> {
+  if (part === undefined) return targets;
+  const { start, end } = part;
+  return targets.map((target) => target >= start && target < end ? target - start : -1);
 }
 
 function checkBatch(

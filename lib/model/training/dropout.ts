@@ -42,8 +42,18 @@ export class Dropout {
     this.#layers = options.layers;
   }
 
-  /** Drops elements of x [rows, D] and scales the rest, in place; on a gradient it is its own backward. */
-  apply(site: DropoutSite, { x, rows }: { readonly x: Address; readonly rows: number }): void {
+  /**
+   * Drops elements of x [rows, D] and scales the rest, in place; on a gradient it is its own backward.
+   * `first` is the place of the first row in the batch.
+   */
+  apply(
+    site: DropoutSite,
+    { x, rows, first: begin = 0 }: {
+      readonly x: Address;
+      readonly rows: number;
+      readonly first?: number;
+    },
+  ): void {
     const { hiddenSize: D } = this.#config;
     const { first, all } = this.#layers;
     const { seed, step, firstRow = 0 } = this.#state;
@@ -55,7 +65,7 @@ export class Dropout {
       x,
       seed,
       stream: step * sites + place,
-      offset: firstRow * D,
+      offset: (firstRow + begin) * D,
       count: rows * D,
       probability: this.#probability,
     });

@@ -10,7 +10,7 @@
 
 import type { Address } from "../../backend/backend.ts";
 import type { BatchPlace, PlacedBatch } from "./batch.ts";
-import type { TrainingHead } from "./head.ts";
+import type { Head } from "./head.ts";
 import type { BlockRecord } from "./kept.ts";
 import type { DropoutState } from "./trainable.ts";
 
@@ -56,7 +56,7 @@ export interface BoardedBatch {
 /** A head, and the hidden states [T, D] that it reads. */
 export interface HeadSeat {
   /** The head. */
-  readonly head: TrainingHead;
+  readonly head: Head;
   /** Its input, which the last layer writes. */
   readonly hidden_TD: Address;
 }

@@ -13,8 +13,8 @@ import { normalize } from "../blocks.ts";
 import type { ModelConfig } from "../config.ts";
 import type { TrainedWeight, TrainingProducts } from "../linear.ts";
 import type { PlacedBatch } from "./batch.ts";
-import { normBackward } from "./block.ts";
 import type { TrainedNorm } from "./parameters.ts";
+import { normBackward } from "./stream.ts";
 
 /**
  * Logits of a chunk take at most this, unless one row takes more: long chunks read and write the
@@ -37,7 +37,10 @@ export interface TrainingHeadBuffers {
 }
 
 /** Rows that the head takes at once, of at most `rows`. */
-export function trainingChunkRows(config: ModelConfig, rows: number): number {
+export function trainingChunkRows(
+  config: Pick<ModelConfig, "vocabSize">,
+  rows: number,
+): number {
   return Math.max(1, Math.min(rows, Math.floor(CHUNK_BYTES / (4 * config.vocabSize))));
 }
 
@@ -79,6 +82,8 @@ export interface TrainingHeadOptions {
 export interface HeadBackwardOptions {
   /** The targets, for skipping chunks where none counts [T]. */
   readonly targets: Int32Array;
+  /** Weights of the targets, as the batch's memory has them [T]. */
+  readonly weights: Float32Array<ArrayBuffer>;
   /** Weight of log^2 Z. */
   readonly zLoss: number;
   /** What the logits are divided by. @default {1} */
@@ -87,8 +92,20 @@ export interface HeadBackwardOptions {
   readonly accumulate: boolean;
 }
 
-/** The head, over the hidden states of the last forward pass. */
-export class TrainingHead {
+/** A head, over the hidden states of the last forward pass. */
+export interface Head {
+  /** Computes logProb and logZ of all rows, of the logits divided by a temperature. */
+  score(batch: PlacedBatch, temperature: number): void;
+  /**
+   * Gradients of sum_t weight_t (-log p(target_t) + zLoss log^2 Z_t): that of the hidden states
+   * replaces what dhidden holds. On the way come logProb and logZ of the rows that count, so that the
+   * plain loss needs no {@linkcode Head.score}.
+   */
+  backward(batch: PlacedBatch, options: HeadBackwardOptions): void;
+}
+
+/** The head where it is whole. */
+export class TrainingHead implements Head {
   readonly #backend: Backend;
   readonly #options: TrainingHeadOptions;
 
@@ -98,7 +115,7 @@ export class TrainingHead {
     this.#options = options;
   }
 
-  /** Computes logProb and logZ of all rows, of the logits divided by a temperature. */
+  /** See {@linkcode Head.score}. */
   score(batch: PlacedBatch, temperature: number): void {
     const { config: { vocabSize }, buffers: { logits_CV, logProb_T, logZ_T } } = this.#options;
     for (const { first, rows } of this.#chunks(batch.rows)) {
@@ -114,11 +131,7 @@ export class TrainingHead {
     }
   }
 
-  /**
-   * Gradients of sum_t weight_t (-log p(target_t) + zLoss log^2 Z_t): that of the hidden states
-   * replaces what dhidden holds. On the way come logProb and logZ of the rows that count, so that the
-   * plain loss needs no {@linkcode TrainingHead.score}.
-   */
+  /** See {@linkcode Head.backward}. */
   backward(batch: PlacedBatch, options: HeadBackwardOptions): void {
     const { config, dhidden_TD } = this.#options;
     const { targets, temperature = 1, zLoss } = options;

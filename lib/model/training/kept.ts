@@ -76,15 +76,29 @@ export function gateUpAt(config: ModelConfig): number {
   return 4 * (H + 2 * K) * E;
 }
 
-/** Bytes of the whole record for T rows. */
-export function recordBytes(config: ModelConfig, rows: number): Record<RecordName, number> {
+/** Rows of a batch, and those of its residual stream that are here. */
+export interface RowCounts {
+  /** All rows. */
+  readonly rows: number;
+  /** Rows of the stream here: fewer where tensor ranks share it. */
+  readonly ownRows: number;
+}
+
+/**
+ * Bytes of the whole record for T rows; streams and norms have own rows alone where tensor ranks share
+ * them.
+ */
+export function recordBytes(
+  config: ModelConfig,
+  { rows, ownRows }: RowCounts,
+): Record<RecordName, number> {
   const { hiddenSize: D, intermediateSize: F, headDim: E, parallelBlock } = config;
   const { numAttentionHeads: H } = config;
-  const serial = parallelBlock ? 0 : 4 * rows * D;
+  const serial = parallelBlock ? 0 : 4 * ownRows * D;
   const { qkvStride, gateUpStride } = rowStrides(config);
   return {
-    input_TD: 4 * rows * D,
-    normed_TD: 4 * rows * D,
+    input_TD: 4 * ownRows * D,
+    normed_TD: 4 * ownRows * D,
     qkv_TM: 4 * rows * qkvStride,
     heads_THE: 4 * rows * H * E,
     logZ_TH: 4 * rows * H,

@@ -7,12 +7,14 @@
 import type { ModelConfig } from "../config.ts";
 import { aligned, plannedBytes } from "../memory_plan.ts";
 import { trainBatchBytes } from "./batch.ts";
-import { workingBytes } from "./block.ts";
+import { workingBytes } from "./block_run.ts";
 import { trainingHeadBytes } from "./head.ts";
 import { recordBytes, splitRecord } from "./kept.ts";
 import { packedBytes } from "./parameters.ts";
-import { heldLayers, partConfig, stagesOf } from "./parts.ts";
+import { heldLayers, keyValueCopies, partConfig, stagesOf } from "./parts.ts";
+import { exchangeBytes, mostOwnRows } from "./row_exchange.ts";
 import { planArenas } from "./slots.ts";
+import { vocabularyHeadBytes } from "./vocabulary_head.ts";
 import type { InFlight, PlanOptions, TrainingBytes } from "./trainable.ts";
 
 /** How much a rank has on its way: one batch in all that it has, where options say nothing. */
@@ -35,27 +37,34 @@ export function activationSizes(
 } {
   const { maxRows: rows, recompute = "none", dropout = 0, parts = {} } = options;
   const config = partConfig(whole, parts);
-  const split = splitRecord(recordBytes(config, rows), recompute);
+  const ranks = parts.tensor?.size ?? 1;
+  const counts = { rows, ownRows: mostOwnRows(rows, ranks) };
+  const split = splitRecord(recordBytes(config, counts), recompute);
   const inFlight = inFlightOf(whole, options);
   const kept: Record<string, number> = {};
   for (let layer = 0; layer < inFlight.layers; layer++) {
     for (const [name, bytes] of Object.entries(split.kept)) kept[`${layer}.${name}`] = bytes;
   }
   for (let head = 0; head < inFlight.heads; head++) {
-    kept[`${head}.hidden_TD`] = 4 * rows * config.hiddenSize;
+    kept[`${head}.hidden_TD`] = 4 * counts.ownRows * config.hiddenSize;
   }
   const batches: Record<string, number> = {};
   for (let batch = 0; batch < inFlight.batches; batch++) {
     batches[`${batch}.batch`] = trainBatchBytes(config, rows);
   }
+  const copies = keyValueCopies(whole, parts);
+  const largestPart = Math.ceil(whole.vocabSize / ranks);
+  const head = ranks === 1
+    ? trainingHeadBytes(config, rows)
+    : vocabularyHeadBytes(config, { ...counts, largestPart });
   return {
     kept,
     working: {
       ...split.shared,
-      ...workingBytes(config, { rows, drops: dropout > 0 }),
+      ...workingBytes(config, { ...counts, drops: dropout > 0, recompute, ranks, copies }),
       ...batches,
     },
-    head: inFlight.heads > 0 ? trainingHeadBytes(config, rows) : {},
+    head: inFlight.heads > 0 ? head : {},
   };
 }
 
@@ -64,8 +73,9 @@ export function activationSizes(
  * element of a matrix in bf16, and what the batch takes; of the rank that has `options.parts`.
  */
 export function planTrainingBytes(config: ModelConfig, options: PlanOptions): TrainingBytes {
-  const { parts } = options;
+  const { parts, maxRows } = options;
   const { whole, layouts } = planArenas(config, options);
+  const shared = (parts?.tensor?.size ?? 1) > 1;
   const halved = options.dtype === "bf16";
   const sizes = activationSizes(config, options);
   const bytes = {
@@ -77,6 +87,7 @@ export function planTrainingBytes(config: ModelConfig, options: PlanOptions): Tr
     kept: plannedBytes(sizes.kept),
     working: plannedBytes(sizes.working),
     head: plannedBytes(sizes.head),
+    exchange: shared ? exchangeBytes({ maxRows, width: config.hiddenSize }) : 0,
   };
   return { ...bytes, total: Object.values(bytes).reduce((sum, kind) => sum + kind, 0) };
 }

@@ -6,19 +6,23 @@
  */
 
 import type { Address, Backend } from "../../backend/backend.ts";
+import { evenParts } from "../../comm/parts.ts";
 import type { ModelConfig } from "../config.ts";
 import type { TrainingProducts } from "../linear.ts";
 import type { RopeLayout } from "../rope.ts";
 import { recordsOf } from "./arenas.ts";
 import { BatchPlace } from "./batch.ts";
-import type { WorkingBuffers } from "./block.ts";
+import type { WorkingBuffers } from "./block_run.ts";
 import { type HeadSeat, Lending } from "./flights.ts";
 import { TrainingHead, type TrainingHeadBuffers } from "./head.ts";
 import { inFlightOf } from "./memory.ts";
 import type { TrainedWeights } from "./parameters.ts";
-import { stagesOf } from "./parts.ts";
+import { keyValueCopies, partConfig, stagesOf } from "./parts.ts";
+import { RowExchange } from "./row_exchange.ts";
 import { StagePasses } from "./stage_passes.ts";
 import type { Parameter, TrainingOptions } from "./trainable.ts";
+import { VocabularyEmbedding } from "./vocabulary_embedding.ts";
+import { VocabularyHead, type VocabularyHeadBuffers } from "./vocabulary_head.ts";
 
 /** What passes are opened over. */
 export interface PassesSource {
@@ -49,35 +53,77 @@ export function openPasses(source: PassesSource): StagePasses {
   const inFlight = inFlightOf(config, options);
   const counted = <T>(count: number, make: (index: number) => T) =>
     Array.from({ length: count }, (_, index) => make(index));
+  const exchange = exchangeOf(source);
+  const { tensor } = parts;
+  const vocabulary = exchange && evenParts(config.vocabSize, tensor!.size)[tensor!.rank]!;
   const place = (index: number) =>
-    new BatchPlace(backend, { config, address: at[`${index}.batch`]!, maxRows });
+    new BatchPlace(backend, { config, address: at[`${index}.batch`]!, maxRows, vocabulary });
   const working = at as unknown as WorkingBuffers;
+  const shared = { ropeLayout, recompute, products, blocks: weights.blocks, working, exchange };
+  const part = partConfig(config, parts);
   return new StagePasses({
-    setup: { backend, config, ropeLayout, recompute, products, blocks: weights.blocks, working },
+    setup: { backend, config: part, ...shared },
     stages: stagesOf(config, parts),
     allLayers: config.numHiddenLayers,
     dropout,
     embedding: weights.embedding,
+    sharedEmbedding: exchange && sharedEmbedding(source, exchange),
     units: source.units,
     parameters: source.parameters,
     headIsEmbedding: config.tieWordEmbeddings && weights.head !== undefined,
-    records: new Lending(recordsOf(config, { at, count: inFlight.layers }), "layers"),
-    seats: new Lending(counted(inFlight.heads, (index) => seat(source, index)), "heads"),
+    records: new Lending(recordsOf(part, { at, count: inFlight.layers }), "layers"),
+    seats: new Lending(
+      counted(inFlight.heads, (index) => seat(source, { index, exchange })),
+      "heads",
+    ),
     places: new Lending(counted(inFlight.batches, place), "batches"),
   });
 }
 
-function seat(source: PassesSource, index: number): HeadSeat {
-  const { backend, config, products, weights, at } = source;
+/** How rows go between tensor ranks; nothing where the model is whole. */
+function exchangeOf({ backend, config, options }: PassesSource): RowExchange | undefined {
+  const { parts = {}, maxRows } = options;
+  const ranks = parts.tensor;
+  if (ranks === undefined || ranks.size === 1) return undefined;
+  const copies = keyValueCopies(config, parts);
+  return new RowExchange(backend, { ranks, copies, width: config.hiddenSize, maxRows });
+}
+
+function sharedEmbedding(
+  { backend, config, weights, at }: PassesSource,
+  { ranks }: RowExchange,
+): VocabularyEmbedding | undefined {
+  if (weights.embedding === undefined) return undefined;
+  const { vocabSize, hiddenSize: width } = config;
+  const buffers = { rows_TD: at.partial_TD!, ids_T: at.sharedIds_T! };
+  const table = weights.embedding;
+  return new VocabularyEmbedding(backend, { ranks, table, vocabSize, width, ...buffers });
+}
+
+function seat(
+  source: PassesSource,
+  { index, exchange }: { readonly index: number; readonly exchange: RowExchange | undefined },
+): HeadSeat {
+  const { backend, config: whole, products, weights, at, options } = source;
   const hidden_TD = at[`${index}.hidden_TD`]!;
-  const head = new TrainingHead(backend, {
-    config,
+  const shared = {
+    config: partConfig(whole, options.parts ?? {}),
     norm: weights.finalNorm!,
     weight: weights.head!,
     products,
-    buffers: at as unknown as TrainingHeadBuffers,
     hidden_TD,
     dhidden_TD: at.dhidden_TD!,
+  };
+  if (exchange === undefined) {
+    const buffers = at as unknown as TrainingHeadBuffers;
+    return { head: new TrainingHead(backend, { ...shared, buffers }), hidden_TD };
+  }
+  const head = new VocabularyHead(backend, {
+    ...shared,
+    exchange,
+    buffers: at as unknown as VocabularyHeadBuffers,
+    working: at as unknown as WorkingBuffers,
+    largestPart: Math.ceil(whole.vocabSize / exchange.ranks.size),
   });
   return { head, hidden_TD };
 }

@@ -10,13 +10,16 @@
 import { DTYPE_CODES } from "../../../kernels/abi.ts";
 import type { Address } from "../../backend/backend.ts";
 import type { BatchPlace } from "./batch.ts";
-import { backwardBlock, type BlocksRun, type BlocksSetup, forwardBlock } from "./block.ts";
+import { backwardBlock, forwardBlock } from "./block.ts";
+import type { BlocksRun, BlocksSetup } from "./block_run.ts";
 import { Dropout } from "./dropout.ts";
 import type { BoardedBatch, Flight, HeadSeat, Lending } from "./flights.ts";
 import type { BlockRecord } from "./kept.ts";
 import type { StageParts } from "./parts.ts";
+import { ownRange, sendGradient } from "./stream.ts";
 import type { DropoutState, Parameter, TrainBatch } from "./trainable.ts";
 import type { Pass, PassObserver } from "./units.ts";
+import type { VocabularyEmbedding } from "./vocabulary_embedding.ts";
 
 /** What passes work with. */
 export interface StagePassesSetup {
@@ -30,6 +33,8 @@ export interface StagePassesSetup {
   readonly dropout: number;
   /** The embedding; absent where no stage has it. */
   readonly embedding: Parameter | undefined;
+  /** The same where tensor ranks share its tokens. */
+  readonly sharedEmbedding: VocabularyEmbedding | undefined;
   /** Units of the parameters, as `unitsOf` makes them, and the parameters. */
   readonly units: readonly (readonly number[])[];
   /** All parameters. */
@@ -162,14 +167,17 @@ export class StagePasses {
     else {
       if (counts) place.weigh(placed, weights!);
       const last = this.#parts.units.length - 1;
-      going(last, () => seat.head.backward(placed, { targets, ...options }));
+      going(last, () => {
+        seat.head.backward(placed, { targets, ...options, weights: weights! });
+        if (layers > 0) sendGradient(run);
+      });
     }
     const unit = 1 + this.#layersBefore(stage);
     for (let layer = layers - 1; layer >= 0; layer--) {
       going(unit + layer, () => backwardBlock(run, layer));
     }
     if (embedding) going(0, () => this.#backwardEmbedding(run));
-    if (!counts) backend.fill(dhidden_TD, 0, 4 * placed.rows * config.hiddenSize);
+    if (!counts) backend.fill(dhidden_TD, 0, 4 * ownRange(run).rows * config.hiddenSize);
     this.#parts.records.giveBack(records);
     if (seat !== undefined) this.#parts.seats.giveBack([seat]);
   }
@@ -230,30 +238,41 @@ export class StagePasses {
     }
   }
 
-  #embed({ batch: { rows, ids_T }, dropout }: BlocksRun, out: Address): void {
-    const { setup: { backend, config }, embedding } = this.#parts;
-    backend.kernels.embedding({
-      out,
-      table: embedding!.weight,
-      ids: ids_T,
-      table_dtype: DTYPE_CODES.f32,
-      rows,
-      vocab: config.vocabSize,
-      dim: config.hiddenSize,
-    });
-    dropout?.apply({ at: "embedding" }, { x: out, rows });
+  #embed(run: BlocksRun, out: Address): void {
+    const { setup: { backend, config }, embedding, sharedEmbedding } = this.#parts;
+    const { batch, dropout } = run;
+    if (sharedEmbedding !== undefined) sharedEmbedding.forward(batch, out);
+    else {
+      backend.kernels.embedding({
+        out,
+        table: embedding!.weight,
+        ids: batch.ids_T,
+        table_dtype: DTYPE_CODES.f32,
+        rows: batch.rows,
+        vocab: config.vocabSize,
+        dim: config.hiddenSize,
+      });
+    }
+    dropout?.apply({ at: "embedding" }, { x: out, ...ownRange(run) });
   }
 
-  #backwardEmbedding({ batch: { rows, ids_T }, working: { dhidden_TD }, dropout }: BlocksRun) {
-    const { setup: { backend, config }, embedding } = this.#parts;
-    dropout?.apply({ at: "embedding" }, { x: dhidden_TD, rows });
+  #backwardEmbedding(run: BlocksRun): void {
+    const { setup: { backend, config }, embedding, sharedEmbedding } = this.#parts;
+    const { batch, working: { dhidden_TD }, dropout } = run;
+    dropout?.apply({ at: "embedding" }, { x: dhidden_TD, ...ownRange(run) });
+    if (sharedEmbedding !== undefined) return sharedEmbedding.backward(batch, dhidden_TD);
     backend.kernels.embedding_backward({
       dtable: embedding!.grad,
       dy: dhidden_TD,
-      ids: ids_T,
-      rows,
+      ids: batch.ids_T,
+      rows: batch.rows,
       vocab: config.vocabSize,
       dim: config.hiddenSize,
     });
+  }
+
+  /** How many rows of a batch's hidden states are here: fewer where tensor ranks share them. */
+  ownRows({ placed }: BoardedBatch): number {
+    return ownRange({ exchange: this.#parts.setup.exchange, batch: placed }).rows;
   }
 }

@@ -201,6 +201,8 @@ export interface TrainingBytes {
   readonly working: number;
   /** Chunks of logits and what goes with them. */
   readonly head: number;
+  /** Rows on their way between tensor ranks, outside the backend; 0 where the model is whole. */
+  readonly exchange: number;
   /** All of them. */
   readonly total: number;
 }

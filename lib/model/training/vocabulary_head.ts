@@ -1,0 +1,256 @@
+/**
+ * The head where tensor ranks share the vocabulary: every rank makes the logits of its tokens, and the
+ * ranks tell each other three numbers per row instead of the row (Shoeybi et al. 2019, arXiv:1909.08053,
+ * section 3, "fuse the output of the parallel GEMM with the cross entropy loss").
+ *
+ * Bytes that one of N ranks sends for T rows: the final norm's result gathered once for scores and once
+ * for gradients, their sum over ranks once, 4 T D (N-1)/N each; scores of a chunk of C rows 12 C (N-1).
+ *
+ * Shape suffixes: T rows of the batch, C rows of a chunk, D hidden size, V tokens of this rank.
+ *
+ * @module
+ */
+
+import type { Address, Backend } from "../../backend/backend.ts";
+import { normalize } from "../blocks.ts";
+import type { ModelConfig } from "../config.ts";
+import type { PlacedBatch } from "./batch.ts";
+import type { WorkingBuffers } from "./block_run.ts";
+import type { RowCounts } from "./kept.ts";
+import {
+  type Head,
+  type HeadBackwardOptions,
+  trainingChunkRows,
+  type TrainingHeadBuffers,
+  type TrainingHeadOptions,
+} from "./head.ts";
+import type { RowExchange, RowRange } from "./row_exchange.ts";
+import { clearNormShares, normShare, sumNorms } from "./shared_sums.ts";
+import { normBackward } from "./stream.ts";
+
+/** Buffers that only a head over a part of the vocabulary needs. */
+export interface VocabularyHeadBuffers extends TrainingHeadBuffers {
+  /** What every row's logits were diminished by before their exponentials were taken. */
+  readonly shift_C: Address;
+  /** Sums of exponentials; then factors of the gradient. */
+  readonly sum_C: Address;
+  /** Logits of the targets that are here; then weights of all that count. */
+  readonly chosen_C: Address;
+}
+
+/** Bytes of {@linkcode VocabularyHeadBuffers}; the config has the part of this rank. */
+export function vocabularyHeadBytes(
+  { hiddenSize: D, vocabSize: V }: ModelConfig,
+  { rows, ownRows, largestPart }: RowCounts & { readonly largestPart: number },
+): Record<keyof VocabularyHeadBuffers, number> {
+  const chunk = trainingChunkRows({ vocabSize: largestPart }, rows);
+  return {
+    finalNormed_CD: 4 * ownRows * D,
+    dfinalNormed_CD: 0,
+    logits_CV: 4 * chunk * V,
+    logProb_T: 4 * rows,
+    logZ_T: 4 * rows,
+    shift_C: 4 * chunk,
+    sum_C: 4 * chunk,
+    chosen_C: 4 * chunk,
+  };
+}
+
+/** What the head works with besides the options of a whole one. */
+export interface VocabularyHeadOptions extends TrainingHeadOptions {
+  /** How rows go between ranks. */
+  readonly exchange: RowExchange;
+  /** Tokens of the largest part of the vocabulary, by which all ranks cut chunks. */
+  readonly largestPart: number;
+  /** Buffers of the head. */
+  readonly buffers: VocabularyHeadBuffers;
+  /** Buffers that blocks work in, at other times. */
+  readonly working: WorkingBuffers;
+}
+
+/** Log-probabilities and their norms, put together from all parts of the vocabulary. */
+interface ChunkScores {
+  /** log Z of every row, in double precision [C]. */
+  readonly logZ: Float64Array;
+  /** What this rank's exponentials were diminished by [C]. */
+  readonly shift: Float32Array;
+}
+
+/** Numbers per row that the ranks tell each other: shift, sum, chosen. */
+const TOLD = 3;
+
+/** The head, over this rank's rows of the hidden states and its part of the vocabulary. */
+export class VocabularyHead implements Head {
+  readonly #backend: Backend;
+  readonly #options: VocabularyHeadOptions;
+
+  /** Works with memory that was planned. */
+  constructor(backend: Backend, options: VocabularyHeadOptions) {
+    this.#backend = backend;
+    this.#options = options;
+  }
+
+  /** See {@linkcode Head.score}. */
+  score(batch: PlacedBatch, temperature: number): void {
+    this.#gather(batch, temperature);
+    for (const chunk of this.#chunks(batch.rows)) {
+      this.#logits(chunk);
+      this.#scores(batch, { ...chunk, exponentials: 0 });
+    }
+  }
+
+  /** See {@linkcode Head.backward}. */
+  backward(batch: PlacedBatch, options: HeadBackwardOptions): void {
+    const { config, working: { partial_TD }, weight, products, buffers } = this.#options;
+    const { targets, temperature = 1 } = options;
+    let { accumulate } = options;
+    this.#gather(batch, temperature);
+    this.#backend.fill(partial_TD, 0, 4 * batch.rows * config.hiddenSize);
+    const counts = ({ first, rows }: RowRange) =>
+      targets.subarray(first, first + rows).some((target) => target >= 0);
+    const chunks = [...this.#chunks(batch.rows)].filter(counts);
+    const dy = buffers.logits_CV;
+    for (const [index, chunk] of chunks.entries()) {
+      const { first, rows } = chunk;
+      this.#logits(chunk);
+      this.#lossGradient(batch, { ...options, ...chunk });
+      const at = 4 * first * config.hiddenSize;
+      products.backwardInput(weight, { dx: partial_TD + at, dy, rows });
+      const weightGradient = () =>
+        products.backwardWeight(weight, { dy, x: this.#rows(first), rows, accumulate });
+      if (index < chunks.length - 1) weightGradient();
+      else this.#backwardNorm(batch, { temperature, meanwhile: weightGradient });
+      accumulate = true;
+    }
+  }
+
+  /** Brings all rows of scale / temperature * norm(hidden) together. */
+  #gather(batch: PlacedBatch, temperature: number): void {
+    const { config, norm, hidden_TD, buffers: { finalNormed_CD }, exchange } = this.#options;
+    const own = exchange.own(batch.rows);
+    normalize({ backend: this.#backend, config }, {
+      out: finalNormed_CD,
+      x: hidden_TD,
+      weight: norm.weight,
+      rows: own.rows,
+    });
+    this.#scale(finalNormed_CD, { rows: own.rows, temperature });
+    const to = this.#rows(0);
+    exchange.startGather({ from: finalNormed_CD, to, rows: batch.rows }).finish();
+  }
+
+  /** Where all rows of the final norm's result are, from one on. */
+  #rows(first: number): Address {
+    const { working: { gathered_TD }, config: { hiddenSize } } = this.#options;
+    return gathered_TD + 4 * first * hiddenSize;
+  }
+
+  #scale(
+    x: Address,
+    { rows, temperature }: { readonly rows: number; readonly temperature: number },
+  ): void {
+    const { logitsScale, hiddenSize } = this.#options.config;
+    const factor = logitsScale / temperature;
+    if (factor !== 1) this.#backend.kernels.scale({ x, factor, count: rows * hiddenSize });
+  }
+
+  #logits({ first, rows }: RowRange): void {
+    const { weight, products, buffers: { logits_CV } } = this.#options;
+    products.forward(weight, { out: logits_CV, x: this.#rows(first), rows });
+  }
+
+  /**
+   * Scores of a chunk whose logits are there: log Z = M + log sum_p sum_p exp(shift_p - M), over parts p
+   * in the order of their ranks and in double precision, the same bits on all of them.
+   */
+  #scores(
+    batch: PlacedBatch,
+    { first, rows, exponentials }: RowRange & { readonly exponentials: Address },
+  ): ChunkScores {
+    const { buffers, exchange: { ranks }, config } = this.#options;
+    this.#backend.kernels.score_part({
+      exponentials,
+      shift: buffers.shift_C,
+      sum: buffers.sum_C,
+      chosen: buffers.chosen_C,
+      logits: buffers.logits_CV,
+      targets: batch.targets_T + 4 * first,
+      rows,
+      vocab: config.vocabSize,
+    });
+    const told = new Float32Array(TOLD * rows * ranks.size);
+    const of = (rank: number, which: number) => {
+      const begin = (TOLD * rank + which) * rows;
+      return told.subarray(begin, begin + rows);
+    };
+    this.#backend.download(of(ranks.rank, 0), buffers.shift_C);
+    this.#backend.download(of(ranks.rank, 1), buffers.sum_C);
+    this.#backend.download(of(ranks.rank, 2), buffers.chosen_C);
+    ranks.allGather(told);
+    const parts = Array.from({ length: ranks.size }, (_, rank) => ({
+      ...{ shift: of(rank, 0), sum: of(rank, 1), chosen: of(rank, 2) },
+    }));
+    const logZ = Float64Array.from({ length: rows }, (_, row) => {
+      const most = parts.reduce((max, { shift }) => Math.max(max, shift[row]!), -Infinity);
+      const total = parts.reduce((sum, part) => {
+        return sum + part.sum[row]! * Math.exp(part.shift[row]! - most);
+      }, 0);
+      return most + Math.log(total);
+    });
+    const logProb = Float32Array.from(logZ, (z, row) => {
+      if (batch.targets[first + row]! < 0) return 0;
+      return parts.reduce((sum, { chosen }) => sum + chosen[row]!, 0) - z;
+    });
+    this.#backend.upload(buffers.logProb_T + 4 * first, logProb);
+    this.#backend.upload(buffers.logZ_T + 4 * first, Float32Array.from(logZ));
+    return { logZ, shift: parts[ranks.rank]!.shift };
+  }
+
+  /** Makes logits their gradient. */
+  #lossGradient(
+    batch: PlacedBatch,
+    { first, rows, weights, zLoss }: RowRange & HeadBackwardOptions,
+  ): void {
+    const { buffers, config } = this.#options;
+    const { logits_CV: logits, sum_C, chosen_C } = buffers;
+    const { logZ, shift } = this.#scores(batch, { first, rows, exponentials: logits });
+    const counting = weights.slice(first, first + rows)
+      .map((weight, row) => batch.targets[first + row]! < 0 ? 0 : weight);
+    const factors = counting.map((weight, row) =>
+      weight * (1 + 2 * zLoss * logZ[row]!) * Math.exp(shift[row]! - logZ[row]!)
+    );
+    this.#backend.upload(sum_C, factors);
+    this.#backend.upload(chosen_C, counting);
+    this.#backend.kernels.cross_entropy_part({
+      ...{ logits, factors: sum_C, weights: chosen_C, rows, vocab: config.vocabSize },
+      targets: batch.targets_T + 4 * first,
+    });
+  }
+
+  /** Gradient of the hidden states from everybody's partial sums; `meanwhile` is done while they travel. */
+  #backwardNorm(
+    { rows: all }: PlacedBatch,
+    { temperature, meanwhile }: { readonly temperature: number; readonly meanwhile: () => void },
+  ): void {
+    const { config, norm, hidden_TD, dhidden_TD, exchange, working } = this.#options;
+    const { dnormed_TD, partial_TD } = working;
+    const { rows } = exchange.own(all);
+    const run = { backend: this.#backend, config, exchange, working };
+    const sum = exchange.startSum({ from: partial_TD, to: dnormed_TD, rows: all });
+    meanwhile();
+    sum.finish();
+    this.#scale(dnormed_TD, { rows, temperature });
+    this.#backend.fill(dhidden_TD, 0, 4 * rows * config.hiddenSize);
+    clearNormShares(run);
+    const share = normShare(run, { norm, index: 0 });
+    normBackward(run, { dx: dhidden_TD, dy: dnormed_TD, x: hidden_TD, norm: share, rows });
+    sumNorms(run, [norm]).finish();
+  }
+
+  *#chunks(all: number): Generator<RowRange> {
+    const length = trainingChunkRows({ vocabSize: this.#options.largestPart }, all);
+    for (let first = 0; first < all; first += length) {
+      yield { first, rows: Math.min(length, all - first) };
+    }
+  }
+}
