@@ -171,7 +171,7 @@ export class Pipeline {
     };
     const mail = new PipelineMail(ranks, {
       shape,
-      elements: (microBatch) => batches[microBatch]!.tokens.length * hiddenSize,
+      elements: (microBatch) => passes.ownRows(batches[microBatch]!.tokens.length) * hiddenSize,
       largest: maxRows * hiddenSize,
       buffers: this.#buffers,
     });

@@ -8,10 +8,11 @@
  */
 
 import type { ModelConfig } from "../model/config.ts";
-import { workingBytes } from "../model/training/block.ts";
+import { workingBytes } from "../model/training/block_run.ts";
 import { trainingHeadBytes } from "../model/training/head.ts";
 import { recordBytes, type RecordName, splitRecord } from "../model/training/kept.ts";
-import { partConfig } from "../model/training/parts.ts";
+import { keyValueCopies, partConfig } from "../model/training/parts.ts";
+import { mostOwnRows } from "../model/training/row_exchange.ts";
 import type { TrainingBytes } from "../model/training/trainable.ts";
 import { mostInFlight } from "../parallel/pipeline_replay.ts";
 import { pipelinePasses } from "../parallel/pipeline_schedule.ts";
@@ -19,7 +20,7 @@ import { pieceParameters } from "./piece_parameters.ts";
 import { microBatchesOf, type PlannedStage, stagesOf, type StepShape } from "./step_shape.ts";
 
 /** Bytes of a rank by kind: those of training, and what travels. */
-export interface RankBytes extends Omit<TrainingBytes, "packed"> {
+export interface RankBytes extends Omit<TrainingBytes, "packed" | "exchange"> {
   /** Weights gathered for a moment, and gradients on their way. */
   readonly travelling: number;
 }
@@ -29,19 +30,11 @@ const HALF = 1 / 2;
 /** Layers whose gathered weights are there at once: the one that computes, and two ahead. */
 const GATHERED_LAYERS = 3;
 
-/** Rows [T, D] between products, of which tensor-parallel ranks have a share each. */
-const SHARED_ROWS: readonly RecordName[] = [
-  "input_TD",
-  "normed_TD",
-  "middle_TD",
-  "middleNormed_TD",
-];
-
 /** Bytes of what a block keeps and of what all blocks share, for one micro-batch. */
 function blockBytes(shape: StepShape, part: ModelConfig): { kept: number; shared: number } {
   const { microBatch, seqLen, mesh: { tensor }, recompute } = shape;
-  const record = recordBytes(part, microBatch * seqLen);
-  for (const name of SHARED_ROWS) record[name] /= tensor;
+  const rows = microBatch * seqLen;
+  const record = recordBytes(part, { rows, ownRows: mostOwnRows(rows, tensor) });
   const { kept, shared } = splitRecord(record, recompute);
   const sum = (bytes: Partial<Record<RecordName, number>>) =>
     HALF * Object.values(bytes).reduce((total, one) => total + one, 0);
@@ -120,12 +113,17 @@ interface ActivationBytes {
 
 function activationBytes(shape: StepShape): ActivationBytes {
   const { model, mesh: { tensor }, microBatch, seqLen } = shape;
-  const part = partConfig(model, { tensor: { rank: 0, size: tensor } });
+  const parts = { tensor: { rank: 0, size: tensor } };
+  const part = partConfig(model, parts);
   const rows = microBatch * seqLen;
   const { kept, shared } = blockBytes(shape, part);
+  const work = workingBytes(part, {
+    ...{ rows, ownRows: mostOwnRows(rows, tensor), drops: false, recompute: shape.recompute },
+    ...{ ranks: tensor, copies: keyValueCopies(model, parts) },
+  });
   return {
     kept,
-    working: shared + HALF * total(workingBytes(part, { rows, drops: false })),
+    working: shared + HALF * total(work),
     head: HALF * total(trainingHeadBytes(part, rows)),
   };
 }

@@ -271,8 +271,8 @@ export class StagePasses {
     });
   }
 
-  /** How many rows of a batch's hidden states are here: fewer where tensor ranks share them. */
-  ownRows({ placed }: BoardedBatch): number {
-    return ownRange({ exchange: this.#parts.setup.exchange, batch: placed }).rows;
+  /** How many of the rows of a batch are here between stages: fewer where tensor ranks share them. */
+  ownRows(rows: number): number {
+    return this.#parts.setup.exchange?.own(rows).rows ?? rows;
   }
 }
