@@ -1,10 +1,14 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { runLocal } from "../../../lib/comm/local/run.ts";
+import { evenParts } from "../../../lib/comm/parts.ts";
+import type { ModelConfig } from "../../../lib/model/config.ts";
+import { presetOf } from "../../../lib/model/presets.ts";
+import { planTrainingBytes } from "../../../lib/model/training/memory.ts";
 import { heldElements, sliceRuns } from "../../../lib/model/training/parts.ts";
-import type { Recompute } from "../../../lib/model/training/trainable.ts";
+import type { Recompute, TrainBatch } from "../../../lib/model/training/trainable.ts";
 import type { WeightSpec } from "../../../lib/model/weights.ts";
 import { onBackends } from "../../on_backends.ts";
-import { GOLDEN_MODELS } from "../golden_models.ts";
+import { GOLDEN_MODELS, type GoldenModel, goldenSource } from "../golden_models.ts";
 import { goldenDocuments, goldenTrainBatch } from "./golden_training.ts";
 import type { PartGradient, TensorInput, TensorResult } from "./tensor_program.ts";
 
@@ -73,6 +77,8 @@ function assertAsOne(results: readonly TensorResult[], one: TensorResult): void 
   }
 }
 
+const FOUR_RANKS: readonly GoldenModel[] = ["llama_gqa", "llama3", "palm"];
+
 for (const name of GOLDEN_MODELS) {
   onBackends(`${name}: tensor ranks have the losses and gradients of one`, async (on) => {
     const input: TensorInput = {
@@ -80,7 +86,8 @@ for (const name of GOLDEN_MODELS) {
       batches: [goldenTrainBatch(name), goldenDocuments(name)],
     };
     const [one] = await onTensorRanks(1, input);
-    for (const ranks of [2, 4]) {
+    // Four ranks have two copies of each key and value head of the second, and four of PaLM's one.
+    for (const ranks of FOUR_RANKS.includes(name) ? [2, 4] : [2]) {
       const results = await onTensorRanks(ranks, input);
       assertAsOne(results, one!);
       const again = await onTensorRanks(ranks, { ...input, times: 1 });
@@ -125,3 +132,146 @@ for (const name of ["llama_gqa", "palm"] as const) {
     }
   });
 }
+
+const ODD: ModelConfig = {
+  ...presetOf("debug").config,
+  ...{ vocabSize: 13, hiddenSize: 10, intermediateSize: 12, numHiddenLayers: 2 },
+  ...{ numAttentionHeads: 4, numKeyValueHeads: 2, headDim: 6, norm: "layer", logitsScale: 0.5 },
+};
+
+/** Tokens, targets and documents that no number of ranks divides. */
+function oddBatch(rows: number, seed: number): TrainBatch {
+  const draw = (factor: number) =>
+    Int32Array.from({ length: rows }, (_, row) => (row * row * factor + 5 * row + seed) % 13);
+  const starts = Int32Array.from({ length: rows }, (_, row) => row - row % 3);
+  return {
+    ...{ sequences: 1, length: rows, tokens: draw(7), starts },
+    targets: draw(3).map((target, row) => row % 4 === 1 ? -100 : target),
+    positions: starts.map((start, row) => row - start),
+  };
+}
+
+onBackends("rows and a vocabulary that ranks do not divide are cut all the same", async (on) => {
+  for (const parallelBlock of [false, true]) {
+    const model = { ...ODD, parallelBlock, tieWordEmbeddings: parallelBlock };
+    // One row for four ranks; the tokens of one are another's; ranks without a row or a token.
+    for (const rows of [1, 5, 11]) {
+      const input = { backend: on.name, model, batches: [oddBatch(rows, 2), oddBatch(11, 3)] };
+      const [one] = await onTensorRanks(1, input);
+      assertAsOne(await onTensorRanks(4, input), one!);
+    }
+  }
+});
+
+onBackends("a batch without targets has zero gradients on all tensor ranks", async (on) => {
+  const batch = goldenTrainBatch("palm");
+  const nothing = { ...batch, targets: batch.targets.map(() => -100) };
+  const results = await onTensorRanks(2, {
+    ...{ backend: on.name, model: "palm", batches: [nothing] },
+  });
+  for (const { losses, gradients } of results) {
+    deepStrictEqual(losses, [{ ce: 0, z: 0, weight: 0, count: 0 }]);
+    ok(gradients.every(({ gradient }) => gradient.every((g) => g === 0)));
+  }
+});
+
+/** Bytes that rank `rank` of `size` sends of rows of a batch by gatherings and addings of one each. */
+function rowBytes(rows: number, { rank, size, width }: Ranked): { gather: number; sum: number } {
+  const own = evenParts(rows, size)[rank]!;
+  const mine = own.end - own.start;
+  return { gather: 4 * mine * width * (size - 1), sum: 4 * (rows - mine) * width };
+}
+
+interface Ranked {
+  readonly rank: number;
+  readonly size: number;
+  readonly width: number;
+}
+
+/** Bytes of an all-reduce: short ones are exchanged whole. */
+function totalBytes(count: number, { rank, size }: Ranked): number {
+  if (4 * count <= 1024) return 4 * count * (size - 1);
+  const { gather, sum } = rowBytes(count, { rank, size, width: 1 });
+  return gather + sum;
+}
+
+/** Gatherings and addings of a block, forward and backward: Korthikanti et al. 2022, figures 5 and 6. */
+function exchangesOf(parallelBlock: boolean, recompute: Recompute): readonly [number, number] {
+  const halves = parallelBlock ? 1 : 2;
+  const forward = [halves, halves] as const;
+  const backward = recompute === "full"
+    ? [2 * halves, 2 * halves - 1] as const
+    : [2 * halves, halves] as const;
+  return [forward[0] + backward[0], forward[1] + backward[1]];
+}
+
+const WIRE: readonly (readonly [GoldenModel, Recompute])[] = [
+  ["llama_gqa_tied", "none"],
+  ["llama_mha", "selective"],
+  ["llama_gqa", "full"],
+  ["palm", "none"],
+  ["palm", "full"],
+];
+
+for (const [name, recompute] of WIRE) {
+  onBackends(
+    `${name}, ${recompute}: the bytes on the wire are those of the formulas`,
+    async (on) => {
+      const batch = goldenTrainBatch(name);
+      const { config } = await goldenSource(name);
+      const { hiddenSize: width, numHiddenLayers: L, parallelBlock, vocabSize } = config;
+      const size = name === "palm" ? 4 : 2;
+      const input = { backend: on.name, model: name, batches: [batch], options: { recompute } };
+      const results = await onTensorRanks(size, input);
+      const rows = batch.tokens.length;
+      const owners = evenParts(vocabSize, size);
+      const ownerOf = (token: number) => owners.findIndex(({ end }) => token < end);
+      for (const [rank, { bytes }] of results.entries()) {
+        const ranked = { rank, size, width };
+        const { gather, sum } = rowBytes(rows, ranked);
+        const [gathers, sums] = exchangesOf(parallelBlock, recompute);
+        // The final norm's result and its gradient once, and three numbers of every row's logits.
+        const scores = 4 * 3 * rows * (size - 1);
+        strictEqual(bytes["allGather"], (L * gathers + 1) * gather + scores);
+        strictEqual(bytes["reduceScatter"], (L * sums + 1) * sum);
+        const norms = totalBytes((parallelBlock ? 1 : 2) * width, ranked);
+        const keysAndValues = totalBytes(2 * config.headDim * width, ranked);
+        const copies = size > config.numKeyValueHeads;
+        const total = L * (norms + (copies ? keysAndValues : 0)) + totalBytes(width, ranked);
+        strictEqual(bytes["allReduce"], total);
+        const own = evenParts(rows, size)[rank]!;
+        const isOwn = (row: number) => row >= own.start && row < own.end;
+        const sent = batch.tokens.reduce((count, token, row) => {
+          const [has, wants] = [ownerOf(token) === rank, isOwn(row)];
+          return count + Number(has && !wants) + Number(wants && !has);
+        }, 0);
+        strictEqual(bytes["send"] ?? 0, 4 * width * sent);
+      }
+    },
+  );
+}
+
+onBackends("memory of a tensor rank is taken as planned", async (on) => {
+  for (const parallelBlock of [false, true]) {
+    const config = { ...ODD, parallelBlock };
+    for (const options of [{}, { recompute: "full", dropout: 0.1, packWeights: true }] as const) {
+      const batches = [oddBatch(11, 1)];
+      const input = { backend: on.name, model: config, batches, options };
+      const results = await onTensorRanks(4, input);
+      for (const [rank, { taken }] of results.entries()) {
+        const parts = { tensor: { rank, size: 4 } };
+        const plan = planTrainingBytes(config, { maxRows: 11, ...options, parts });
+        strictEqual(taken, plan.total - plan.moments - plan.exchange);
+        strictEqual(plan.exchange, 2 * 4 * 11 * config.hiddenSize);
+      }
+    }
+  }
+});
+
+Deno.test("what is kept of a block falls with the ranks: streams and norms too", () => {
+  const { config } = presetOf("llama-15m");
+  const kept = (size: number) =>
+    planTrainingBytes(config, { maxRows: 2048, parts: { tensor: { rank: 0, size } } }).kept;
+  strictEqual(kept(2), kept(1) / 2);
+  strictEqual(kept(6), kept(1) / 6);
+});
