@@ -147,6 +147,7 @@ function trafficRows({ traffic }: StepPlan): Row[] {
     ["weights, all-gather over shards", traffic.weightAllGather],
     ["rows, all-gather over tensor ranks", traffic.tensorAllGather],
     ["rows, reduce-scatter over tensor ranks", traffic.tensorReduceScatter],
+    ["rows of tokens, to and from tensor ranks", traffic.tensorSend],
     ["hidden states, from stage to stage", traffic.pipelineSend],
   ];
   const sent = kinds.filter(([, bytes]) => bytes > 0);

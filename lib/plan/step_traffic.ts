@@ -9,7 +9,9 @@
  *   (Rajbhandari et al. 2020, arXiv:1910.02054, section 7).
  * - tensor: a gather or a reduce-scatter of rows [T, D] sends (N - 1)/N v T D, v bytes a value. Two of each
  *   forward in a serial block and one in a parallel one; backward as many, and a gather for every product
- *   whose rows were gathered (Korthikanti et al. 2022, arXiv:2205.05198, section 4.2.2).
+ *   whose rows were gathered (Korthikanti et al. 2022, arXiv:2205.05198, section 4.2.2); `full`
+ *   recomputation gathers these when it goes forward again. The head has one of each; the embedding sends
+ *   rows to those who need them, (N - 1)/N² v T D each way (`vocabulary_embedding.ts`).
  * - pipeline: v T D / N_tensor for every micro-batch that crosses from one rank to another, both ways.
  *
  * @module
@@ -33,6 +35,8 @@ export interface StepTraffic {
   readonly tensorAllGather: number;
   /** Rows, summed and scattered over tensor-parallel ranks. */
   readonly tensorReduceScatter: number;
+  /** Rows of the embedding and their gradients, between the rank of the row and that of its token. */
+  readonly tensorSend: number;
   /** Hidden states and their gradients, from stage to stage. */
   readonly pipelineSend: number;
   /** All of them. */
@@ -62,12 +66,10 @@ export function blockExchanges(
   recompute: Recompute,
 ): Exchanges {
   const halves = parallelBlock ? 1 : 2;
-  // The last product of a block is not needed again, and neither is the sum that would follow it.
-  const again = recompute === "full" ? { gathers: halves, scatters: halves - 1 } : undefined;
-  return {
-    gathers: halves + 2 * halves + (again?.gathers ?? 0),
-    scatters: 2 * halves + (again?.scatters ?? 0),
-  };
+  // The last product of a block is not needed again, and neither is the sum that would follow it; rows
+  // that were gathered for those before it stay until their weights' gradients are made.
+  const scattersAgain = recompute === "full" ? halves - 1 : 0;
+  return { gathers: 3 * halves, scatters: 2 * halves + scattersAgain };
 }
 
 /** Bytes that a rank sends in a step. @throws {ConfigError} Where the model cannot be cut so. */
@@ -106,12 +108,13 @@ function partTraffic(shape: StepShape, { value }: TravellingBytes) {
   const rowsBytes = value * microBatch * seqLen * model.hiddenSize;
   const { gathers, scatters } = blockExchanges(model, recompute);
   const exchanged = microBatches * sentBytes("allGather", { bytes: rowsBytes, size: tensor });
-  // Rows are scattered after the embedding and gathered before the head, and back.
-  const times = (count: number) => exchanged * (model.numHiddenLayers * count + 2) / pipeline;
+  // Before the head rows are gathered, and behind it the gradient's are added up.
+  const times = (count: number) => exchanged * (model.numHiddenLayers * count + 1) / pipeline;
   const crossings = pipeline === 1 ? 0 : 2 * (pipeline * chunks - 1);
   return {
     tensorAllGather: times(gathers),
     tensorReduceScatter: times(scatters),
+    tensorSend: 2 * exchanged / tensor / pipeline,
     pipelineSend: microBatches * crossings * rowsBytes / tensor / pipeline,
   };
 }
