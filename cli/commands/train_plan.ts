@@ -92,7 +92,7 @@ async function machineOf(
     await backend.ready();
     const flops = measureFlops(backend);
     const peakFlops = dtype === "bf16" ? 2 * flops : flops;
-    return { peakFlops, memory: memoryLimit(backend).bytes };
+    return { peakFlops, memory: memoryLimit(backend).bytes, threads: backend.info.threads };
   } finally {
     backend.close();
   }
@@ -118,7 +118,7 @@ function parameterRows({ parameters, matrixParameters }: TrainPlan): Row[] {
   ];
 }
 
-function memoryRows({ bytes, checkpointBytes, machine }: TrainPlan): Row[] {
+function memoryRows({ bytes, scratchBytes, checkpointBytes, machine }: TrainPlan): Row[] {
   const { total, ...kinds } = bytes;
   const names: Readonly<Record<keyof typeof kinds, string>> = {
     weights: "weights (f32)",
@@ -136,7 +136,8 @@ function memoryRows({ bytes, checkpointBytes, machine }: TrainPlan): Row[] {
   const { devices, memory } = machine;
   return [
     ...rows,
-    ["all", formatMemory(total)],
+    ...(scratchBytes > 0 ? [["the kernels' own", formatMemory(scratchBytes)]] : []),
+    ["all", formatMemory(total + scratchBytes)],
     ...(devices > 1 ? [["shared evenly, per device", formatMemory(total / devices)]] : []),
     ["there is, per device", formatMemory(memory)],
     ["a checkpoint, and its copy while it is saved", formatMemory(checkpointBytes)],

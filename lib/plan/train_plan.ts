@@ -7,6 +7,7 @@
 import type { ModelConfig } from "../model/config.ts";
 import { countParameters, type ParameterCounts } from "../model/parameters.ts";
 import { planTrainingBytes } from "../model/training/memory.ts";
+import { trainingScratchBytes } from "../model/training/scratch.ts";
 import type { TrainingBytes, TrainingOptions } from "../model/training/trainable.ts";
 import { flopsPerToken, matrixParameters, type TokenFlops } from "./flops.ts";
 import { hardwareOf } from "./hardware.ts";
@@ -31,7 +32,7 @@ export interface TrainPlanOptions {
 /** What a plan is for: a named kind of device, or this machine by its measured peak. */
 export type PlannedMachine =
   | { readonly hardware: string; readonly devices: number }
-  | { readonly peakFlops: number; readonly memory: number };
+  | { readonly peakFlops: number; readonly memory: number; readonly threads: number };
 
 /** A run on paper. */
 export interface TrainPlan {
@@ -45,6 +46,8 @@ export interface TrainPlan {
   readonly totalFlops: number;
   /** Bytes by kind, were all of it on one device. */
   readonly bytes: TrainingBytes;
+  /** Bytes that kernels take for themselves besides; 0 for named devices, whose kernels are others. */
+  readonly scratchBytes: number;
   /** Bytes of a checkpoint on disk; so many are copied while one is saved. */
   readonly checkpointBytes: number;
   /** What it runs on. */
@@ -87,6 +90,13 @@ export function planTraining(options: TrainPlanOptions): TrainPlan {
     flopsPerToken: perToken,
     totalFlops: perToken.total * tokens,
     bytes: planTrainingBytes(model, training),
+    scratchBytes: "threads" in options.machine
+      ? trainingScratchBytes(model, {
+        rows: training.maxRows,
+        seqLen,
+        threads: options.machine.threads,
+      })
+      : 0,
     checkpointBytes: 12 * parameters.total,
     machine,
     mfu,
@@ -101,8 +111,9 @@ function speedOf(
   flops: number,
 ): Pick<TrainPlan, "machine" | "mfu" | "mfuSource"> {
   if (!("hardware" in machine)) {
+    const { peakFlops, memory } = machine;
     return {
-      machine: { ...machine, name: "this machine", devices: 1 },
+      machine: { name: "this machine", devices: 1, peakFlops, memory },
       mfu: ASSUMED_MFU,
       mfuSource: "assumed; peak measured",
     };

@@ -75,7 +75,7 @@ Deno.test("training takes 16 bytes per parameter in f32 and about 18 in bf16, be
       tokens: 1e9,
       seqLen: 1024,
       training: { maxRows: 1024, dtype },
-      machine: { peakFlops: 1e11, memory: 1e10 },
+      machine: { peakFlops: 1e11, memory: 1e10, threads: 2 },
     });
     const { weights, gradients, moments, compute } = planned.bytes;
     near((weights + gradients + moments + compute) / planned.parameters.total, bytes, 0.001);
