@@ -45,6 +45,7 @@ export class Watch implements RunObserver {
   readonly #ramp: BatchRamp;
   readonly #events: EventFile;
   readonly #totalTokens: number;
+  #toldNoSamples = false;
   #ticker: Ticker | undefined;
   #from: { tokens: number; time: number };
   /** The last row. */
@@ -158,6 +159,16 @@ export class Watch implements RunObserver {
   async sample(step: number): Promise<void> {
     const { config: { model, settings }, tokenizer, log, paths } = this.#options;
     const { machine, backend } = this.#session;
+    const { tensor, pipeline } = machine.mesh.sizes;
+    if (tensor * pipeline > 1) {
+      // The decoder wants all weights in one memory; checkpoints have them.
+      const reason = "the model is cut over the ranks";
+      if (!this.#toldNoSamples) {
+        log.note(`no samples: ${reason}; llamero generate reads checkpoints`);
+      }
+      this.#toldNoSamples = true;
+      return;
+    }
     const text = await sampleText(machine.model, {
       backend,
       config: model,

@@ -33,6 +33,18 @@ export interface PipelineOptions {
   readonly ranks: Communicator;
   /** Most rows of a micro-batch. */
   readonly maxRows: number;
+  /** Adds up the micro-batches of each of the rank's stages; one after the other without. */
+  readonly sums?: readonly MicroBatchSum[] | undefined;
+}
+
+/** Adds up the gradients of one stage's micro-batches, which come one after the other. */
+export interface MicroBatchSum {
+  /** A step of so many micro-batches begins. */
+  begin(count: number): void;
+  /** Whether gradients of the next one are added to what is there, or replace it. */
+  readonly accumulates: boolean;
+  /** The backward pass of one is done. */
+  end(): void;
 }
 
 /** What a step's gradients are computed with. */
@@ -43,6 +55,8 @@ export interface PipelineStep {
   readonly zLoss: number;
   /** What is dropped; `firstRow` is that of the first micro-batch. */
   readonly dropout?: DropoutState | undefined;
+  /** Rows from the first of a micro-batch to that of the next. @default {those of each} */
+  readonly rowStride?: number | undefined;
 }
 
 /** Where the time of a rank went. */
@@ -65,6 +79,8 @@ interface StepRun {
   readonly flights: Map<string, Flight>;
   readonly boarded: Map<number, BoardedBatch>;
   readonly losses: LossSums[];
+  /** Sums of the stages whose last micro-batch has not been ended. */
+  readonly unended: Map<number, MicroBatchSum>;
 }
 
 /** One rank of a pipeline. */
@@ -111,20 +127,19 @@ export class Pipeline {
     const began = performance.now();
     const run = this.#begin(batches);
     const passes = pipelinePasses(this.#options.ranks.rank, run.shape);
-    const last = run.shape.ranks * run.shape.chunks - 1;
-    const firstRows = rowsBefore(batches);
+    const firstRows = firstRowsOf(batches, step);
+    for (const sum of this.#options.sums ?? []) sum.begin(batches.length);
     const computedMs = await this.#compute(run, passes, (pass) => {
-      const { kind, stage, microBatch } = pass;
-      if (kind === "forward") {
-        const { dropout } = step;
-        const firstRow = (dropout?.firstRow ?? 0) + firstRows[microBatch]!;
-        this.#forward(run, pass, dropout && { ...dropout, firstRow });
-        return;
+      if (pass.kind === "forward") {
+        const firstRow = firstRows[pass.microBatch]!;
+        this.#forward(run, pass, step.dropout && { ...step.dropout, firstRow });
+      } else {
+        this.#backward(run, pass, step);
       }
-      this.#backward(run, pass, step);
-      const isDone = microBatch === batches.length - 1 && (stage === 0 || stage === last);
-      if (isDone) this.#tied?.start();
     });
+    // The last rank comes here first: its messages leave while the pipeline runs empty.
+    run.unended.forEach((sum) => sum.end());
+    this.#tied?.start();
     this.#tied?.finish();
     const losses = this.#share(run);
     const { steps, totalMs, ...sums } = this.#times;
@@ -175,7 +190,8 @@ export class Pipeline {
       largest: maxRows * hiddenSize,
       buffers: this.#buffers,
     });
-    return { shape, batches, mail, flights: new Map(), boarded: new Map(), losses: [] };
+    const [flights, boarded, unended] = [new Map(), new Map(), new Map()];
+    return { shape, batches, mail, flights, boarded, losses: [], unended };
   }
 
   /** Does what the schedule says; returns the milliseconds in which passes computed. */
@@ -219,10 +235,15 @@ export class Pipeline {
     const isHead = flight.seat !== undefined;
     const into = this.#lossWeights;
     const weights = isHead ? scaledWeights(batch, { scale: weightScale, into }) : undefined;
+    const chunk = this.#chunkOf(stage, run);
+    const sum = this.#options.sums?.[chunk];
+    run.unended.get(chunk)?.end();
     run.mail.read(pass, (gradient) => {
-      const accumulate = microBatch > 0;
+      const accumulate = sum?.accumulates ?? microBatch > 0;
       this.#model.passes.backward(flight, { gradient, weights, zLoss, accumulate });
     });
+    // Ending may wait for other replicas, and the next stage waits for what this pass has made.
+    if (sum !== undefined) run.unended.set(chunk, sum);
     // The gradient of the loss has computed the scores on its way.
     if (isHead) this.#readLosses(run, pass, zLoss);
     if (stage < run.shape.ranks) this.#leave(run, pass);
@@ -263,8 +284,15 @@ export class Pipeline {
   }
 }
 
-/** Rows of the micro-batches before each one. */
-function rowsBefore(batches: readonly TrainBatch[]): number[] {
-  let rows = 0;
-  return batches.map(({ tokens }) => (rows += tokens.length) - tokens.length);
+/** The first row of each micro-batch in the whole batch. */
+function firstRowsOf(
+  batches: readonly TrainBatch[],
+  { dropout, rowStride }: PipelineStep,
+): number[] {
+  let row = dropout?.firstRow ?? 0;
+  return batches.map(({ tokens }) => {
+    const first = row;
+    row += rowStride ?? tokens.length;
+    return first;
+  });
 }

@@ -2,8 +2,8 @@
  * An embedding that is tied to the head of a pipeline: the first stage and the last have a copy each,
  * and add their gradients up, so that equal optimizers keep both copies the same to the bit.
  *
- * The sum is begun by each of them as soon as its own part is complete: the last stage's head is done
- * before the pipeline has run empty. Source: Megatron-LM's embedding group (Narayanan et al. 2021).
+ * Each of them begins the sum when its own part is complete: the last stage does while the pipeline
+ * runs empty. Source: Megatron-LM's embedding group (Narayanan et al. 2021).
  *
  * Bytes that each of the two sends: those of the gradient, 4 V D.
  *

@@ -27,7 +27,7 @@ export interface Evaluation {
  * @param sources Whose windows are taken.
  */
 export async function evaluate(
-  engine: Pick<GradientEngine, "evaluate">,
+  engine: Pick<GradientEngine, "evaluate" | "batchesAtOnce">,
   options: EvaluationOptions & {
     readonly sources: readonly TokenSource[];
     /** The replicas of the model. */
@@ -39,13 +39,23 @@ export async function evaluate(
   const { sources, replicas, tokenBytes } = options;
   const loop = new EventLoop();
   const found: number[] = [];
-  let index = 0;
-  for (const batch of evaluationBatches(sources, options)) {
-    const isOwn = index++ % replicas.size === replicas.rank;
-    const { ce, count } = isOwn ? engine.evaluate(batch) : { ce: 0, count: 0 };
-    found.push(ce, count, isOwn ? bytesOf(batch, tokenBytes) : 0);
+  let waiting: { readonly batch: SequenceBatch; readonly at: number }[] = [];
+  const computeWaiting = async () => {
+    const evaluated = await engine.evaluate(waiting.map(({ batch }) => batch));
+    waiting.forEach(({ batch, at }, i) => {
+      const { ce, count } = evaluated[i]!;
+      found.splice(at, 3, ce, count, bytesOf(batch, tokenBytes));
+    });
+    waiting = [];
     await loop.turn();
+  };
+  for (const batch of evaluationBatches(sources, options)) {
+    const at = found.push(0, 0, 0) - 3;
+    if ((at / 3) % replicas.size !== replicas.rank) continue;
+    waiting.push({ batch, at });
+    if (waiting.length === (engine.batchesAtOnce ?? 1)) await computeWaiting();
   }
+  if (waiting.length > 0) await computeWaiting();
   // One of the replicas has each number, the others zero: adding them up changes no bit.
   const all = Float64Array.from(found);
   replicas.allReduce(all);

@@ -25,6 +25,14 @@ export interface GradientRequest {
   readonly rowStride?: number | undefined;
 }
 
+/** What an evaluation has found of a batch. */
+export interface Evaluated {
+  /** Sum of the cross-entropies of the targets that count. */
+  readonly ce: number;
+  /** How many count. */
+  readonly count: number;
+}
+
 /** Computes gradients on this rank's part of a mesh. */
 export interface GradientEngine {
   /** Communicators of its own, besides those of the mesh. */
@@ -41,10 +49,12 @@ export interface GradientEngine {
     request: GradientRequest,
   ): Promise<Float64Array<ArrayBuffer>>;
   /**
-   * Sum of the cross-entropies of a batch, and how many targets counted; the same on all ranks of a
-   * replica.
+   * Sum of the cross-entropies of each batch, and how many of its targets counted; the same on all ranks
+   * of a replica, which all give the same batches.
    */
-  evaluate(batch: SequenceBatch): { readonly ce: number; readonly count: number };
+  evaluate(batches: readonly SequenceBatch[]): Evaluated[] | Promise<Evaluated[]>;
+  /** Batches that an evaluation does well to take at once. @default {1} */
+  readonly batchesAtOnce?: number;
   /**
    * The sequences of each of this replica's micro-batches; without it they are its neighbouring share.
    *
@@ -118,8 +128,8 @@ export class WholeModelEngine implements GradientEngine {
     return losses;
   }
 
-  /** Evaluates a batch. */
-  evaluate(batch: SequenceBatch): { readonly ce: number; readonly count: number } {
-    return this.#parts.model.evaluate(batch, { zLoss: 0 });
+  /** Evaluates batches. */
+  evaluate(batches: readonly SequenceBatch[]): Evaluated[] {
+    return batches.map((batch) => this.#parts.model.evaluate(batch, { zLoss: 0 }));
   }
 }

@@ -15,11 +15,13 @@ import { Mesh } from "../comm/mesh.ts";
 import { BatchRamp } from "../data/ramp.ts";
 import type { Streamed, TrainingOptions } from "../model/training/trainable.ts";
 import { TrainableModel } from "../model/training/trainable_model.ts";
+import { MeshNorm } from "../parallel/mesh_norm.ts";
 import { streamedIn } from "../parallel/zero.ts";
 import type { GradientEngine } from "./gradient_engine.ts";
 import { type HeldState, heldState } from "./held_state.ts";
 import { Optimizer } from "./optimizer.ts";
-import { openReplica } from "./replica.ts";
+import { PipelineEngine, pipelineOptions } from "./pipeline_engine.ts";
+import { openReplica, type Replica, type ReplicaParts } from "./replica.ts";
 import type { RunConfig } from "./run_config.ts";
 import type { TrainSettings } from "./settings.ts";
 
@@ -74,6 +76,20 @@ export function streamedBy(
   return streamedIn(settings.zero, { order: settings.reduce, microBatches });
 }
 
+/** How the memory of this rank of a mesh is planned. @throws {ConfigError} Where stages lack layers. */
+export function rankOptions(
+  { model, settings }: Pick<RunConfig, "model" | "settings">,
+  mesh: Mesh,
+): TrainingOptions {
+  const planned = {
+    ...trainingOptions(settings, mesh.replicas.size),
+    ...pipelineOptions({ model, settings }, mesh),
+  };
+  const streamed = mesh.sizes.pipeline === 1 ? streamedBy(settings, mesh) : undefined;
+  // Packed copies would be of all weights.
+  return { ...planned, packWeights: planned.packWeights && !streamed?.weights, streamed };
+}
+
 /** Takes the memory of a run. @throws {BackendError} Where there is too little. */
 export function openMachine(
   backend: Backend,
@@ -85,24 +101,39 @@ export function openMachine(
 ): RunMachine {
   const { model: config, settings, mesh = meshOfOne() } = options;
   using taken = new DisposableStack();
-  const { replicas, sizes } = mesh;
-  for (const axis of ["tensor", "pipeline"] as const) {
-    if (sizes[axis] > 1) {
-      throw new ConfigError(`Cannot train with ${axis}=${sizes[axis]}: 1 was wanted`);
-    }
-  }
-  const streamed = streamedBy(settings, mesh);
-  const planned = trainingOptions(settings, replicas.size);
-  // Packed copies would be of all weights.
-  const packWeights = planned.packWeights && !streamed?.weights;
-  const model = new TrainableModel(backend, { config }, { ...planned, packWeights, streamed });
+  const { sizes: { tensor } } = mesh;
+  if (tensor > 1) throw new ConfigError(`Cannot train with tensor=${tensor}: 1 was wanted`);
+  const training = rankOptions(options, mesh);
+  const model = new TrainableModel(backend, { config }, training);
   taken.defer(() => model.close());
-  const replica = openReplica(backend, { ...options, model, mesh, streamed });
+  const replica = openEngine(backend, { ...options, model, mesh, ...training });
   taken.defer(() => replica.close());
   const { parameters } = model;
-  const optimizer = new Optimizer(backend, { parameters, settings, sharing: replica.sharing });
+  const { sharing, shards } = replica;
+  const total = totalOver(mesh, model);
+  const optimizer = new Optimizer(backend, { parameters, settings, sharing, total });
   taken.defer(() => optimizer.close());
-  const held = heldState(model, { optimizer, shards: replica.shards });
+  const held = heldState(model, { optimizer, shards });
   const all = taken.move();
   return { mesh, model, optimizer, held, engine: replica.engine, close: () => all.dispose() };
+}
+
+/** Adds up square sums over the ranks that have other parts of the model; none where there are none. */
+function totalOver(
+  { sizes, axes: { tensor: slices, pipeline: stages } }: Mesh,
+  { config, parameters }: TrainableModel,
+): ((squares: Float64Array) => number) | undefined {
+  if (sizes.tensor * sizes.pipeline === 1) return undefined;
+  const norm = new MeshNorm({ config, parameters, slices, stages });
+  return (squares) => norm.total(squares);
+}
+
+/** The engine that fits a mesh. */
+function openEngine(
+  backend: Backend,
+  options: ReplicaParts & { readonly mesh: Mesh; readonly maxRows: number },
+): Replica {
+  if (options.mesh.sizes.pipeline === 1) return openReplica(backend, options);
+  const engine = new PipelineEngine(backend, options);
+  return { engine, sharing: undefined, shards: undefined, close: () => engine.close() };
 }

@@ -118,10 +118,7 @@ export async function trainSession(options: RunOptions): Promise<TrainState> {
   if (world.size > 1) agree(world, factsOf(config, { ...options, backend: backend.name }));
   checkMesh(config, world.size);
   const mesh = new Mesh(world, meshOf(config.settings, world.size));
-  checkMemory(
-    { ...config, replicas: mesh.replicas.size },
-    memoryLimit(backend, options.localRanks),
-  );
+  checkMemory({ ...config, mesh }, memoryLimit(backend, options.localRanks));
   const machine = openMachine(backend, { ...config, mesh });
   opened.defer(machine.close);
   const begin = () => setFirstWeights(machine, config);

@@ -10,6 +10,7 @@ import { checkDivisions, type MeshNumbers, meshSize, meshText, parseMesh } from 
 import { BatchRamp } from "../data/ramp.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { checkTree } from "../parallel/micro_batches.ts";
+import { plannedPipeline } from "./pipeline_engine.ts";
 import type { TrainSettings } from "./settings.ts";
 
 /** Sizes of the mesh that settings ask for, where there are so many ranks. */
@@ -48,6 +49,7 @@ export function checkMesh(
     const replicas = { rank: 0, size: mesh.data * mesh.shard };
     checkTree(stage.sequences, { microBatch: settings.microBatch, replicas });
   }
+  plannedPipeline({ settings, model }, mesh);
 }
 
 function hintOf(mesh: MeshNumbers, ranks: number): string {

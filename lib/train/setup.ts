@@ -8,6 +8,7 @@
 import type { Backend } from "../backend/backend.ts";
 import { LlameroError } from "../base/errors.ts";
 import { formatMemory } from "../base/format.ts";
+import type { Mesh } from "../comm/mesh.ts";
 import { TrainingData } from "../data/batches.ts";
 import { BatchRamp } from "../data/ramp.ts";
 import { type ResolvedShares, resolveShares } from "../data/shares.ts";
@@ -15,7 +16,7 @@ import { TokenSource } from "../data/token_source.ts";
 import { mostTrainingRows, planTrainingBytes } from "../model/training/memory.ts";
 import type { TrainingBytes } from "../model/training/trainable.ts";
 import { identityOf, type RunIdentity } from "./identity.ts";
-import { trainingOptions } from "./machine.ts";
+import { meshOfOne, rankOptions } from "./machine.ts";
 import type { RunConfig } from "./run_config.ts";
 import type { TrainSettings } from "./settings.ts";
 
@@ -98,13 +99,13 @@ export function memoryLimit(backend: Pick<Backend, "name">, localRanks: number =
  * @throws {LlameroError} Before anything is allocated.
  */
 export function checkMemory(
-  { model, settings, replicas = 1 }: Pick<RunConfig, "model" | "settings"> & {
-    /** How many replicas share a batch. */
-    readonly replicas?: number | undefined;
+  { model, settings, mesh = meshOfOne() }: Pick<RunConfig, "model" | "settings"> & {
+    /** The ranks of the run; one without. */
+    readonly mesh?: Mesh | undefined;
   },
   limit: MemoryLimit,
 ): TrainingBytes {
-  const options = trainingOptions(settings, replicas);
+  const options = rankOptions({ model, settings }, mesh);
   const bytes = planTrainingBytes(model, options);
   if (bytes.total <= limit.bytes) return bytes;
   const { seqLen } = new BatchRamp(settings).largest;

@@ -1,0 +1,137 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { openCheckpoint } from "../../lib/checkpoint/open.ts";
+import { tensorValues } from "../../lib/checkpoint/tensor_values.ts";
+import { runLocal } from "../../lib/comm/local/run.ts";
+import { meshSize, parseMesh } from "../../lib/comm/mesh.ts";
+import { ConfigError } from "../../lib/base/errors.ts";
+import type { RequestedSettings } from "../../lib/train/config_file.ts";
+import { runPaths } from "../../lib/train/run_folder.ts";
+import { checkMesh } from "../../lib/train/run_mesh.ts";
+import type { BackendName } from "../../lib/backend/backend.ts";
+import { onBackends } from "../on_backends.ts";
+import { inRunFolder, smallRun, timeless } from "./run_fixture.ts";
+import type { SessionInput, SessionResult } from "./session_program.ts";
+
+const MODULE = new URL("./session_program.ts", import.meta.url);
+
+/** A run of four layers on a mesh: rows of its metrics, and the weights in the end. */
+async function train(
+  mesh: string,
+  { backend, run, data, settings }: {
+    readonly backend: BackendName;
+    readonly run: string;
+    readonly data: string;
+    readonly settings?: RequestedSettings;
+  },
+) {
+  const model = { numHiddenLayers: 4, ...settings?.model };
+  const evalData = [data];
+  const config = smallRun(data, { dropout: 0.1, ...settings, evalData, mesh, model });
+  const input: SessionInput = { config, run, backend };
+  const ranks = meshSize(parseMesh(mesh));
+  const [{ rows }] = await runLocal<SessionResult>(MODULE, {
+    ranks,
+    input,
+    timeLimitMs: 60_000,
+  }) as [SessionResult];
+  const { tensors } = await openCheckpoint(join(runPaths(run).checkpoints, "latest"));
+  const weights = new Map(
+    [...tensors].map(([name, record]) =>
+      [name, Float32Array.from([...tensorValues(record)!].flatMap((chunk) => [...chunk]))] as const
+    ),
+  );
+  return { rows: timeless(rows), weights };
+}
+
+type Trained = Awaited<ReturnType<typeof train>>;
+
+/** Fails unless weights are near: tests/golden/README.md's tolerance for AdamW's weights. */
+function assertNear(is: Trained, wanted: Trained): void {
+  assert.deepEqual([...is.weights.keys()].sort(), [...wanted.weights.keys()].sort());
+  for (const [name, values] of wanted.weights) {
+    const own = is.weights.get(name)!;
+    values.forEach((value, i) => assert.ok(Math.abs(own[i]! - value) <= 3e-4, `${name} ${i}`));
+  }
+  wanted.rows.forEach(({ loss }, i) => {
+    assert.ok(Math.abs(is.rows[i]!.loss! - loss!) <= 1e-6 * loss! + 1e-5 * i, `step ${i + 1}`);
+  });
+}
+
+onBackends(
+  "a run on stages is one process's to the bit, its losses and norms too",
+  async ({ name: backend }) => {
+    await inRunFolder(async ({ folder, data }) => {
+      const untied = { model: { tieWordEmbeddings: false } };
+      const settings = { batchTokens: 96, microBatch: 1, ...untied };
+      const wanted = await train("data=1", { backend, run: join(folder, "one"), data, settings });
+      assert.ok(wanted.rows.some((row) => row.eval_loss !== undefined));
+      for (const pipelineSchedule of ["1f1b", "interleaved"] as const) {
+        for (const mesh of ["pipeline=2", "pipeline=3"]) {
+          const run = join(folder, `${mesh} ${pipelineSchedule}`);
+          const trained = await train(mesh, {
+            backend,
+            run,
+            data,
+            settings: { ...settings, pipelineSchedule },
+          });
+          assert.deepEqual(trained, wanted, run);
+        }
+      }
+    });
+  },
+);
+
+onBackends(
+  "stages of replicas add their gradients up, tied embeddings too",
+  async ({ name: backend }) => {
+    await inRunFolder(async ({ folder, data }) => {
+      for (const tieWordEmbeddings of [false, true]) {
+        const settings = { batchTokens: 128, microBatch: 1, model: { tieWordEmbeddings } };
+        const name = (mesh: string) => join(folder, `${mesh} ${tieWordEmbeddings}`);
+        const wanted = await train("data=1", { backend, run: name("one"), data, settings });
+        for (const mesh of ["data=2,pipeline=2", "pipeline=2"]) {
+          assertNear(await train(mesh, { backend, run: name(mesh), data, settings }), wanted);
+        }
+      }
+    });
+  },
+);
+
+onBackends(
+  "in one tree the number of replicas of a pipeline changes no bit",
+  async ({ name: backend }) => {
+    await inRunFolder(async ({ folder, data }) => {
+      for (const pipelineSchedule of ["1f1b", "interleaved"] as const) {
+        const settings = {
+          batchTokens: 128,
+          microBatch: 1,
+          reduce: "tree",
+          pipelineSchedule,
+        } as const;
+        const [one, two] = await Promise.all(
+          ["pipeline=2", "data=2,pipeline=2"].map((mesh) =>
+            train(mesh, {
+              backend,
+              run: join(folder, `${mesh} ${pipelineSchedule}`),
+              data,
+              settings,
+            })
+          ),
+        );
+        assert.deepEqual(two, one);
+      }
+    });
+  },
+);
+
+Deno.test("a pipeline of more stages than a model has layers for is refused", () => {
+  const config = smallRun("nowhere", { pipelineSchedule: "interleaved", mesh: "pipeline=4" });
+  const deep = (numHiddenLayers: number) => ({ ...config.model, numHiddenLayers });
+  checkMesh({ ...config, model: deep(6) }, 4);
+  assert.throws(() => checkMesh({ ...config, model: deep(5) }, 4), (error) => {
+    assert.ok(error instanceof ConfigError);
+    assert.match(error.message, /5 layers into 8 stages/);
+    return true;
+  });
+});
