@@ -6,7 +6,6 @@
  * @module
  */
 
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { CHECKS, runChecks } from "./check.ts";
 import { Ledger } from "./ci_ledger.ts";
@@ -18,7 +17,7 @@ import {
   toolchainEnvironment,
 } from "./ci_rust.ts";
 import { outputOf } from "./rust_toolchain.ts";
-import { ROOT, sourceFiles } from "./source_files.ts";
+import { ROOT } from "./source_files.ts";
 import { runStep, say } from "./step.ts";
 
 const deno = Deno.execPath();
@@ -104,23 +103,18 @@ async function checkCrate(): Promise<void> {
   }
 }
 
-/** Compiles every CUDA source where there is a compiler for it. */
-async function compileCuda(): Promise<void> {
-  const sources: string[] = [];
-  if (existsSync(join(ROOT, "kernels/cuda"))) {
-    for await (const { path } of sourceFiles([".cu"], "kernels/cuda")) sources.push(path);
+/** Builds the CUDA kernels: for GPUs where nvcc is, and emulated, so that tests can run them. */
+async function buildCuda(): Promise<void> {
+  const emulated = "build of the emulated CUDA kernels";
+  const compilers = ["c++", "g++", "clang++"];
+  if (compilers.every((name) => outputOf(name, ["--version"]) === undefined)) {
+    ledger.notRun(emulated, "no C++ compiler here");
+  } else {
+    await ledger.step({ name: emulated, command: [deno, "task", "build:cuda", "--emulated"] });
   }
-  if (sources.length === 0) return;
-  if (outputOf("nvcc", ["--version"]) === undefined) {
-    return ledger.notRun("CUDA sources", "no nvcc here");
-  }
-  for (const source of sources) {
-    const object = join(scratch, `${source.split("/").at(-1)}.o`);
-    await ledger.step({
-      name: `nvcc ${source}`,
-      command: ["nvcc", "-std=c++17", "-O2", "-arch=sm_80", "-c", source, "-o", object],
-    });
-  }
+  const name = "build of the CUDA kernels";
+  if (outputOf("nvcc", ["--version"]) === undefined) return ledger.notRun(name, "no nvcc here");
+  await ledger.step({ name, command: [deno, "task", "build:cuda"] });
 }
 
 /** The commands that README promises, as they stand there. */
@@ -183,7 +177,7 @@ async function testRebuilt(built: string): Promise<void> {
 async function checkEverything(): Promise<void> {
   const rebuilt = await rebuildWasm();
   await checkCrate();
-  await compileCuda();
+  await buildCuda();
   await runChecks(CHECKS, (result) => ledger.count(result));
   await ledger.tests({
     name: "tests (working tree, every backend that is here)",

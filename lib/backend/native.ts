@@ -1,38 +1,25 @@
 /**
  * The native backend: the Rust kernels as a shared library of this processor, through `Deno.dlopen`.
  *
- * Only numbers and buffers cross the border, so `--allow-ffi=<the library>` is all it needs.
- *
  * @module
  */
 
 import { fileURLToPath } from "node:url";
 
-import { asError, BackendError, LlameroError } from "../base/errors.ts";
-import type { Address, Backend, BackendInfo, MappedFile, PassedOver } from "./backend.ts";
-import { throwKernelError } from "./kernel_failure.ts";
+import { BackendError } from "../base/errors.ts";
+import type { Backend } from "./backend.ts";
 import {
-  ABI_HASH,
-  bindKernels,
-  KERNEL_SYMBOLS,
-  type Kernels,
-  RUNTIME_SYMBOLS,
-} from "./kernels.generated.ts";
-import { Unavailable } from "./unavailable.ts";
-
-const SYMBOLS: typeof RUNTIME_SYMBOLS & typeof KERNEL_SYMBOLS = {
-  ...RUNTIME_SYMBOLS,
-  ...KERNEL_SYMBOLS,
-};
-/** The opened library with everything that it exports. */
-export type NativeLibrary = Deno.DynamicLibrary<typeof RUNTIME_SYMBOLS & typeof KERNEL_SYMBOLS>;
+  type KernelLibrary,
+  LibraryBackend,
+  loadKernelLibrary,
+  type OpenOptions,
+} from "./library.ts";
 
 const FILE_NAMES: Readonly<Partial<Record<typeof Deno.build.os, string>>> = {
   darwin: "libllamero_cpu.dylib",
   windows: "llamero_cpu.dll",
 };
 const REBUILD = "deno task build:native";
-const TEXT_BYTES = 4096;
 
 /** Where the library is looked for: beside the sources of this program, never in the caller's folder. */
 export function nativeLibrary(): string | undefined {
@@ -41,55 +28,13 @@ export function nativeLibrary(): string | undefined {
   return url.protocol === "file:" ? fileURLToPath(url) : undefined;
 }
 
-function load<S extends Deno.ForeignLibraryInterface>(
-  path: string,
-  symbols: S,
-): Deno.DynamicLibrary<S> {
-  try {
-    return Deno.dlopen(path, symbols);
-  } catch (error) {
-    const cause = asError(error);
-    if (error instanceof Deno.errors.NotCapable) {
-      throw new Unavailable(`no permission to load ${path}`, { hint: `--allow-ffi=${path}` });
-    }
-    const stale = cause.message.includes("symbol");
-    const reason = stale ? "it was built from another kernel table" : cause.message;
-    throw new Unavailable(`${path}: ${reason}`, { hint: REBUILD, stale });
-  }
-}
-
 /**
  * Loads the library and checks that it was built from this kernel table.
  *
  * @throws {Unavailable} When it is absent, cannot be loaded or is stale.
  */
-export function loadNativeLibrary(path: string | undefined = nativeLibrary()): NativeLibrary {
-  if (path === undefined) throw new Unavailable("it works from a local checkout only");
-  try {
-    Deno.statSync(path);
-  } catch {
-    throw new Unavailable(`no library at ${path}`, { hint: REBUILD });
-  }
-  const probe = load(path, { rt_abi_hash: RUNTIME_SYMBOLS.rt_abi_hash });
-  const hash = probe.symbols.rt_abi_hash();
-  probe.close();
-  if (hash !== ABI_HASH) {
-    throw new Unavailable(`${path} was built from another kernel table`, {
-      hint: REBUILD,
-      stale: true,
-    });
-  }
-  return load(path, SYMBOLS);
-}
-
-/** What a backend needs to open. */
-export interface OpenOptions {
-  /** Threads of the pool, the caller's included. */
-  readonly threads: number;
-  /** What `auto` passed over before. */
-  readonly passedOver?: readonly PassedOver[];
-  /** The library or module to load instead of the usual one. */
-  readonly library?: string;
+export function loadNativeLibrary(path: string | undefined = nativeLibrary()): KernelLibrary {
+  return loadKernelLibrary(path, REBUILD);
 }
 
 /**
@@ -104,105 +49,6 @@ export function openNative(options: OpenOptions): Backend {
     library.close();
     throw new BackendError(`Cannot open the native backend: no memory for a context`);
   }
-  return new NativeBackend(library, context, options.passedOver ?? []);
-}
-
-class NativeBackend implements Backend {
-  readonly name = "native";
-  readonly info: BackendInfo;
-  readonly kernels: Kernels;
-  readonly passedOver: readonly PassedOver[];
-  readonly #library: NativeLibrary;
-  readonly #context: Address;
-  readonly #text: Uint8Array<ArrayBuffer> = new Uint8Array(TEXT_BYTES);
-  #open = true;
-
-  constructor(library: NativeLibrary, context: Address, passedOver: readonly PassedOver[]) {
-    this.#library = library;
-    this.#context = context;
-    this.passedOver = passedOver;
-    const length = library.symbols.rt_info(context, this.#text, TEXT_BYTES);
-    this.info = JSON.parse(this.#read(length)) as BackendInfo;
-    this.kernels = bindKernels(library.symbols, context, (kernel, _status, args) => {
-      throwKernelError(kernel, { reason: this.#lastError(), args });
-    });
-  }
-
-  #read(length: number): string {
-    return new TextDecoder().decode(this.#text.subarray(0, Math.min(length, TEXT_BYTES)));
-  }
-
-  #lastError(): string {
-    return this.#read(this.#library.symbols.rt_last_error(this.#context, this.#text, TEXT_BYTES));
-  }
-
-  #check(status: number, action: string): void {
-    if (status !== 0) throw new BackendError(`Cannot ${action}: ${this.#lastError()}`);
-  }
-
-  alloc(bytes: number): Address {
-    const address = this.#library.symbols.rt_alloc(this.#context, bytes);
-    if (address === 0) {
-      throw new BackendError(`Cannot reserve ${bytes} bytes: the machine has not that much memory`);
-    }
-    return address;
-  }
-
-  free(address: Address): void {
-    this.#check(this.#library.symbols.rt_free(this.#context, address), `free address ${address}`);
-  }
-
-  upload(target: Address, source: ArrayBufferView<ArrayBuffer>): void {
-    const bytes = source.byteLength;
-    const status = this.#library.symbols.rt_upload(this.#context, target, source, bytes);
-    this.#check(status, `upload ${bytes} bytes`);
-  }
-
-  download(target: ArrayBufferView<ArrayBuffer>, source: Address): void {
-    const bytes = target.byteLength;
-    const status = this.#library.symbols.rt_download(this.#context, target, source, bytes);
-    this.#check(status, `download ${bytes} bytes`);
-  }
-
-  copy(target: Address, source: Address, bytes: number): void {
-    const status = this.#library.symbols.rt_copy(this.#context, target, source, bytes);
-    this.#check(status, `copy ${bytes} bytes`);
-  }
-
-  fill(target: Address, value: number, bytes: number): void {
-    const status = this.#library.symbols.rt_fill(this.#context, target, value, bytes);
-    this.#check(status, `fill ${bytes} bytes`);
-  }
-
-  mapFile(path: string): MappedFile {
-    const name = new TextEncoder().encode(path);
-    const found = new Float64Array(2);
-    const { rt_map_file, rt_unmap_file } = this.#library.symbols;
-    if (rt_map_file(this.#context, name, name.length, found) !== 0) {
-      throw new LlameroError(`Cannot map "${path}": ${this.#lastError()}`);
-    }
-    const [address, bytes] = [found[0]!, found[1]!];
-    return {
-      address,
-      bytes,
-      close: () => {
-        if (this.#open) this.#check(rt_unmap_file(this.#context, address), `unmap "${path}"`);
-      },
-    };
-  }
-
-  wait(): void {
-    this.#check(this.#library.symbols.rt_wait(this.#context, 0), "wait");
-  }
-
-  ready(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  close(): void {
-    if (!this.#open) return;
-    this.#open = false;
-    this.#library.symbols.rt_close(this.#context);
-    this.#library.close();
-  }
+  const { passedOver = [] } = options;
+  return new LibraryBackend({ name: "native", library, context, mapsFiles: true, passedOver });
 }

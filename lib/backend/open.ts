@@ -6,6 +6,7 @@
 
 import { asError, BackendError, type TriedBackend, UsageError } from "../base/errors.ts";
 import type { Backend, BackendName, PassedOver } from "./backend.ts";
+import { openCuda, probeCuda } from "./cuda.ts";
 import { loadNativeLibrary, openNative } from "./native.ts";
 import { automaticThreads } from "./threads.ts";
 import { Unavailable } from "./unavailable.ts";
@@ -40,14 +41,16 @@ interface Candidate {
   probe(): Promise<void>;
 }
 
-const NO_CUDA = "no CUDA library built";
-
 /** Every backend, the preferred one first. */
 const CANDIDATES: readonly Candidate[] = [
   {
     name: "cuda",
-    open: () => Promise.reject(new Unavailable(NO_CUDA)),
-    probe: () => Promise.reject(new Unavailable(NO_CUDA)),
+    open: (_, passedOver) => new Promise((resolve) => resolve(openCuda({ passedOver }))),
+    probe: () =>
+      new Promise((resolve) => {
+        probeCuda();
+        resolve();
+      }),
   },
   {
     name: "native",

@@ -25,7 +25,7 @@ onBackends("what is uploaded, copied and filled is what is downloaded", async ({
     backend.free(a);
     backend.free(b);
   }
-});
+}, { gpu: true });
 
 onBackends("views of every kind travel with their offset and length", async ({ open }) => {
   using opened = await open();
@@ -39,7 +39,7 @@ onBackends("views of every kind travel with their offset and length", async ({ o
   assert.equal(back[0], 0);
   backend.upload(address, new Uint8Array(0));
   backend.download(new Uint8Array(0), address);
-});
+}, { gpu: true });
 
 onBackends("overlapping copies move the bytes as if through a buffer", async ({ open }) => {
   using opened = await open();
@@ -51,7 +51,7 @@ onBackends("overlapping copies move the bytes as if through a buffer", async ({ 
   const moved = new Uint8Array(200);
   backend.download(moved, address + 10);
   assert.deepEqual(moved, source);
-});
+}, { gpu: true });
 
 onBackends("memory is zeroed and aligned to 64 bytes, also when it is used again", async (on) => {
   using opened = await on.open();
@@ -68,7 +68,7 @@ onBackends("memory is zeroed and aligned to 64 bytes, also when it is used again
     });
     held.forEach((address) => backend.free(address));
   }
-});
+}, { gpu: true });
 
 onBackends("memory that nobody has is refused, and the backend goes on", async ({ open }) => {
   using opened = await open();
@@ -81,7 +81,7 @@ onBackends("memory that nobody has is refused, and the backend goes on", async (
     });
   }
   backend.free(backend.alloc(1000));
-});
+}, { gpu: true });
 
 onBackends("an address that alloc did not give is not freed, nor one twice", async ({ open }) => {
   using opened = await open();
@@ -92,7 +92,7 @@ onBackends("an address that alloc did not give is not freed, nor one twice", asy
   assert.throws(() => backend.free(address), BackendError);
   assert.throws(() => backend.upload(0, new Uint8Array(4)), /address 0/);
   assert.throws(() => backend.download(new Uint8Array(4), 0), /address 0/);
-});
+}, { gpu: true });
 
 onBackends("WebAssembly's 4 GiB can be filled to the end, freed and used again", async (on) => {
   using opened = await on.open();
@@ -126,7 +126,7 @@ onBackends("a refused argument is an error with the kernel's name and values", a
     assert.match(error.message, /^Cannot run the kernel "add": .*address 0.*count 3/);
     return true;
   });
-});
+}, { gpu: true });
 
 onBackends("a file is mapped with all its bytes until it is closed", async ({ open }) => {
   const path = await Deno.makeTempFile({ prefix: "llamero größe " });

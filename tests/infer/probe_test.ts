@@ -68,7 +68,7 @@ for (const name of GOLDEN_MODELS) {
       expected.loss.per_token_f64.flat(),
       LOGIT_TOLERANCE,
     );
-  });
+  }, { gpu: true });
 
   onBackends(`${name}: documents of a row do not see each other`, async (on) => {
     using opened = await on.open(2);

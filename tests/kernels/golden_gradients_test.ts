@@ -37,7 +37,7 @@ onBackends("golden gradients: rms_norm and layer_norm", async ({ open }) => {
     compare(`${name} dx`, dx, op("d_x"));
     compare(`${name} dw`, dweight, op("d_w"));
   }
-});
+}, { gpu: true });
 
 onBackends("golden gradients: swiglu", async ({ open }) => {
   using opened = await open();
@@ -52,7 +52,7 @@ onBackends("golden gradients: swiglu", async ({ open }) => {
   compare("dgate", dgate!, op("d_gate"));
   compare("dup", dup!, op("d_up"));
   compare("the result again", out!, op("y"));
-});
+}, { gpu: true });
 
 onBackends("golden gradients: rope is turned back by the same angles negated", async ({ open }) => {
   using opened = await open();
@@ -73,7 +73,7 @@ onBackends("golden gradients: rope is turned back by the same angles negated", a
   });
   ops.rope({ x: dx, table, layout: "half" });
   compare("rope dx", dx, op("d_x"));
-});
+}, { gpu: true });
 
 /** First row of each row's document: documents are runs of equal ids within a sequence. */
 function startsOf(ids: ArrayLike<number> | undefined, rows: number, length: number): number[] {
@@ -108,7 +108,7 @@ onBackends("golden gradients: attention of whole sequences and of documents", as
   attentionGradients(opened.backend, await goldenOp("attention"));
   const documents = await goldenOp("attention_docs");
   attentionGradients(opened.backend, documents, documents("doc_ids").values);
-});
+}, { gpu: true });
 
 onBackends("golden gradients: cross-entropy with and without z-loss", async ({ open }) => {
   using opened = await open();
@@ -131,7 +131,7 @@ onBackends("golden gradients: cross-entropy with and without z-loss", async ({ o
     });
     compare(`${name} d_logits`, logits, op("d_logits"));
   }
-});
+}, { gpu: true });
 
 onBackends("golden gradients: embedding adds up repeated ids", async ({ open }) => {
   using opened = await open();
@@ -143,7 +143,7 @@ onBackends("golden gradients: embedding adds up repeated ids", async ({ open }) 
   const ids = fromValues(backend, { dtype: "i32", shape: [rows], values: op("ids").values });
   training.embeddingBackward({ dtable, dy: reshape(upload(backend, op("dy")), [rows, dim]), ids });
   compare("embedding d_w", dtable, op("d_w"));
-});
+}, { gpu: true });
 
 onBackends("dropout of a tensor draws from the stream that RandomStream draws from", async (on) => {
   using opened = await on.open();
@@ -154,4 +154,4 @@ onBackends("dropout of a tensor draws from the stream that RandomStream draws fr
   const factor = Math.fround(1 / 0.75);
   const want = Float64Array.from({ length: 2000 }, (_, i) => kept(100 + i) ? factor : 0);
   assertClose([toValues(x), want], { what: "dropout" });
-});
+}, { gpu: true });

@@ -24,7 +24,7 @@ onBackends("golden: linear is the product with a transposed weight", async ({ op
   const [x, weight] = [upload(opened.backend, op("x")), upload(opened.backend, op("w"))];
   ops.matmul({ out, x, weight });
   compare("linear", out, op("y"));
-});
+}, { gpu: true });
 
 onBackends("golden: rms_norm and layer_norm", async ({ open }) => {
   using opened = await open();
@@ -37,7 +37,7 @@ onBackends("golden: rms_norm and layer_norm", async ({ open }) => {
     normalize({ out, x, weight, eps: 1e-5 });
     compare(name, out, op("y"));
   }
-});
+}, { gpu: true });
 
 onBackends("golden: silu is swiglu with up = 1, and swiglu", async ({ open }) => {
   using opened = await open();
@@ -52,7 +52,7 @@ onBackends("golden: silu is swiglu with up = 1, and swiglu", async ({ open }) =>
   const out = allocate(backend, gated("y"));
   ops.swiglu({ out, gate: upload(backend, gated("gate")), up: upload(backend, gated("up")) });
   compare("swiglu_gate", out, gated("y"));
-});
+}, { gpu: true });
 
 onBackends("golden: softmax", async ({ open }) => {
   using opened = await open();
@@ -60,7 +60,7 @@ onBackends("golden: softmax", async ({ open }) => {
   const out = allocate(opened.backend, op("y"));
   ops.softmax({ out, x: upload(opened.backend, op("x")) });
   compare("softmax", out, op("y"));
-});
+}, { gpu: true });
 
 onBackends("golden: embedding", async ({ open }) => {
   using opened = await open();
@@ -70,7 +70,7 @@ onBackends("golden: embedding", async ({ open }) => {
   const ids = fromValues(backend, { ...op("ids"), dtype: "i32" });
   ops.embedding({ out, table: upload(backend, op("w")), ids });
   assertClose([toValues(out), op("y").values], { what: "embedding", shape: op("y").shape });
-});
+}, { gpu: true });
 
 /** (cos, sin) of every position and pair, in double precision. */
 function angles(positions: ArrayLike<number>, frequencies: readonly number[]): number[] {
@@ -110,7 +110,7 @@ onBackends("golden: rope in both layouts", async ({ open }) => {
   ops.rope({ x: moved, table, layout: "interleaved" });
   const want = { shape, values: interleaved(op("y").values, headDim) };
   compare("interleaved rope", moved, want);
-});
+}, { gpu: true });
 
 interface RopeTable {
   readonly head_dim: number;
@@ -146,7 +146,7 @@ onBackends("golden: rope of the tabled vectors, far positions and scaled ones to
       compare(`rope ${name} of ${head_dim}`, x, { shape: [rows, head_dim], values: want });
     }
   }
-});
+}, { gpu: true });
 
 /** Runs of equal documents in a batch, as sequences: the first row of each, and its length. */
 function documents(ids: ArrayLike<number>, length: number): { first: number; length: number }[] {
@@ -210,7 +210,7 @@ onBackends("golden: grouped causal attention over the paged cache", async ({ ope
   const [batch, length] = op("q").shape as [number, number];
   const sequences = Array.from({ length: batch }, (_, b) => ({ first: b * length, length }));
   compare("attention", attend(opened.backend, op, sequences), op("y"));
-});
+}, { gpu: true });
 
 onBackends("golden: documents of a batch are sequences of their own", async ({ open }) => {
   using opened = await open();
@@ -218,7 +218,7 @@ onBackends("golden: documents of a batch are sequences of their own", async ({ o
   const runs = documents(op("doc_ids").values, op("q").shape[1]!);
   assert.ok(runs.length > op("q").shape[0]!, "some row of the batch holds several documents");
   compare("attention_docs", attend(opened.backend, op, runs), op("y"));
-});
+}, { gpu: true });
 
 onBackends("golden: cross-entropy and its z-loss from the scores of tokens", async ({ open }) => {
   using opened = await open();
@@ -242,4 +242,4 @@ onBackends("golden: cross-entropy and its z-loss from the scores of tokens", asy
     const mean = counted.reduce((a, b) => a + b, 0) / counted.length;
     compare(name, fromValues(backend, { shape: [1], values: [mean] }), op("y"));
   }
-});
+}, { gpu: true });

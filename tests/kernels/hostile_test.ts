@@ -84,6 +84,7 @@ onBackends(
       bad: [{ change: { x: 0 }, says: missing }],
     });
   },
+  { gpu: true },
 );
 
 onBackends("hostile: rotations of odd heads, unknown layouts and overlapping rows", async (on) => {
@@ -107,7 +108,7 @@ onBackends("hostile: rotations of odd heads, unknown layouts and overlapping row
     },
     bad: [{ change: { gate_stride: 3 }, says: /gate_stride/ }],
   });
-});
+}, { gpu: true });
 
 onBackends(
   "hostile: slots outside the cache are refused before anything is written",
@@ -222,7 +223,7 @@ onBackends("hostile: products of unknown types, orders and overlapping rows", as
       { change: { precision: 77 }, says: /precision must be f32 or bf16/ },
     ],
   });
-});
+}, { gpu: true });
 
 onBackends("hostile: parts of a vocabulary refuse targets that they have not", async (on) => {
   using opened = await on.open();
@@ -312,7 +313,7 @@ onBackends("hostile: dropout refuses what is no probability or no counter", asyn
       { change: { offset: 2 ** 53 }, says: /seed, stream and offset must be integers/ },
     ],
   });
-});
+}, { gpu: true });
 
 onBackends("hostile: calls without rows do nothing and are no error", async ({ open }) => {
   using opened = await open();
@@ -335,4 +336,42 @@ onBackends("hostile: calls without rows do nothing and are no error", async ({ o
   const after = new Uint8Array(256);
   backend.download(after, tensor);
   assert.ok(after.every((byte) => byte === 7));
-});
+}, { gpu: true });
+
+onBackends(
+  "hostile: a GPU tells of ids, slots, pages and targets that are none when it is waited for",
+  async ({ open }) => {
+    using opened = await open();
+    const { backend } = opened;
+    const { tensor, integers } = memory(backend);
+    const { f32 } = DTYPE_CODES;
+    const told = (says: RegExp, enqueue: () => void) => {
+      enqueue();
+      assert.throws(() => backend.wait(), says);
+      // It was told once; what comes after is in order.
+      backend.wait();
+    };
+    told(/an id is not below vocab/, () => {
+      const shape = { rows: 2, vocab: 4, dim: 8, table_dtype: f32 };
+      backend.kernels.embedding({ out: tensor, table: tensor, ids: integers(0, 4), ...shape });
+    });
+    const cache = { cache_dtype: f32, kv_heads: 1, head_dim: 4, pages: 2, page_size: 4 };
+    told(/a slot is not below pages \* page_size/, () => {
+      const rows = { x: tensor, slots: integers(0, 8), rows: 2, stride: 4 };
+      backend.kernels.kv_store({ cache: tensor, ...rows, ...cache });
+    });
+    told(/a target is not below vocab/, () => {
+      const targets = integers(3, 9);
+      const shape = { rows: 2, vocab: 9 };
+      backend.kernels.score({ log_prob: tensor, log_z: tensor, logits: tensor, targets, ...shape });
+    });
+    told(/a page of page_table is not below pages/, () => {
+      backend.kernels.attention({
+        ...{ out: tensor, q: tensor, keys: tensor, values: tensor, ...cache, rows: 1, heads: 1 },
+        ...{ page_table: integers(2), row_sequence: integers(0), row_position: integers(0) },
+        ...{ sequences: 1, max_pages: 1, q_stride: 4, out_stride: 4, scale: 1 },
+      });
+    });
+  },
+  { gpu: true, only: "cuda" },
+);

@@ -36,7 +36,7 @@ for (const [kernel, entry] of TABLE) {
         assertClose([got, want], { what, shape, ofLargest: entry.tolerance });
       }
     }
-  });
+  }, { gpu: true });
 
   onBackends(`kernels: ${kernel} gives the same bits with 1, 2 and 3 threads`, async ({ open }) => {
     using one = await open(1);
@@ -77,5 +77,5 @@ for (const [kernel, entry] of TABLE) {
         }
       }
     }
-  });
+  }, { gpu: true });
 }

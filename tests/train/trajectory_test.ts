@@ -208,6 +208,7 @@ onBackends(
       assertWeights(weights, expected, ADAMW_TOLERANCE);
     }
   },
+  { gpu: "hardware" },
 );
 
 onBackends("AdamW with another clip or eps follows PyTorch's too", async (on) => {
@@ -242,7 +243,7 @@ onBackends("20 steps of PaLM's Adafactor follow the reference in float64", async
     const other = await follow(on, source, { settings, batches });
     assertSteps(other.steps, stepsOf(variant, reference.steps_f64), ADAFACTOR_TOLERANCE);
   }
-});
+}, { gpu: "hardware" });
 
 const STORIES = join(MODELS, "stories260K");
 

@@ -39,7 +39,7 @@ for (const name of GOLDEN_MODELS) {
       assertNear(gradients.get(tensor)!, wanted, GRADIENT_TOLERANCE * largest);
     }
     assertProbes(gradients, expected);
-  });
+  }, { gpu: true });
 
   onBackends(`${name}: the gradients with z-loss are PyTorch's`, async (on) => {
     using opened = await on.open(2);

@@ -1,0 +1,167 @@
+// A context on a GPU: streams, memory and events of the CUDA runtime.
+
+#include "context.h"
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+
+namespace {
+
+thread_local char failure[512] = "";
+
+bool succeeded(cudaError_t status, const char *what) {
+  if (status == cudaSuccess) return true;
+  std::snprintf(failure, sizeof(failure), "%s: %s", what, cudaGetErrorString(status));
+  return false;
+}
+
+}  // namespace
+
+const char *Context::failedOpen() { return failure; }
+
+Context *Context::open() {
+  int devices = 0;
+  if (!succeeded(cudaGetDeviceCount(&devices), "no GPU")) return nullptr;
+  if (devices == 0) {
+    std::snprintf(failure, sizeof(failure), "no GPU is visible");
+    return nullptr;
+  }
+  Context *context = new Context();
+  if (context->start()) return context;
+  delete context;
+  return nullptr;
+}
+
+bool Context::start() {
+  // Which GPU is the first one is CUDA_VISIBLE_DEVICES' to say: one process has one.
+  if (!succeeded(cudaSetDevice(0), "cannot use the GPU")) return false;
+  cudaDeviceProp properties;
+  if (!succeeded(cudaGetDeviceProperties(&properties, 0), "cannot ask the GPU")) return false;
+  std::snprintf(name_, sizeof(name_), "%s", properties.name);
+  std::snprintf(architecture_, sizeof(architecture_), "sm_%d%d", properties.major, properties.minor);
+  if (properties.major < 8) {
+    std::snprintf(failure, sizeof(failure), "%s is %s; sm_80 is the oldest", name_, architecture_);
+    return false;
+  }
+  for (Stream &stream : streams_) {
+    if (!succeeded(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "no queue")) return false;
+  }
+  for (cudaEvent_t &event : events_) {
+    if (!succeeded(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "no event")) return false;
+  }
+  return succeeded(cudaMalloc(&scratch_, SCRATCH_BYTES), "no scratch memory") &&
+         succeeded(cudaMalloc(&fault_, sizeof(int)), "no memory") &&
+         succeeded(cudaMemset(fault_, 0, sizeof(int)), "cannot clear memory");
+}
+
+Context::~Context() {
+  cudaDeviceSynchronize();
+  for (auto &[address, bytes] : owned_) cudaFree(reinterpret_cast<void *>(address));
+  cudaFree(scratch_);
+  cudaFree(fault_);
+  for (cudaEvent_t event : events_) {
+    if (event != nullptr) cudaEventDestroy(event);
+  }
+  for (Stream stream : streams_) {
+    if (stream != nullptr) cudaStreamDestroy(stream);
+  }
+}
+
+int32_t Context::refuse(const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(error_, sizeof(error_), format, arguments);
+  va_end(arguments);
+  return 1;
+}
+
+int32_t Context::launched(const char *kernel) {
+  cudaError_t status = cudaGetLastError();
+  return status == cudaSuccess ? 0 : refuse("%s: %s", kernel, cudaGetErrorString(status));
+}
+
+address_t Context::alloc(size_t bytes) {
+  void *memory = nullptr;
+  // The runtime aligns to 256 bytes at least. An empty tensor has an address too.
+  if (cudaMalloc(&memory, bytes == 0 ? 1 : bytes) != cudaSuccess) {
+    cudaGetLastError();
+    return 0;
+  }
+  if (cudaMemsetAsync(memory, 0, bytes, stream()) != cudaSuccess) return 0;
+  owned_[reinterpret_cast<uintptr_t>(memory)] = bytes;
+  return static_cast<address_t>(reinterpret_cast<uintptr_t>(memory));
+}
+
+int32_t Context::free(address_t memory) {
+  auto found = owned_.find(static_cast<uintptr_t>(memory));
+  if (found == owned_.end()) return refuse("address %.0f is not one that alloc gave", memory);
+  owned_.erase(found);
+  // Waits for the kernels that use it, as the runtime documents.
+  return cudaFree(at<void>(memory)) == cudaSuccess ? 0 : launched("free");
+}
+
+int32_t Context::upload(void *target, const void *source, size_t bytes) {
+  // From pageable memory: the source may change as soon as this returns.
+  cudaError_t status = cudaMemcpyAsync(target, source, bytes, cudaMemcpyHostToDevice, stream());
+  return status == cudaSuccess ? 0 : refuse("upload: %s", cudaGetErrorString(status));
+}
+
+int32_t Context::download(void *target, const void *source, size_t bytes) {
+  cudaError_t status = cudaMemcpyAsync(target, source, bytes, cudaMemcpyDeviceToHost, stream());
+  if (status == cudaSuccess) status = cudaStreamSynchronize(stream());
+  return status == cudaSuccess ? 0 : refuse("download: %s", cudaGetErrorString(status));
+}
+
+int32_t Context::copy(uint8_t *target, const uint8_t *source, size_t bytes) {
+  bool apart = target + bytes <= source || source + bytes <= target;
+  size_t piece = apart ? bytes : SCRATCH_BYTES;
+  auto move = [&](void *to, const void *from, size_t count) {
+    return cudaMemcpyAsync(to, from, count, cudaMemcpyDeviceToDevice, stream()) == cudaSuccess;
+  };
+  for (size_t done = 0; done < bytes;) {
+    size_t count = bytes - done < piece ? bytes - done : piece;
+    // Ranges that overlap go by way of the scratch, from the end where they move up.
+    size_t offset = !apart && target > source ? bytes - done - count : done;
+    bool moved = apart ? move(target + offset, source + offset, count)
+                       : move(scratch_, source + offset, count) &&
+                             move(target + offset, scratch_, count);
+    if (!moved) return launched("copy");
+    done += count;
+  }
+  return 0;
+}
+
+int32_t Context::fill(void *target, unsigned value, size_t bytes) {
+  cudaError_t status = cudaMemsetAsync(target, static_cast<int>(value), bytes, stream());
+  return status == cudaSuccess ? 0 : refuse("fill: %s", cudaGetErrorString(status));
+}
+
+int32_t Context::chooseQueue(unsigned index) {
+  if (index >= QUEUES) return refuse("queue %u: there are %u", index, QUEUES);
+  queue_ = index;
+  return 0;
+}
+
+double Context::mark() {
+  cudaEventRecord(events_[marked_ % EVENTS], stream());
+  return static_cast<double>(++marked_);
+}
+
+int32_t Context::wait(double event) {
+  cudaError_t status = cudaSuccess;
+  uint64_t number = static_cast<uint64_t>(event);
+  if (number == 0 || number > marked_ || marked_ - number >= EVENTS) {
+    // Marks that are older than the ring: what came after them is waited for too.
+    status = cudaDeviceSynchronize();
+  } else {
+    status = cudaEventSynchronize(events_[(number - 1) % EVENTS]);
+  }
+  return status == cudaSuccess ? takeFault() : refuse("wait: %s", cudaGetErrorString(status));
+}
+
+unsigned Context::describe(char *text, unsigned capacity) const {
+  int bytes = std::snprintf(text, capacity, "{\"isa\":\"%s\",\"threads\":1,\"features\":[\"%s\"]}",
+                            architecture_, name_);
+  return static_cast<unsigned>(bytes);
+}

@@ -1,0 +1,17 @@
+// How kernels are launched, on a GPU or, for tests without one, by the emulator.
+#pragma once
+
+#ifdef LLAMERO_EMULATED
+#include "emulator/emulator.h"
+#else
+#include <cuda_runtime.h>
+
+#define LAUNCH(context, kernel, blocks, threads, sharedBytes, ...) \
+  kernel<<<blocks, threads, sharedBytes, (context).stream()>>>(__VA_ARGS__)
+#define DYNAMIC_SHARED(type, name)                          \
+  extern __shared__ __align__(16) unsigned char raw_shared[]; \
+  type *name = reinterpret_cast<type *>(raw_shared)
+#endif
+
+// A GPU runs this many threads in step; emulated warps are as wide.
+constexpr unsigned WARP = 32;
