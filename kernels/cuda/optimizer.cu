@@ -8,7 +8,7 @@
 #include "device.h"
 
 // Elements whose squares one block adds up: fixed, so that count alone decides the order.
-constexpr size_t PART = 1 << 16;
+constexpr size_t PART = 1 << 15;
 
 __global__ void square_parts_kernel(double *parts, const float *x, size_t count) {
   __shared__ double space[WARP];
@@ -21,12 +21,11 @@ __global__ void square_parts_kernel(double *parts, const float *x, size_t count)
   if (threadIdx.x == 0) parts[blockIdx.x] = sum;
 }
 
-__global__ void join_parts_kernel(double *total, const double *parts, unsigned count) {
-  __shared__ double space[WARP];
+// Parts join one after the other, as ranks that have some of them join theirs.
+__global__ void join_parts_kernel(double *total, const double *parts, size_t count) {
   double sum = 0.0;
-  for (unsigned i = threadIdx.x; i < count; i += blockDim.x) sum += parts[i];
-  sum = block_sum(sum, space);
-  if (threadIdx.x == 0) *total += sum;
+  for (size_t i = 0; i < count; i++) sum += parts[i];
+  *total += sum;
 }
 
 __global__ void clip_scale_kernel(float *clip, const double *sum, float limit) {
@@ -102,23 +101,20 @@ __global__ void adafactor_squares_kernel(Tensors t, double *parts) {
   parts[2 * blockIdx.x + 1] = updates;
 }
 
-__global__ void join_pairs_kernel(double *totals, const double *parts, unsigned count) {
-  __shared__ double space[WARP];
-  double sums[2] = {0.0, 0.0};
-  for (unsigned i = threadIdx.x; i < count; i += blockDim.x) {
-    sums[0] += parts[2 * i];
-    sums[1] += parts[2 * i + 1];
+__global__ void join_pairs_kernel(double *totals, const double *parts, size_t count) {
+  double weights = 0.0, updates = 0.0;
+  for (size_t i = 0; i < count; i++) {
+    weights += parts[2 * i];
+    updates += parts[2 * i + 1];
   }
-  double first = block_sum(sums[0], space), second = block_sum(sums[1], space);
-  if (threadIdx.x != 0) return;
-  totals[0] = first;
-  totals[1] = second;
+  totals[0] = weights;
+  totals[1] = updates;
 }
 
-__global__ void adafactor_move_kernel(Tensors t, const double *totals) {
+__global__ void adafactor_move_kernel(Tensors t, const double *totals, double count) {
   size_t i = global_index();
   if (i >= t.count || t.clip[2] == 0.0f) return;
-  double count = static_cast<double>(t.count), limit = t.hyper[3];
+  double limit = t.hyper[3];
   double weight_rms = sqrt(totals[0] / count), update_rms = sqrt(totals[1] / count);
   double excess = limit > 0.0 ? update_rms / limit : 1.0;
   double scale = t.hyper[0] * fmax(weight_rms, 1e-3) / fmax(excess, 1.0);
@@ -135,6 +131,22 @@ namespace {
 // Parts whose sums, two to a part, fit in the scratch behind the totals.
 constexpr size_t MOST_PARTS = Context::SCRATCH_BYTES / sizeof(double) / 2 - 1;
 
+int32_t checkParts(Context &context, double parts, size_t count) {
+  if (parts == blocksFor(count, PART)) return 0;
+  return context.refuse("parts must be count / 32768, rounded up");
+}
+
+int32_t tooMany(Context &context) {
+  return context.refuse("count must be at most %zu", MOST_PARTS * PART);
+}
+
+Tensors tensors(address_t weight, address_t m, address_t v, address_t grad, address_t hyper,
+                address_t clip, address_t compute, double count) {
+  return {at<float>(weight), at<float>(m),          at<float>(v),
+          at<float>(grad),   at<double>(hyper),     at<float>(clip),
+          at<uint16_t>(compute), static_cast<size_t>(count)};
+}
+
 }  // namespace
 
 extern "C" {
@@ -145,11 +157,22 @@ int32_t k_square_sum(address_t handle, address_t sum, address_t x, double count)
   size_t n = static_cast<size_t>(count);
   if (n == 0) return 0;
   unsigned parts = blocksFor(n, PART);
-  if (parts > MOST_PARTS) return context.refuse("count must be at most %zu", MOST_PARTS * PART);
+  if (parts > MOST_PARTS) return tooMany(context);
   double *sums = static_cast<double *>(context.scratch());
   LAUNCH(context, square_parts_kernel, parts, BLOCK, 0, sums, at<float>(x), n);
-  LAUNCH(context, join_parts_kernel, 1, BLOCK, 0, at<double>(sum), sums, parts);
+  LAUNCH(context, join_parts_kernel, 1, 1, 0, at<double>(sum), sums, parts);
   return context.launched("square_sum");
+}
+
+int32_t k_square_sums(address_t handle, address_t sums, address_t x, double parts, double count) {
+  Context &context = contextOf(handle);
+  REQUIRE_TENSORS(context, sums, x);
+  size_t n = static_cast<size_t>(count);
+  if (int32_t status = checkParts(context, parts, n)) return status;
+  if (n == 0) return 0;
+  LAUNCH(context, square_parts_kernel, blocksFor(n, PART), BLOCK, 0, at<double>(sums), at<float>(x),
+         n);
+  return context.launched("square_sums");
 }
 
 int32_t k_clip_scale(address_t handle, address_t clip, address_t sum, float limit) {
@@ -163,9 +186,7 @@ int32_t k_adamw(address_t handle, address_t weight, address_t m, address_t v, ad
                 address_t hyper, address_t clip, address_t compute, double count) {
   Context &context = contextOf(handle);
   REQUIRE_TENSORS(context, weight, m, v, grad, hyper, clip);
-  Tensors t = {at<float>(weight), at<float>(m),       at<float>(v),
-               at<float>(grad),   at<double>(hyper),  at<float>(clip),
-               at<uint16_t>(compute), static_cast<size_t>(count)};
+  Tensors t = tensors(weight, m, v, grad, hyper, clip, compute, count);
   if (t.count == 0) return 0;
   LAUNCH(context, adamw_kernel, blocksFor(t.count), BLOCK, 0, t);
   return context.launched("adamw");
@@ -175,16 +196,39 @@ int32_t k_adafactor(address_t handle, address_t weight, address_t m, address_t v
                     address_t hyper, address_t clip, address_t compute, double count) {
   Context &context = contextOf(handle);
   REQUIRE_TENSORS(context, weight, m, v, grad, hyper, clip);
-  Tensors t = {at<float>(weight), at<float>(m),       at<float>(v),
-               at<float>(grad),   at<double>(hyper),  at<float>(clip),
-               at<uint16_t>(compute), static_cast<size_t>(count)};
+  Tensors t = tensors(weight, m, v, grad, hyper, clip, compute, count);
   if (t.count == 0) return 0;
   unsigned parts = blocksFor(t.count, PART);
-  if (parts > MOST_PARTS) return context.refuse("count must be at most %zu", MOST_PARTS * PART);
+  if (parts > MOST_PARTS) return tooMany(context);
   double *totals = static_cast<double *>(context.scratch());
   LAUNCH(context, adafactor_squares_kernel, parts, BLOCK, 0, t, totals + 2);
-  LAUNCH(context, join_pairs_kernel, 1, BLOCK, 0, totals, totals + 2, parts);
-  LAUNCH(context, adafactor_move_kernel, blocksFor(t.count), BLOCK, 0, t, totals);
+  LAUNCH(context, join_pairs_kernel, 1, 1, 0, totals, totals + 2, parts);
+  LAUNCH(context, adafactor_move_kernel, blocksFor(t.count), BLOCK, 0, t, totals, count);
   return context.launched("adafactor");
+}
+
+int32_t k_adafactor_moments(address_t handle, address_t sums, address_t weight, address_t v,
+                            address_t grad, address_t hyper, address_t clip, double parts,
+                            double count) {
+  Context &context = contextOf(handle);
+  REQUIRE_TENSORS(context, sums, weight, v, grad, hyper, clip);
+  Tensors t = tensors(weight, 0, v, grad, hyper, clip, 0, count);
+  if (int32_t status = checkParts(context, parts, t.count)) return status;
+  if (t.count == 0) return 0;
+  LAUNCH(context, adafactor_squares_kernel, blocksFor(t.count, PART), BLOCK, 0, t,
+         at<double>(sums));
+  return context.launched("adafactor_moments");
+}
+
+int32_t k_adafactor_move(address_t handle, address_t weight, address_t m, address_t v,
+                         address_t grad, address_t totals, address_t hyper, address_t clip,
+                         address_t compute, double whole, double count) {
+  Context &context = contextOf(handle);
+  REQUIRE_TENSORS(context, weight, m, v, grad, totals, hyper, clip);
+  Tensors t = tensors(weight, m, v, grad, hyper, clip, compute, count);
+  if (whole < count) return context.refuse("whole must be at least count");
+  if (t.count == 0) return 0;
+  LAUNCH(context, adafactor_move_kernel, blocksFor(t.count), BLOCK, 0, t, at<double>(totals), whole);
+  return context.launched("adafactor_move");
 }
 }
