@@ -9,7 +9,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MPIRUN, NO_MPI } from "./launch.ts";
 
-const HOSTS = 2;
 const NETWORK = "10.77.0";
 
 function ip(...args: string[]): { readonly success: boolean; readonly said: string } {
@@ -50,70 +49,85 @@ export interface Hosts extends Disposable {
   slow(rate: string): boolean;
 }
 
-/** Makes hosts; names carry the process id, so that tests at the same time have their own. */
-export function openHosts(): Hosts {
-  const names = Array.from({ length: HOSTS }, (_, host) => `llamero-${Deno.pid}-${host}`);
-  const link = (host: number) => `ll${Deno.pid}v${host}`.slice(-15);
-  const folder = mkdtempSync(join(tmpdir(), "llamero-hosts-"));
-  for (const name of names) {
+/** A host's name, address and end of the link. */
+interface Host {
+  readonly name: string;
+  readonly address: string;
+  readonly link: string;
+}
+
+/** Makes namespaces whose names carry the process id, so that tests at the same time have their own. */
+function makeHosts(): readonly [Host, Host] {
+  const [first, second] = [0, 1].map((host): Host => ({
+    name: `llamero-${Deno.pid}-${host}`,
+    address: `${NETWORK}.${host + 1}`,
+    link: `ll${Deno.pid}v${host}`,
+  })) as [Host, Host];
+  for (const { name } of [first, second]) {
     mustIp("netns", "add", name);
     mustIp("-n", name, "link", "set", "lo", "up");
   }
-  const ends = [...["link", "add", link(0), "netns", names[0]!, "type", "veth"]];
-  mustIp(...ends, "peer", "name", link(1), "netns", names[1]!);
-  for (const [host, name] of names.entries()) {
-    mustIp("-n", name, "addr", "add", `${NETWORK}.${host + 1}/24`, "dev", link(host));
-    mustIp("-n", name, "link", "set", link(host), "up");
+  const pair = ["link", "add", first.link, "netns", first.name, "type", "veth"];
+  mustIp(...pair, "peer", "name", second.link, "netns", second.name);
+  for (const { name, address, link } of [first, second]) {
+    mustIp("-n", name, "addr", "add", `${address}/24`, "dev", link);
+    mustIp("-n", name, "link", "set", link, "up");
   }
-  // Hosts have names of their own, by which Open MPI tells them apart.
-  const enter = (name: string) => `ip netns exec ${name} unshare -u sh -c 'hostname ${name}; exec`;
-  const agent = join(folder, "agent");
-  const cases = names.map((name, host) =>
-    `${NETWORK}.${host + 1}) ${enter(name)} sh -c "$0"' "$command" ;;`
-  );
-  writeFileSync(
-    agent,
-    `#!/bin/sh\nhost=$1; shift; command="$*"\ncase $host in\n${cases.join("\n")}\nesac\n`,
-  );
-  chmodSync(agent, 0o755);
-  const list = names.map((_, host) => `${NETWORK}.${host + 1}:8`).join();
+  return [first, second];
+}
+
+/** Enters a host, which has a name of its own, by which Open MPI tells it from others. */
+const enter = ({ name }: Host) => `ip netns exec ${name} unshare -u sh -c 'hostname ${name}; exec`;
+
+/** Writes what Open MPI calls in the place of ssh: `agent HOST COMMAND...`. */
+function writeAgent(path: string, hosts: readonly Host[]): void {
+  const cases = hosts.map((host) => `${host.address}) ${enter(host)} sh -c "$0"' "$command" ;;`);
+  const script = ["#!/bin/sh", 'host=$1; shift; command="$*"', "case $host in", ...cases, "esac"];
+  writeFileSync(path, script.join("\n") + "\n");
+  chmodSync(path, 0o755);
+}
+
+function launcherOn(hosts: readonly [Host, Host], agent: string): string[] {
   const over = ["btl_tcp_if_include", "oob_tcp_if_include"];
-  const traffic = (host: number, ...args: string[]) =>
-    new Deno.Command("ip", {
-      args: [
-        "netns",
-        "exec",
-        names[host]!,
-        "tc",
-        "qdisc",
-        "replace",
-        "dev",
-        link(host),
-        "root",
-        ...args,
-      ],
-      stdout: "null",
-      stderr: "null",
-    }).outputSync().success;
-  const route = (action: string, host: number) =>
-    ["route", action, "blackhole", `${NETWORK}.${2 - host}/32`] as const;
+  return [
+    ...["sh", "-c", `${enter(hosts[0])} "$0" "$@"' "$0" "$@"`, "mpirun", ...MPIRUN],
+    ...["--host", hosts.map(({ address }) => `${address}:8`).join(), "--map-by", "node"],
+    ...["--mca", "plm_rsh_agent", agent, "--mca", "btl", "self,tcp"],
+    ...over.flatMap((parameter) => ["--mca", parameter, `${NETWORK}.0/24`]),
+  ];
+}
+
+/** Sets how packets leave a host; says whether this machine can do that. */
+function shape({ name, link }: Host, ...how: string[]): boolean {
+  const args = ["netns", "exec", name, "tc", "qdisc", "replace", "dev", link, "root", ...how];
+  return new Deno.Command("ip", { args, stdout: "null", stderr: "null" }).outputSync().success;
+}
+
+/** Makes hosts. */
+export function openHosts(): Hosts {
+  const hosts = makeHosts();
+  const [first, second] = hosts;
+  const folder = mkdtempSync(join(tmpdir(), "llamero-hosts-"));
+  const agent = join(folder, "agent");
+  writeAgent(agent, hosts);
+  const ways = [[first, second], [second, first]] as const;
+  const route = (
+    action: string,
+    from: Host,
+    to: Host,
+  ) => ["-n", from.name, "route", action, "blackhole", `${to.address}/32`];
   return {
-    launcher: [
-      ...["sh", "-c", `${enter(names[0]!)} "$0" "$@"' "$0" "$@"`, "mpirun", ...MPIRUN],
-      ...["--mca", "plm_rsh_agent", agent, "--host", list, "--map-by", "node"],
-      ...["--mca", "btl", "self,tcp"],
-      ...over.flatMap((parameter) => ["--mca", parameter, `${NETWORK}.0/24`]),
-    ],
+    launcher: launcherOn(hosts, agent),
     // Taking an end down would tell its own side; so packets go, and do not arrive.
-    cut: () => names.forEach((name, host) => mustIp("-n", name, ...route("replace", host))),
-    mend: () => names.forEach((name, host) => ip("-n", name, ...route("del", host))),
+    cut: () => ways.forEach(([from, to]) => mustIp(...route("replace", from, to))),
+    mend: () => ways.forEach(([from, to]) => void ip(...route("del", from, to))),
     slow: (rate) =>
-      names.every((_, host) =>
-        traffic(host, "netem", "rate", rate, "limit", "100000") ||
-        traffic(host, "tbf", "rate", rate, "burst", "64kb", "latency", "200ms")
+      hosts.every((host) =>
+        shape(host, "netem", "rate", rate, "limit", "100000") ||
+        shape(host, "tbf", "rate", rate, "burst", "64kb", "latency", "200ms")
       ),
     [Symbol.dispose]() {
-      for (const name of names) ip("netns", "del", name);
+      for (const { name } of hosts) ip("netns", "del", name);
       rmSync(folder, { recursive: true, force: true });
     },
   };
