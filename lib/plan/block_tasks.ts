@@ -182,11 +182,13 @@ class BlockTasks {
   }
 
   /**
-   * Both gradients of a product whose rows were gathered: x is gathered once more while dx is computed,
-   * and dx is summed and scattered while dW is (Korthikanti et al. 2022, section 4.2.2).
+   * Both gradients of a product whose rows were gathered: x is gathered once more while dx is computed
+   * (unless computing it again has just done so), and dx is summed and scattered while dW is
+   * (Korthikanti et al. 2022, section 4.2.2).
    */
   #gathered(weight: Weight): number {
-    const again = this.#exchange(this.#timeline.end("compute"));
+    const isThere = this.#shape.recompute === "full";
+    const again = isThere ? 0 : this.#exchange(this.#timeline.end("compute"));
     const dx = this.#compute(this.#times.inputGradient(weight));
     const scattered = this.#exchange(dx);
     this.#compute(this.#times.weightGradient(weight), again);

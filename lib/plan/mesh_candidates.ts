@@ -96,8 +96,10 @@ export function stepCandidates(mesh: MeshNumbers, open: OpenStep): StepShape[] {
   const shapes: StepShape[] = [];
   for (const microBatch of choose(settled.microBatch, MICRO_BATCHES)) {
     if (settled.microBatch === undefined && share % microBatch !== 0) continue;
+    // Over several micro-batches ZeRO 2 shares no more than 1.
+    const useful = share > microBatch ? zeros.filter((zero) => zero !== 2) : zeros;
     for (const recompute of choose(settled.recompute, ["none", "selective", "full"] as const)) {
-      for (const zero of mesh.shard === 1 ? zeros : choose(settled.zero, zeros)) {
+      for (const zero of mesh.shard === 1 ? zeros : choose(settled.zero, useful)) {
         for (const chunks of chunksOf(mesh, open)) {
           shapes.push({ model, seqLen, sequences, microBatch, recompute, mesh, zero, chunks });
         }

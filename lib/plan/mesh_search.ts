@@ -15,7 +15,7 @@ import type { Device } from "./kernel_time.ts";
 import { meshCandidates, type OpenStep, stepCandidates } from "./mesh_candidates.ts";
 import { type RankBytes, RankMemory } from "./rank_memory.ts";
 import { EstimatedSteps } from "./step_estimate.ts";
-import { replayStep, type StepReplay } from "./step_replay.ts";
+import { replayLongStep, type StepReplay } from "./step_replay.ts";
 import type { StepShape } from "./step_shape.ts";
 
 /** A way that was replayed. */
@@ -49,7 +49,7 @@ export interface MeshSearch {
 }
 
 /** Meshes whose best way is replayed. */
-const REPLAYED_MESHES = 10;
+const REPLAYED_MESHES = 8;
 /** Ways of a mesh that are replayed. */
 const REPLAYED_WAYS = 2;
 /** Memory of a device that a run may plan for: the rest is the runtime's and fragments. */
@@ -89,7 +89,7 @@ function replayMesh({ ways }: PlannedMesh, device: Device): ReplayedShape {
   const replayed = ways.slice(0, REPLAYED_WAYS).map(({ shape, bytes }) => ({
     shape,
     bytes,
-    replay: replayStep(shape, device),
+    replay: replayLongStep(shape, device),
   }));
   return replayed.reduce((best, way) => way.replay.step < best.replay.step ? way : best);
 }

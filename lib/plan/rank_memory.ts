@@ -140,16 +140,19 @@ function bytesOfRank(shape: StepShape, rank: PipelineRank): RankBytes {
   const { zero, mesh: { shard } } = shape;
   const { own, parameters, layers, kept, working, head } = rank;
   const shareFrom = (stage: number) => parameters / (zero >= stage ? shard : 1);
+  // Micro-batches are added up on each rank before ranks are: several of them need whole gradients.
+  const partsWithGradients = zero >= 2 && microBatchesOf(shape) === 1;
   const layer = pieceParameters("block", shape);
   const bytes = {
     weights: 4 * shareFrom(1),
-    gradients: 4 * shareFrom(2),
+    gradients: 4 * (partsWithGradients ? shareFrom(2) : parameters),
     moments: 8 * shareFrom(1),
     compute: 2 * shareFrom(3),
     kept: kept * layers,
     working,
     head: own.some((stage) => stage.head) ? head : 0,
-    travelling: (zero === 3 ? 2 * GATHERED_LAYERS * layer : 0) + (zero >= 2 ? 4 * layer : 0),
+    travelling: (zero === 3 ? 2 * GATHERED_LAYERS * layer : 0) +
+      (partsWithGradients ? 4 * layer : 0),
   };
   return { ...bytes, total: total(bytes) };
 }

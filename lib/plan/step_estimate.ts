@@ -33,11 +33,11 @@ export class EstimatedSteps {
     const beside = (communication: number, passes: number) => Math.max(0, communication - passes);
     const computing = microBatches * (forward + backward) * (1 + bubble);
     if (zero === 3) {
-      return computing + microBatches *
-          (beside(gather, forward) + beside(gather + reduce, backward));
+      const gathers = beside(gather, forward) + beside(gather, backward);
+      const last = beside(gather + reduce, backward) - beside(gather, backward);
+      return computing + microBatches * gathers + last;
     }
-    const reductions = zero === 2 ? microBatches : 1;
-    return computing + beside(gather, forward) + reductions * beside(reduce, backward);
+    return computing + beside(gather, forward) + beside(reduce, backward);
   }
 
   /** Forward and backward of one micro-batch through all stages of the rank that has the most. */

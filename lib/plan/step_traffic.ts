@@ -4,8 +4,8 @@
  * With P parameters on a rank (of its tensor slice and stage), N ranks on an axis, f32 gradients:
  *
  * - data: an all-reduce sends 2 (N - 1)/N 4 P; of shards' parts P / S with ZeRO.
- * - shard: a reduce-scatter sends (S - 1)/S 4 P once a step (ZeRO 1), or once a micro-batch (2 and 3); a
- *   gather of weights (S - 1)/S w P once a step (1 and 2), or twice a micro-batch (3), w bytes each
+ * - shard: a reduce-scatter sends (S - 1)/S 4 P once a step, for micro-batches are added up first; a gather
+ *   of weights (S - 1)/S w P once a step (ZeRO 1 and 2), or twice a micro-batch (3), w bytes each
  *   (Rajbhandari et al. 2020, arXiv:1910.02054, section 7).
  * - tensor: a gather or a reduce-scatter of rows [T, D] sends (N - 1)/N v T D, v bytes a value. Two of each
  *   forward in a serial block and one in a parallel one; backward as many, and a gather for every product
@@ -90,14 +90,13 @@ function replicaTraffic(shape: StepShape, { weight }: TravellingBytes) {
   const parameters = meanParameters(shape);
   const microBatches = microBatchesOf(shape);
   const sharded = zero > 0 && shard > 1;
-  const scatters = zero >= 2 ? microBatches : 1;
   const gathers = zero === 3 ? 2 * microBatches : 1;
   const replicas = sharded ? data : data * shard;
   const own = sharded ? parameters / shard : parameters;
   const over = (bytes: number, size: number) => sentBytes("allGather", { bytes, size });
   return {
     gradientAllReduce: sentBytes("allReduce", { bytes: 4 * own, size: replicas }),
-    gradientReduceScatter: sharded ? scatters * over(4 * parameters, shard) : 0,
+    gradientReduceScatter: sharded ? over(4 * parameters, shard) : 0,
     weightAllGather: sharded ? gathers * over(weight * parameters, shard) : 0,
   };
 }

@@ -44,6 +44,7 @@ Deno.test("training in bf16 takes 18 bytes per parameter, of which ZeRO shares 1
     const shard = zero === 0 ? 1 : 8;
     const { weights, gradients, moments, compute } = planRankBytes({
       ...STEP,
+      sequences: shard,
       mesh: { ...ONE, shard },
       zero,
     });
@@ -53,6 +54,12 @@ Deno.test("training in bf16 takes 18 bytes per parameter, of which ZeRO shares 1
   near(of(1), (12 / 8 + 6) * total);
   near(of(2), (16 / 8 + 2) * total);
   near(of(3), 18 / 8 * total);
+});
+
+Deno.test("gradients of several micro-batches stay whole: they are added up before ranks are", () => {
+  const { total } = countParameters(STEP.model);
+  const { gradients } = planRankBytes({ ...STEP, mesh: { ...ONE, shard: 8 }, zero: 3 });
+  near(gradients, 4 * total);
 });
 
 Deno.test("1F1B keeps a micro-batch for every rank that comes after, and not all of the step", () => {

@@ -5,7 +5,7 @@ import { efficiencyOf } from "../../lib/plan/efficiency.ts";
 import { flopsPerToken } from "../../lib/plan/flops.ts";
 import { hardwareOf } from "../../lib/plan/hardware.ts";
 import type { Device } from "../../lib/plan/kernel_time.ts";
-import { replayStep } from "../../lib/plan/step_replay.ts";
+import { replayLongStep, replayStep } from "../../lib/plan/step_replay.ts";
 import type { StepShape } from "../../lib/plan/step_shape.ts";
 
 const A100: Device = { hardware: hardwareOf("a100-80gb"), efficiency: efficiencyOf("a100") };
@@ -102,4 +102,22 @@ Deno.test("computing again takes longer: nothing, norms and activations, all but
   );
   assert.ok(seconds[0]! < seconds[1]! && seconds[1]! < seconds[2]!);
   assert.ok(seconds[2]! < seconds[0]! * 4 / 3);
+});
+
+Deno.test("a long step is what its beginning and end say", () => {
+  const meshes = [
+    { data: 1, shard: 8, tensor: 2, pipeline: 1 },
+    { data: 2, shard: 1, tensor: 1, pipeline: 4 },
+    { data: 1, shard: 2, tensor: 2, pipeline: 8 },
+  ];
+  for (const mesh of meshes) {
+    for (const [zero, chunks] of [[1, 1], [3, 1], [1, 2]] as const) {
+      if (chunks > 1 && mesh.pipeline === 1) continue;
+      const shape: StepShape = { ...STEP, mesh, zero, chunks, sequences: 624 };
+      const [whole, short] = [replayStep(shape, A100), replayLongStep(shape, A100)];
+      assert.ok(short.tasks < whole.tasks / 2);
+      near(short.step, whole.step, 1e-3);
+      near(short.computing, whole.computing, 1e-6);
+    }
+  }
 });
