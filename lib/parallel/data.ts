@@ -41,6 +41,8 @@ export type SumTaker = (
 export interface GradientReducerOptions {
   /** The parameters, in the same order on every replica. */
   readonly parameters: readonly Pick<Parameter, "count" | "grad">[];
+  /** Places of those that are added up, ascending. @default {all} */
+  readonly indices?: readonly number[] | undefined;
   /** The replicas; where ownership is shared out, those that own the same: axis `data` of a mesh. */
   readonly replicas: Communicator;
   /** Among whom ownership is shared out. */
@@ -97,9 +99,11 @@ export class GradientReducer {
     this.#backend = backend;
     this.#options = options;
     this.#alone = replicas.size === 1 && (shard?.ranks.size ?? 1) === 1;
-    this.#buckets = bucketsOf(parameters, bucketBytes).map((bucket) =>
-      ordered(bucket, { parameters, partition: shard?.partition })
-    );
+    const indices = options.indices ?? [...parameters.keys()];
+    const some = indices.map((index) => parameters[index]!);
+    this.#buckets = bucketsOf(some, bucketBytes).map((bucket) => (
+      { ...bucket, parameters: bucket.parameters.map((place) => indices[place]!) }
+    )).map((bucket) => ordered(bucket, { parameters, partition: shard?.partition }));
     const bucketAt = new Array<number>(parameters.length);
     this.#buckets.forEach((bucket, at) => {
       for (const index of bucket.parameters) bucketAt[index] = at;

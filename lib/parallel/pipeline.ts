@@ -19,6 +19,13 @@ import type { DropoutState, LossSums, TrainBatch } from "../model/training/train
 import type { TrainableModel } from "../model/training/trainable_model.ts";
 import { PipelineMail } from "./pipeline_mail.ts";
 import {
+  addTimes,
+  noTimes,
+  type PipelineReport,
+  type PipelineTimes,
+  reportPipeline,
+} from "./pipeline_report.ts";
+import {
   forwardPasses,
   pipelineActions,
   type PipelinePass,
@@ -35,6 +42,8 @@ export interface PipelineOptions {
   readonly maxRows: number;
   /** Adds up the micro-batches of each of the rank's stages; one after the other without. */
   readonly sums?: readonly MicroBatchSum[] | undefined;
+  /** Brings all of a gradient to where it is, by the place of its parameter, where others have parts. */
+  readonly bring?: ((parameter: number) => void) | undefined;
 }
 
 /** Adds up the gradients of one stage's micro-batches, which come one after the other. */
@@ -59,18 +68,6 @@ export interface PipelineStep {
   readonly rowStride?: number | undefined;
 }
 
-/** Where the time of a rank went. */
-export interface PipelineTimes {
-  /** Steps that were computed. */
-  readonly steps: number;
-  /** Milliseconds of all steps. */
-  readonly totalMs: number;
-  /** Milliseconds of passes. */
-  readonly computedMs: number;
-  /** Milliseconds in which passes waited for messages: the bubble, and what of messages stayed exposed. */
-  readonly waitedMs: number;
-}
-
 /** What one action of a step works with. */
 interface StepRun {
   readonly shape: PipelineShape;
@@ -88,9 +85,11 @@ export class Pipeline {
   readonly #model: TrainableModel;
   readonly #options: PipelineOptions;
   readonly #tied: TiedEmbedding | undefined;
+  /** Place of the tied embedding among the parameters. */
+  readonly #tiedAt: number = -1;
   readonly #buffers: Float32Array<ArrayBuffer>[] = [];
   readonly #lossWeights: Float32Array<ArrayBuffer>;
-  #times: PipelineTimes = { steps: 0, totalMs: 0, computedMs: 0, waitedMs: 0 };
+  #times: PipelineTimes;
 
   /**
    * Joins the ranks of a pipeline; all of them call this. The model has this rank's stages, and memory
@@ -99,12 +98,14 @@ export class Pipeline {
   constructor(model: TrainableModel, options: PipelineOptions) {
     this.#model = model;
     this.#options = options;
+    this.#times = noTimes(model.passes.stages.length);
     const { rank, size } = options.ranks;
     const isEnd = rank === 0 || rank === size - 1;
     const ends = options.ranks.split({ color: Number(!isEnd), name: "embedding" });
     if (model.config.tieWordEmbeddings && size > 1 && isEnd) {
-      const copy = model.parameters.find(({ spec }) => spec.role === "embedding")!;
-      this.#tied = new TiedEmbedding(model.backend, { ends, copy });
+      const copy = model.parameters.findIndex(({ spec }) => spec.role === "embedding");
+      this.#tiedAt = copy;
+      this.#tied = new TiedEmbedding(model.backend, { ends, copy: model.parameters[copy]! });
     }
     this.#lossWeights = new Float32Array(options.maxRows);
     // A message may be longer than what a transport takes at once.
@@ -114,6 +115,13 @@ export class Pipeline {
   /** Where the time of all steps so far went. */
   get times(): PipelineTimes {
     return this.#times;
+  }
+
+  /** How long the ranks have stood still since the last report; all of them call it. */
+  report(): PipelineReport {
+    const report = reportPipeline(this.#options.ranks, this.#times);
+    this.#times = noTimes(this.#model.passes.stages.length);
+    return report;
   }
 
   /**
@@ -129,7 +137,7 @@ export class Pipeline {
     const passes = pipelinePasses(this.#options.ranks.rank, run.shape);
     const firstRows = firstRowsOf(batches, step);
     for (const sum of this.#options.sums ?? []) sum.begin(batches.length);
-    const computedMs = await this.#compute(run, passes, (pass) => {
+    const spent = await this.#compute(run, passes, (pass) => {
       if (pass.kind === "forward") {
         const firstRow = firstRows[pass.microBatch]!;
         this.#forward(run, pass, step.dropout && { ...step.dropout, firstRow });
@@ -139,16 +147,12 @@ export class Pipeline {
     });
     // The last rank comes here first: its messages leave while the pipeline runs empty.
     run.unended.forEach((sum) => sum.end());
-    this.#tied?.start();
-    this.#tied?.finish();
+    this.#addTied();
     const losses = this.#share(run);
-    const { steps, totalMs, ...sums } = this.#times;
-    this.#times = {
-      steps: steps + 1,
-      totalMs: totalMs + performance.now() - began,
-      computedMs: sums.computedMs + computedMs,
-      waitedMs: sums.waitedMs + run.mail.waitedMs,
-    };
+    this.#times = addTimes(this.#times, {
+      ...{ steps: 1, microBatches: batches.length, waitedMs: run.mail.waitedMs, ...spent },
+      totalMs: performance.now() - began,
+    });
     return losses;
   }
 
@@ -194,24 +198,27 @@ export class Pipeline {
     return { shape, batches, mail, flights, boarded, losses: [], unended };
   }
 
-  /** Does what the schedule says; returns the milliseconds in which passes computed. */
+  /** Does what the schedule says; returns the milliseconds of passes by stage. */
   async #compute(
-    { shape, mail }: StepRun,
+    run: StepRun,
     passes: readonly PipelinePass[],
     compute: (pass: PipelinePass) => void,
-  ): Promise<number> {
+  ): Promise<Pick<PipelineTimes, "forwardMs" | "backwardMs">> {
+    const { shape, mail } = run;
     const loop = new EventLoop();
-    let computedMs = 0;
+    const none = () => new Array<number>(shape.chunks).fill(0);
+    const spent = { forward: none(), backward: none() };
     for (const action of pipelineActions(passes, shape)) {
       if (!("reader" in action)) {
         const [began, waited] = [performance.now(), mail.waitedMs];
         compute(action);
-        computedMs += performance.now() - began - (mail.waitedMs - waited);
+        const ms = performance.now() - began - (mail.waitedMs - waited);
+        spent[action.kind][this.#chunkOf(action.stage, run)]! += ms;
       } else if (action.kind === "receive") mail.receive(action);
       else mail.send(action, (values) => this.#model.passes.result(values));
       await loop.turn();
     }
-    return computedMs;
+    return { forwardMs: spent.forward, backwardMs: spent.backward };
   }
 
   #forward(run: StepRun, pass: PipelinePass, dropout: DropoutState | undefined): void {
@@ -269,6 +276,14 @@ export class Pipeline {
     const batch = run.batches[microBatch]!;
     const scores = this.#model.readScores(batch.targets.length);
     run.losses[microBatch] = sumLosses(batch, { ...scores, zLoss });
+  }
+
+  /** Adds up the gradients of the two copies of a tied embedding. */
+  #addTied(): void {
+    if (this.#tied === undefined) return;
+    this.#options.bring?.(this.#tiedAt);
+    this.#tied.start();
+    this.#tied.finish();
   }
 
   /** The last rank tells all others the losses. */

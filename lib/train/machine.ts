@@ -9,7 +9,6 @@
  */
 
 import type { Backend } from "../backend/backend.ts";
-import { ConfigError } from "../base/errors.ts";
 import { alone } from "../comm/group.ts";
 import { Mesh } from "../comm/mesh.ts";
 import { BatchRamp } from "../data/ramp.ts";
@@ -20,8 +19,8 @@ import { streamedIn } from "../parallel/zero.ts";
 import type { GradientEngine } from "./gradient_engine.ts";
 import { type HeldState, heldState } from "./held_state.ts";
 import { Optimizer } from "./optimizer.ts";
-import { PipelineEngine, pipelineOptions } from "./pipeline_engine.ts";
-import { openReplica, type Replica, type ReplicaParts } from "./replica.ts";
+import { pipelineOptions } from "./pipeline_engine.ts";
+import { openReplica } from "./replica.ts";
 import type { RunConfig } from "./run_config.ts";
 import type { TrainSettings } from "./settings.ts";
 
@@ -65,29 +64,35 @@ export function trainingOptions(settings: TrainSettings, replicas: number = 1): 
   };
 }
 
-/** What is of one unit at a time on a rank whose shard axis has several ranks. */
+/**
+ * What is of one unit at a time on a rank whose shard axis has several ranks. In a pipeline gradients
+ * stay where stages take turns, or add up a tied embedding.
+ */
 export function streamedBy(
-  settings: TrainSettings,
-  mesh: Pick<Mesh, "replicas" | "axes">,
+  { model, settings }: Pick<RunConfig, "model" | "settings">,
+  { replicas, axes: { shard, pipeline } }: Pick<Mesh, "replicas" | "axes">,
 ): Streamed | undefined {
-  if (mesh.axes.shard.size === 1) return undefined;
+  if (shard.size === 1) return undefined;
   const { sequences } = new BatchRamp(settings).largest;
-  const microBatches = Math.ceil(sequences / mesh.replicas.size / settings.microBatch);
-  return streamedIn(settings.zero, { order: settings.reduce, microBatches });
+  const microBatches = Math.ceil(sequences / replicas.size / settings.microBatch);
+  const streamed = streamedIn(settings.zero, { order: settings.reduce, microBatches });
+  const stays = pipeline.size > 1 &&
+    (settings.pipelineSchedule === "interleaved" || model.tieWordEmbeddings);
+  return { ...streamed, gradients: streamed.gradients && !stays };
 }
 
 /** How the memory of this rank of a mesh is planned. @throws {ConfigError} Where stages lack layers. */
 export function rankOptions(
-  { model, settings }: Pick<RunConfig, "model" | "settings">,
+  config: Pick<RunConfig, "model" | "settings">,
   mesh: Mesh,
 ): TrainingOptions {
-  const planned = {
-    ...trainingOptions(settings, mesh.replicas.size),
-    ...pipelineOptions({ model, settings }, mesh),
-  };
-  const streamed = mesh.sizes.pipeline === 1 ? streamedBy(settings, mesh) : undefined;
+  const planned = trainingOptions(config.settings, mesh.replicas.size);
+  const streamed = streamedBy(config, mesh);
   // Packed copies would be of all weights.
-  return { ...planned, packWeights: planned.packWeights && !streamed?.weights, streamed };
+  const packWeights = planned.packWeights && !streamed?.weights;
+  const { parts, inFlight } = pipelineOptions(config, mesh);
+  const { tensor } = mesh.axes;
+  return { ...planned, packWeights, streamed, inFlight, parts: { ...parts, tensor } };
 }
 
 /** Takes the memory of a run. @throws {BackendError} Where there is too little. */
@@ -101,12 +106,10 @@ export function openMachine(
 ): RunMachine {
   const { model: config, settings, mesh = meshOfOne() } = options;
   using taken = new DisposableStack();
-  const { sizes: { tensor } } = mesh;
-  if (tensor > 1) throw new ConfigError(`Cannot train with tensor=${tensor}: 1 was wanted`);
   const training = rankOptions(options, mesh);
   const model = new TrainableModel(backend, { config }, training);
   taken.defer(() => model.close());
-  const replica = openEngine(backend, { ...options, model, mesh, ...training });
+  const replica = openReplica(backend, { ...options, ...training, model, mesh });
   taken.defer(() => replica.close());
   const { parameters } = model;
   const { sharing, shards } = replica;
@@ -126,14 +129,4 @@ function totalOver(
   if (sizes.tensor * sizes.pipeline === 1) return undefined;
   const norm = new MeshNorm({ config, parameters, slices, stages });
   return (squares) => norm.total(squares);
-}
-
-/** The engine that fits a mesh. */
-function openEngine(
-  backend: Backend,
-  options: ReplicaParts & { readonly mesh: Mesh; readonly maxRows: number },
-): Replica {
-  if (options.mesh.sizes.pipeline === 1) return openReplica(backend, options);
-  const engine = new PipelineEngine(backend, options);
-  return { engine, sharing: undefined, shards: undefined, close: () => engine.close() };
 }

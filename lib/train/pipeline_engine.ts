@@ -6,16 +6,17 @@
  */
 
 import type { Backend } from "../backend/backend.ts";
+import type { Communicator } from "../comm/communicator.ts";
 import type { Mesh, MeshNumbers } from "../comm/mesh.ts";
 import type { SequenceBatch, SequenceRange } from "../data/batches.ts";
 import { BatchRamp } from "../data/ramp.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { TrainingOptions } from "../model/training/trainable.ts";
 import type { TrainableModel } from "../model/training/trainable_model.ts";
-import { GradientReducer } from "../parallel/data.ts";
-import { GradientSum } from "../parallel/gradient_sum.ts";
+import type { GradientSum } from "../parallel/gradient_sum.ts";
 import { microBatchesOf, type MicroBatchOptions } from "../parallel/micro_batches.ts";
-import { Pipeline, type PipelineTimes } from "../parallel/pipeline.ts";
+import { Pipeline } from "../parallel/pipeline.ts";
+import type { PipelineReport } from "../parallel/pipeline_report.ts";
 import {
   balanceStages,
   inFlightOfRank,
@@ -23,7 +24,8 @@ import {
   type PlannedPipeline,
   stageCosts,
 } from "../parallel/pipeline_stages.ts";
-import type { GradientEngine, GradientRequest } from "./gradient_engine.ts";
+import type { Shards } from "../parallel/zero.ts";
+import type { Evaluated, GradientEngine, GradientRequest } from "./gradient_engine.ts";
 import type { TrainSettings } from "./settings.ts";
 
 /** Stages of each rank of an interleaved pipeline: Megatron-LM's least. */
@@ -63,52 +65,64 @@ export function pipelineOptions(
   };
 }
 
-/** What the engine of a pipeline is opened with. */
-export interface PipelineEngineOptions {
-  /** This rank's stages. */
+/** What the engine of a pipeline works with. */
+export interface PipelineEngineParts {
+  /** This rank's stages, which tell their units to the sums. */
   readonly model: TrainableModel;
-  /** The ranks. */
-  readonly mesh: Pick<Mesh, "replicas" | "axes">;
-  /** Settings of the run. */
-  readonly settings: Pick<TrainSettings, "reduce" | "microBatch">;
+  /** The ranks of the pipeline. */
+  readonly ranks: Communicator;
   /** Most rows of a micro-batch. */
   readonly maxRows: number;
-  /** Bytes of a bucket of gradients. */
-  readonly bucketBytes?: number | undefined;
+  /** Adds up micro-batches and replicas, one for each stage. */
+  readonly sums: readonly GradientSum[];
+  /** Who computes which sequences. */
+  readonly sharing: MicroBatchOptions;
+  /** Who owns what, where shards do. */
+  readonly shards?: Shards | undefined;
 }
 
 /** Computes gradients on a rank of a pipeline. */
 export class PipelineEngine implements GradientEngine {
   /** Batches that an evaluation takes at once, so that the stages have something to do. */
   readonly batchesAtOnce: number;
+  readonly #parts: PipelineEngineParts;
   readonly #pipeline: Pipeline;
-  readonly #sums: readonly GradientSum[];
-  readonly #sharing: MicroBatchOptions;
 
   /** Joins the pipeline; all its ranks do. */
-  constructor(backend: Backend, options: PipelineEngineOptions) {
-    const { model, mesh: { replicas, axes: { pipeline: ranks } }, settings, maxRows } = options;
-    const { reduce: order = "ranks", microBatch } = settings;
+  constructor(backend: Backend, parts: PipelineEngineParts) {
+    const { model, ranks, maxRows, sums, shards } = parts;
+    this.#parts = parts;
     this.batchesAtOnce = 4 * ranks.size;
-    this.#sharing = { microBatch, replicas, order, partitioned: false };
-    this.#sums = model.passes.stages.map((_, stage) => stageSum(backend, { ...options, stage }));
-    const stageOf = stagesOfUnits(model);
-    model.observer = {
-      leave: (unit, pass) => {
-        if (pass === "backward") this.#sums[stageOf[unit]!]!.left(unit);
-      },
+    const bring = (parameter: number) => {
+      if (shards === undefined) return;
+      // Ends share their copies out differently, so that both have all of the gradient for the sum.
+      const { grad } = model.parameters[parameter]!;
+      const values = shards.ownership.gather(parameter, (own, { first }) => {
+        backend.download(own, grad + 4 * first);
+      });
+      backend.upload(grad, values);
     };
-    this.#pipeline = new Pipeline(model, { ranks, maxRows, sums: this.#sums });
+    this.#pipeline = new Pipeline(model, { ranks, maxRows, sums, bring });
   }
 
-  /** Where the time of all steps so far went. */
-  get times(): PipelineTimes {
-    return this.#pipeline.times;
+  /** How long the stages have stood still since the last report; all of them call it. */
+  report(): PipelineReport {
+    return this.#pipeline.report();
   }
 
   /** This replica's micro-batches. */
   share(sequences: number): readonly SequenceRange[] {
-    return microBatchesOf(sequences, this.#sharing);
+    return microBatchesOf(sequences, this.#parts.sharing);
+  }
+
+  /** Weights that other ranks own are stale. */
+  stepped(): void {
+    this.#parts.shards?.weights.stepped();
+  }
+
+  /** Brings the weights that other ranks own. */
+  settle(): void {
+    this.#parts.shards?.weights.settle();
   }
 
   /** Computes a step's gradients, and adds them over the replicas while others are computed. */
@@ -121,36 +135,13 @@ export class PipelineEngine implements GradientEngine {
   }
 
   /** Evaluates batches. */
-  evaluate(batches: readonly SequenceBatch[]): Promise<{ ce: number; count: number }[]> {
+  evaluate(batches: readonly SequenceBatch[]): Promise<Evaluated[]> {
     return this.#pipeline.evaluate(batches, { zLoss: 0 });
-  }
-
-  /** Gives the memory of sums back. */
-  close(): void {
-    for (const sum of this.#sums) sum.close();
   }
 }
 
 /** The stage, of the rank's, that each unit belongs to: the embedding to the first, the head to the last. */
-function stagesOfUnits({ passes: { stages } }: TrainableModel): number[] {
+export function stagesOfUnits({ passes: { stages } }: TrainableModel): number[] {
   const ofLayers = stages.flatMap(({ layers }, stage) => new Array<number>(layers).fill(stage));
   return [0, ...ofLayers, stages.length - 1];
-}
-
-/** Adds up the gradients of one stage, over its micro-batches and over the replicas. */
-function stageSum(
-  backend: Backend,
-  options: PipelineEngineOptions & { readonly stage: number },
-): GradientSum {
-  const { model, mesh: { replicas }, settings: { reduce: order = "ranks" }, stage } = options;
-  const stageOf = stagesOfUnits(model);
-  const indices = model.units.flatMap((unit, at) => stageOf[at] === stage ? unit : []);
-  const parameters = indices.map((index) => model.parameters[index]!);
-  const places = new Map(indices.map((index, place) => [index, place]));
-  const units = model.units.map((unit, at) =>
-    stageOf[at] === stage ? unit.map((index) => places.get(index)!) : []
-  );
-  const { bucketBytes } = options;
-  const reducer = new GradientReducer(backend, { parameters, replicas, bucketBytes });
-  return new GradientSum(backend, { parameters, units, reducer, order });
 }

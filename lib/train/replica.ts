@@ -1,6 +1,6 @@
 /**
  * What replicas of a model train with, put together: the sum of gradients over micro-batches and
- * replicas, and ZeRO among the ranks of the shard axis.
+ * replicas, ZeRO among the ranks of the shard axis, and the stages of a pipeline.
  *
  * Two pods as PaLM's (Chowdhery et al. 2022, arXiv:2204.02311, section 4.1) are `data=2,shard=N`:
  * inside a pod the shard axis has the model once, and between pods each rank exchanges with its twin
@@ -15,9 +15,11 @@ import type { Streamed } from "../model/training/trainable.ts";
 import type { TrainableModel } from "../model/training/trainable_model.ts";
 import { GradientReducer } from "../parallel/data.ts";
 import { GradientSum } from "../parallel/gradient_sum.ts";
+import type { ReduceOrder } from "../parallel/micro_batches.ts";
 import { Shards } from "../parallel/zero.ts";
 import { type GradientEngine, WholeModelEngine } from "./gradient_engine.ts";
 import type { OptimizerSharing } from "./optimizer.ts";
+import { PipelineEngine, stagesOfUnits } from "./pipeline_engine.ts";
 import type { TrainSettings } from "./settings.ts";
 
 /** What a replica is put together from. */
@@ -28,6 +30,8 @@ export interface ReplicaParts {
   readonly mesh: Pick<Mesh, "replicas" | "axes">;
   /** Settings of the run. */
   readonly settings: Pick<TrainSettings, "reduce" | "microBatch">;
+  /** Most rows of a micro-batch. */
+  readonly maxRows: number;
   /** What the model has of one unit at a time. */
   readonly streamed?: Streamed | undefined;
   /** Bytes of a bucket of gradients. */
@@ -48,38 +52,56 @@ export interface Replica {
 
 /** Takes the memory of shards. @throws {BackendError} Where there is too little. */
 export function openReplica(backend: Backend, parts: ReplicaParts): Replica {
-  const { model, mesh: { replicas, axes }, settings, bucketBytes } = parts;
+  const { model, mesh: { replicas, axes }, settings, maxRows } = parts;
   const { streamed = { weights: false, gradients: false } } = parts;
   const { reduce: order = "ranks", microBatch } = settings;
-  const { parameters, units } = model;
-  const { shard, tensor } = axes;
+  const { shard, tensor, pipeline: ranks } = axes;
   const shards = shard.size > 1 ? new Shards(backend, model, { shard, streamed }) : undefined;
-  const reducer = new GradientReducer(backend, {
-    ...{ parameters, bucketBytes },
-    replicas: axes.data,
-    shard: shards?.ownership,
-    take: shards?.gradients?.take,
+  const stageOf = stagesOfUnits(model);
+  const sums = model.passes.stages.map((_, stage) => {
+    const units = model.units.map((unit, at) => stageOf[at] === stage ? unit : []);
+    return stageSum(backend, { ...parts, units, shards, order });
   });
-  const own = shards?.gradients;
-  const sum = new GradientSum(backend, { parameters, units, reducer, order, own });
   model.observer = {
     enter: (unit, pass) => shards?.weights.enter(unit, pass),
     leave: (unit, pass) => {
-      if (pass === "backward") sum.left(unit);
+      if (pass === "backward") sums[stageOf[unit]!]!.left(unit);
     },
     written: (parameter, range) => shards?.weights.written(parameter, range),
   };
-  const sharing = { microBatch, replicas, order, partitioned: own !== undefined };
+  const partitioned = shards?.gradients !== undefined;
+  const sharing = { microBatch, replicas, order, partitioned };
   const isCut = shards !== undefined || tensor.size > 1;
   return {
-    engine: new WholeModelEngine({ model, sum, sharing, weights: shards?.weights }),
+    engine: ranks.size > 1
+      ? new PipelineEngine(backend, { model, ranks, maxRows, sums, sharing, shards })
+      : new WholeModelEngine({ model, sum: sums[0]!, sharing, weights: shards?.weights }),
     sharing: isCut
       ? { axes: { shard, tensor }, ownership: shards?.ownership, pieces: shards?.pieces }
       : undefined,
     shards,
     close() {
-      sum.close();
+      for (const sum of sums) sum.close();
       shards?.close();
     },
   };
+}
+
+/** Adds up the gradients of some units, over micro-batches and replicas. */
+function stageSum(
+  backend: Backend,
+  options: ReplicaParts & {
+    readonly units: readonly (readonly number[])[];
+    readonly shards: Shards | undefined;
+    readonly order: ReduceOrder;
+  },
+): GradientSum {
+  const { model: { parameters }, mesh: { axes }, units, shards, order, bucketBytes } = options;
+  const reducer = new GradientReducer(backend, {
+    ...{ parameters, bucketBytes, indices: units.flat() },
+    replicas: axes.data,
+    shard: shards?.ownership,
+    take: shards?.gradients?.take,
+  });
+  return new GradientSum(backend, { parameters, units, reducer, order, own: shards?.gradients });
 }

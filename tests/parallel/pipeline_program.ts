@@ -9,7 +9,8 @@ import { presetOf } from "../../lib/model/presets.ts";
 import { planTrainingBytes } from "../../lib/model/training/memory.ts";
 import type { Recompute, TrainBatch } from "../../lib/model/training/trainable.ts";
 import { TrainableModel } from "../../lib/model/training/trainable_model.ts";
-import { Pipeline, type PipelineTimes } from "../../lib/parallel/pipeline.ts";
+import { Pipeline } from "../../lib/parallel/pipeline.ts";
+import type { PipelineReport, PipelineTimes } from "../../lib/parallel/pipeline_report.ts";
 import { balanceStages, inFlightOfRank, partsOfRank } from "../../lib/parallel/pipeline_stages.ts";
 import { type GoldenModel, goldenSource } from "../model/golden_models.ts";
 
@@ -43,8 +44,10 @@ export interface PipelineRankResult {
   readonly bytes: { readonly taken: number; readonly planned: number };
   /** Messages between stages in the second step. */
   readonly sent: Pick<TrafficCount, "bytes" | "messages">;
-  /** Where the time of both steps went; nothing for one rank. */
-  readonly times: PipelineTimes | undefined;
+  /** Where the time of both steps went. */
+  readonly times: PipelineTimes;
+  /** What that says of the pipeline. */
+  readonly report: PipelineReport;
 }
 
 /** A model of five layers. */
@@ -148,6 +151,7 @@ export async function run(world: Communicator, input: PipelineInput): Promise<Pi
         messages: (after?.messages ?? 0) - (before?.messages ?? 0),
       },
       times: pipeline.times,
+      report: pipeline.report(),
     };
   } finally {
     backend.close();

@@ -151,12 +151,26 @@ Deno.test("the first rank keeps more micro-batches than the last, and its memory
   assert.deepEqual(many.map(({ bytes }) => bytes), few.map(({ bytes }) => bytes));
 });
 
-Deno.test("the time of a step is told: computing, waiting and all", async () => {
-  const input = { backend: "wasm", model: "llama_gqa", chunks: 1, microBatches: 8 } as const;
-  for (const { times } of await pipelined(2, input)) {
-    const { steps, totalMs, computedMs, waitedMs } = times!;
-    assert.equal(steps, 2);
-    assert.ok(computedMs > 0 && waitedMs > 0);
+Deno.test("the time of a step is told: computing, waiting, and what of it is bubble", async () => {
+  const input = { backend: "wasm", model: "five", chunks: 2, microBatches: 8 } as const;
+  const results = await pipelined(2, input);
+  for (const { times, report } of results) {
+    const { steps, totalMs, forwardMs, backwardMs, waitedMs, microBatches } = times;
+    assert.deepEqual([steps, microBatches, forwardMs.length], [2, 16, 2]);
+    const computedMs = [...forwardMs, ...backwardMs].reduce((sum, ms) => sum + ms);
+    assert.ok(waitedMs > 0 && [...forwardMs, ...backwardMs].every((ms) => ms > 0));
     assert.ok(computedMs + waitedMs <= totalMs);
+    assert.deepEqual(report, results[0]!.report);
+    assert.equal(report.formula, 1 / 16);
+    assert.equal(report.stageMs.length, 4);
+    // Stages that differ wait for each other besides.
+    assert.ok(report.bubble >= report.formula, `${report.bubble}`);
+    assert.equal(report.exposed, report.waited - report.bubble);
   }
+  const waited = results.reduce(
+    (sum, { times: { waitedMs, forwardMs, backwardMs } }) =>
+      sum + waitedMs / [...forwardMs, ...backwardMs].reduce((all, ms) => all + ms) / 2,
+    0,
+  );
+  assert.ok(Math.abs(results[0]!.report.waited / waited - 1) < 1e-9);
 });

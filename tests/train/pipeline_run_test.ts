@@ -125,6 +125,29 @@ onBackends(
   },
 );
 
+onBackends(
+  "shards of stages give the bits of whole replicas, in every stage of ZeRO",
+  async ({ name: backend }) => {
+    await inRunFolder(async ({ folder, data }) => {
+      for (const tieWordEmbeddings of [false, true]) {
+        const name = (mesh: string) => join(folder, `${mesh} ${tieWordEmbeddings}`);
+        for (const [reduce, stages] of [["ranks", [1, 3]], ["tree", [2]]] as const) {
+          const settings = { batchTokens: 64, microBatch: 1, reduce, model: { tieWordEmbeddings } };
+          const run = name(`whole ${reduce}`);
+          const wanted = await train("data=2,pipeline=2", { backend, run, data, settings });
+          for (const zero of stages) {
+            const trained = await train("shard=2,pipeline=2", {
+              ...{ backend, run: name(`stage ${zero}`), data },
+              settings: { ...settings, zero },
+            });
+            assert.deepEqual(trained, wanted, `stage ${zero}`);
+          }
+        }
+      }
+    });
+  },
+);
+
 Deno.test("a pipeline of more stages than a model has layers for is refused", () => {
   const config = smallRun("nowhere", { pipelineSchedule: "interleaved", mesh: "pipeline=4" });
   const deep = (numHiddenLayers: number) => ({ ...config.model, numHiddenLayers });

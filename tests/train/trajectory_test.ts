@@ -110,7 +110,7 @@ async function follow(
     },
   };
   const mesh = meshOfOne();
-  const { engine } = openReplica(opened.backend, { model, mesh, settings });
+  const { engine } = openReplica(opened.backend, { ...options, model, mesh, settings });
   const trainer = new Trainer({ mesh, model, optimizer, engine, data, settings });
   const steps: Step[] = [];
   for (let state = FIRST_STATE; state.step < settings.steps;) {
