@@ -18,7 +18,7 @@
 
 import type { Address, Backend } from "../../backend/backend.ts";
 import type { Communicator } from "../../comm/communicator.ts";
-import { evenParts } from "../../comm/parts.ts";
+import { evenParts, type Part } from "../../comm/parts.ts";
 
 /** Rows that follow one another. */
 export interface RowRange {
@@ -42,7 +42,24 @@ export interface RowsExchanged {
   readonly to: Address;
   /** Rows of the batch. */
   readonly rows: number;
+  /** Some rows of every rank's; all without. */
+  readonly piece?: Piece | undefined;
 }
+
+/** One of several pieces of a batch, each with a share of every rank's rows. */
+export interface Piece {
+  /** Which. */
+  readonly index: number;
+  /** Of how many. */
+  readonly of: number;
+}
+
+const ALL: Piece = { index: 0, of: 1 };
+
+/** A rank's share of a piece is at least so large: smaller messages, and products, cost more than they hide. */
+const LEAST_PIECE = { bytes: 1 << 17, rows: 64 } as const;
+/** With so many pieces a quarter of an exchange stays exposed at most. */
+const MOST_PIECES = 4;
 
 /** How an exchange is made. */
 export interface RowExchangeOptions {
@@ -97,6 +114,36 @@ export class RowExchange {
     return { first: start, rows: end - start };
   }
 
+  /**
+   * How many pieces an exchange in the forward pass is cut into, so that products of one go on while
+   * another travels (as async tensor parallelism): by shape alone, the same on all ranks.
+   */
+  pieces(rows: number): number {
+    const own = Math.floor(rows / this.ranks.size);
+    const fit = Math.min(own / LEAST_PIECE.rows, 4 * own * this.#width / LEAST_PIECE.bytes);
+    return Math.max(1, Math.min(MOST_PIECES, Math.floor(fit)));
+  }
+
+  /** The rows of a piece, of all ranks or of the others alone, neighbours together. */
+  rangesOf(rows: number, piece: Piece & { readonly others?: boolean }): RowRange[] {
+    const { others = false } = piece;
+    const merged: { first: number; rows: number }[] = [];
+    this.#parts(rows, piece).forEach(({ start, end }, rank) => {
+      if (start === end || (others && rank === this.ranks.rank)) return;
+      const last = merged.at(-1);
+      if (last !== undefined && last.first + last.rows === start) last.rows += end - start;
+      else merged.push({ first: start, rows: end - start });
+    });
+    return merged;
+  }
+
+  #parts(rows: number, { index, of }: Piece): Part[] {
+    return evenParts(rows, this.ranks.size).map(({ start, end }) => {
+      const part = evenParts(end - start, of)[index]!;
+      return { start: start + part.start, end: start + part.end };
+    });
+  }
+
   /** Starts to gather all rows in `to` from everybody's own ones in `from`; own ones are there at once. */
   startGather(exchanged: RowsExchanged): OnItsWay {
     return this.#gather(exchanged, this.#rows);
@@ -117,40 +164,57 @@ export class RowExchange {
     this.#gradient = undefined;
   }
 
-  #gather(
-    { from, to, rows }: RowsExchanged,
-    staging: Float32Array<ArrayBuffer>,
-  ): OnItsWay {
-    const width = this.#width;
-    const { lengths, all } = this.#cut(rows, staging);
-    const own = this.own(rows);
-    const [begin, end] = [own.first * width, (own.first + own.rows) * width];
-    this.#backend.download(all.subarray(begin, end), from);
-    this.#backend.copy(to + 4 * begin, from, 4 * (end - begin));
-    const handle = this.ranks.startAllGather(all, { lengths });
+  #gather(exchanged: RowsExchanged, staging: Float32Array<ArrayBuffer>): OnItsWay {
+    const { from, to, rows } = exchanged;
+    const { parts, lengths, all } = this.#cut(exchanged, staging);
+    const rowBytes = 4 * this.#width;
+    const own = parts[this.ranks.rank]!;
+    const mine = from + rowBytes * (own.start - this.own(rows).first);
+    this.#backend.download(all.of(this.ranks.rank), mine);
+    this.#backend.copy(to + rowBytes * own.start, mine, rowBytes * (own.end - own.start));
+    const handle = this.ranks.startAllGather(all.values, { lengths });
     return {
       finish: () => {
         handle.wait();
-        if (begin > 0) this.#backend.upload(to, all.subarray(0, begin));
-        if (end < all.length) this.#backend.upload(to + 4 * end, all.subarray(end));
+        parts.forEach(({ start, end }, rank) => {
+          if (rank === this.ranks.rank || start === end) return;
+          this.#backend.upload(to + rowBytes * start, all.of(rank));
+        });
       },
     };
   }
 
   /** Starts to add everybody's rows in `from`; own rows of the sum go to `to`. */
-  startSum({ from, to, rows }: RowsExchanged): OnItsWay {
-    const { lengths, all } = this.#cut(rows, this.#rows);
-    this.#backend.download(all, from);
-    const handle = this.ranks.startReduceScatter(all, { lengths });
+  startSum(exchanged: RowsExchanged): OnItsWay {
+    const { from, to, rows } = exchanged;
+    const { parts, lengths, all } = this.#cut(exchanged, this.#rows);
+    const rowBytes = 4 * this.#width;
+    parts.forEach(({ start, end }, rank) => {
+      if (end > start) this.#backend.download(all.of(rank), from + rowBytes * start);
+    });
+    const handle = this.ranks.startReduceScatter(all.values, { lengths });
+    const place = parts[this.ranks.rank]!.start - this.own(rows).first;
     return {
-      finish: () => this.#backend.upload(to, handle.wait() as Float32Array<ArrayBuffer>),
+      finish: () => {
+        this.#backend.upload(to + rowBytes * place, handle.wait() as Float32Array<ArrayBuffer>);
+      },
     };
   }
 
-  #cut(rows: number, staging: Float32Array<ArrayBuffer>) {
-    const parts = evenParts(rows, this.ranks.size);
+  /** The rows of a piece by ranks, and the values that are sent of it, behind those of earlier pieces. */
+  #cut({ rows, piece = ALL }: RowsExchanged, staging: Float32Array<ArrayBuffer>) {
+    let begin = 0;
+    for (let index = 0; index < piece.index; index++) {
+      for (const { start, end } of this.#parts(rows, { index, of: piece.of })) {
+        begin += (end - start) * this.#width;
+      }
+    }
+    const parts = this.#parts(rows, piece);
     const lengths = parts.map(({ start, end }) => (end - start) * this.#width);
-    return { lengths, all: staging.subarray(0, rows * this.#width) };
+    const firsts = lengths.map((_, rank) => lengths.slice(0, rank).reduce((a, b) => a + b, 0));
+    const values = staging.subarray(begin, begin + firsts.at(-1)! + lengths.at(-1)!);
+    const of = (rank: number) => values.subarray(firsts[rank]!, firsts[rank]! + lengths[rank]!);
+    return { parts, lengths, all: { values, of } };
   }
 
   /** Starts to add up vectors in the backend's memory over some ranks, in place. */

@@ -11,7 +11,7 @@ import type { TrainedWeight } from "../linear.ts";
 import type { BlocksRun, BlocksSetup } from "./block_run.ts";
 import type { DropoutSite } from "./dropout.ts";
 import type { TrainedNorm } from "./parameters.ts";
-import type { RowRange } from "./row_exchange.ts";
+import type { Piece, RowExchange, RowRange } from "./row_exchange.ts";
 
 /** The rows of the stream that are here. */
 export function ownRange({ exchange, batch }: Pick<BlocksRun, "exchange" | "batch">): RowRange {
@@ -46,13 +46,33 @@ export function withAllRows(
 ): void {
   const { rows } = batch;
   if (exchange === undefined) return use(from, { first: 0, rows });
-  const coming = exchange.startGather({ from, to, rows });
+  const pieces = piecesOf(exchange, rows);
+  const coming = pieces.map((piece) => exchange.startGather({ from, to, rows, piece }));
   const own = exchange.own(rows);
   if (own.rows > 0) use(to, own);
-  coming.finish();
-  const end = own.first + own.rows;
-  if (own.first > 0) use(to, { first: 0, rows: own.first });
-  if (end < rows) use(to, { first: end, rows: rows - end });
+  coming.forEach((gathered, index) => {
+    gathered.finish();
+    const others = { ...pieces[index]!, others: true };
+    for (const range of exchange.rangesOf(rows, others)) use(to, range);
+  });
+}
+
+function piecesOf(exchange: RowExchange, rows: number): readonly Piece[] {
+  const of = exchange.pieces(rows);
+  return Array.from({ length: of }, (_, index) => ({ index, of }));
+}
+
+/**
+ * branch = sum over tensor ranks of what `make` writes to their partial sums, some rows at a time: one
+ * piece travels while the next is made.
+ */
+function sumToBranch(run: BlocksRun, make: (range: RowRange) => void): void {
+  const { exchange, batch: { rows }, working: { partial_TD: from, branch_TD: to } } = run;
+  const coming = piecesOf(exchange!, rows).map((piece) => {
+    for (const range of exchange!.rangesOf(rows, piece)) make(range);
+    return exchange!.startSum({ from, to, rows, piece });
+  });
+  for (const sum of coming) sum.finish();
 }
 
 /** What a half of a block adds to the residual stream. */
@@ -81,8 +101,10 @@ export function addHalf(run: BlocksRun, half: HalfArguments): void {
   }
   if (exchange === undefined) products.forward(weight, { out: branch_TD, x, rows });
   else {
-    products.forward(weight, { out: partial_TD, x, rows });
-    exchange.startSum({ from: partial_TD, to: branch_TD, rows }).finish();
+    sumToBranch(run, ({ first, rows }) => {
+      const out = partial_TD + 4 * first * weight.outDim;
+      products.forward(weight, { out, x: x + 4 * first * weight.inDim, rows });
+    });
   }
   dropout?.apply(site, { x: branch_TD, ...ownRange(run) });
   addBranch(run, half);
@@ -104,16 +126,20 @@ function addBranch(
  * so that one exchange does for both. What is dropped of each is, of every rank's share of it.
  */
 export function addBothHalves(run: BlocksRun, halves: readonly HalfArguments[]): void {
-  const { backend, products, dropout, exchange, batch: { rows }, config: { hiddenSize } } = run;
-  const { partial_TD, masked_TD, branch_TD } = run.working;
-  halves.forEach(({ site, weight, x }, index) => {
-    const apart = dropout !== undefined && index > 0;
-    const out = apart ? masked_TD : partial_TD;
-    products.forward(weight, { out, x, rows, accumulate: index > 0 && !apart });
-    dropout?.apply(site, { x: out, rows });
-    if (apart) backend.kernels.add({ out: partial_TD, x: out, count: rows * hiddenSize });
+  const { backend, products, dropout, working: { partial_TD, masked_TD } } = run;
+  sumToBranch(run, ({ first, rows }) => {
+    halves.forEach(({ site, weight, x }, index) => {
+      const { inDim, outDim } = weight;
+      const apart = dropout !== undefined && index > 0;
+      const [sum, out] = [partial_TD, apart ? masked_TD : partial_TD].map((address) =>
+        address + 4 * first * outDim
+      ) as [Address, Address];
+      const accumulate = index > 0 && !apart;
+      products.forward(weight, { out, x: x + 4 * first * inDim, rows, accumulate });
+      dropout?.apply(site, { x: out, rows, first });
+      if (apart) backend.kernels.add({ out: sum, x: out, count: rows * outDim });
+    });
   });
-  exchange!.startSum({ from: partial_TD, to: branch_TD, rows }).finish();
   addBranch(run, halves[0]!);
 }
 

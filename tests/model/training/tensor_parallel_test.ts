@@ -5,6 +5,7 @@ import type { ModelConfig } from "../../../lib/model/config.ts";
 import { presetOf } from "../../../lib/model/presets.ts";
 import { planTrainingBytes } from "../../../lib/model/training/memory.ts";
 import { heldElements, sliceRuns } from "../../../lib/model/training/parts.ts";
+import { multipliesBf16 } from "../../../lib/model/training/precision.ts";
 import type { Recompute, TrainBatch } from "../../../lib/model/training/trainable.ts";
 import type { WeightSpec } from "../../../lib/model/weights.ts";
 import { onBackends } from "../../on_backends.ts";
@@ -162,6 +163,49 @@ onBackends("rows and a vocabulary that ranks do not divide are cut all the same"
     }
   }
 });
+
+/** Rows wide enough to travel in several pieces. */
+const WIDE: ModelConfig = { ...ODD, hiddenSize: 512, norm: "rms" };
+
+onBackends("rows that travel in pieces are those of one rank, whatever is dropped", async (on) => {
+  for (const [parallelBlock, dropout] of [[false, 0], [true, 0.1]] as const) {
+    const model = { ...WIDE, parallelBlock };
+    const input: TensorInput = {
+      ...{ backend: on.name, model, batches: [oddBatch(517, 2)] },
+      ...{ options: { dropout }, dropout: { seed: 1, step: 2 } },
+    };
+    const [one] = await onTensorRanks(1, input);
+    const results = await onTensorRanks(2, input);
+    assertAsOne(results, one!);
+    // Two layers forward in four pieces or two, backward as a whole, the head once.
+    const halves = parallelBlock ? 1 : 2;
+    strictEqual(results[0]!.calls["reduceScatter"], 2 * halves * (4 + 1) + 1);
+  }
+});
+
+/** How far gradients are from exact ones, over the norm of these. */
+function errorOf(got: Float32Array, wanted: Float32Array): number {
+  const squares = (of: (i: number) => number) => wanted.reduce((sum, _, i) => sum + of(i) ** 2, 0);
+  return Math.sqrt(squares((i) => got[i]! - wanted[i]!) / squares((i) => wanted[i]!));
+}
+
+onBackends("in bf16 tensor ranks are as near to f32 as one rank", async (on) => {
+  using opened = await on.open(1);
+  if (!multipliesBf16(opened.backend.info)) return;
+  for (const model of ["llama_gqa", "palm"] as const) {
+    const input = { backend: on.name, model, batches: [goldenTrainBatch(model)] };
+    const rounded = { ...input, options: { dtype: "bf16" } } as const;
+    const [[exact], [one]] = [await onTensorRanks(1, input), await onTensorRanks(1, rounded)];
+    for (const parts of byParameter(await onTensorRanks(2, rounded))) {
+      const { name } = parts[0]!;
+      const of = (result: TensorResult) =>
+        result.gradients.find((part) => part.name === name)!.gradient;
+      const share = errorOf(whole(parts, ({ gradient }) => gradient), of(exact!));
+      // Other roundings, of the same number and size.
+      ok(share > 1e-4 && share <= 1.25 * errorOf(of(one!), of(exact!)), `${name}: ${share}`);
+    }
+  }
+}, { only: "native" });
 
 onBackends("a batch without targets has zero gradients on all tensor ranks", async (on) => {
   const batch = goldenTrainBatch("palm");

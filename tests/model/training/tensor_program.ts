@@ -3,6 +3,7 @@
 import type { BackendName } from "../../../lib/backend/backend.ts";
 import { openBackend } from "../../../lib/backend/open.ts";
 import type { Communicator } from "../../../lib/comm/communicator.ts";
+import type { TrafficCount } from "../../../lib/comm/traffic.ts";
 import type { ModelConfig } from "../../../lib/model/config.ts";
 import type { WeightSlice } from "../../../lib/model/training/parts.ts";
 import type {
@@ -58,6 +59,8 @@ export interface TensorResult {
   readonly gradients: readonly PartGradient[];
   /** Bytes sent by kind of call, of the last time through the batches, without `evaluate`. */
   readonly bytes: Readonly<Record<string, number>>;
+  /** The same for calls begun. */
+  readonly calls: Readonly<Record<string, number>>;
   /** Bytes that were taken of the backend. */
   readonly taken: number;
 }
@@ -84,9 +87,9 @@ export async function run(world: Communicator, input: TensorInput): Promise<Tens
     else await model.load(source);
     const count = batches.flatMap(({ targets }) => [...targets]).filter((t) => t >= 0).length;
     let losses: LossSums[] = [];
-    let before: Record<string, number> = {};
+    let before = trafficOf(world);
     for (let time = 0; time < times; time++) {
-      before = bytesOf(world);
+      before = trafficOf(world);
       losses = batches.map((batch, index) =>
         model.forwardBackward(batch, {
           weightScale: 1 / count,
@@ -96,10 +99,13 @@ export async function run(world: Communicator, input: TensorInput): Promise<Tens
         })
       );
     }
-    const after = bytesOf(world);
-    const bytes = Object.fromEntries(
-      Object.entries(after).map(([kind, sent]) => [kind, sent - (before[kind] ?? 0)]),
-    );
+    const since = (which: "bytes" | "calls") =>
+      Object.fromEntries(
+        Object.entries(trafficOf(world)).map(([kind, counts]) =>
+          [kind, counts[which] - (before[kind]?.[which] ?? 0)] as const
+        ),
+      );
+    const [bytes, calls] = [since("bytes"), since("calls")];
     const gradients = model.parameters.map((parameter) => ({
       name: parameter.spec.name,
       shape: parameter.spec.shape,
@@ -109,14 +115,12 @@ export async function run(world: Communicator, input: TensorInput): Promise<Tens
       weight: model.weight(parameter),
     }));
     const evaluated = model.evaluate(batches[0]!, { zLoss });
-    return { losses, evaluated, gradients, bytes, taken: planned };
+    return { losses, evaluated, gradients, bytes, calls, taken: planned };
   } finally {
     backend.close();
   }
 }
 
-function bytesOf(world: Communicator): Record<string, number> {
-  return Object.fromEntries(
-    Object.entries(world.traffic()).map(([kind, { bytes }]) => [kind, bytes]),
-  );
+function trafficOf(world: Communicator): Readonly<Record<string, TrafficCount>> {
+  return world.traffic();
 }
