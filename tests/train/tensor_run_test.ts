@@ -70,6 +70,14 @@ const MODELS: readonly RequestedSettings[] = [
   { preset: "palm-debug", model: { numHiddenLayers: 2 } },
 ];
 
+const MESHES = [
+  "tensor=4",
+  "data=2,tensor=2",
+  "shard=2,tensor=2",
+  "tensor=2,pipeline=2",
+  "shard=2,tensor=2,pipeline=2",
+];
+
 for (const settings of MODELS) {
   const name = settings.preset ?? "llama, AdamW";
   onBackends(
@@ -79,11 +87,7 @@ for (const settings of MODELS) {
         const small = { batchTokens: 128, microBatch: 1, ...settings };
         const training = { backend: on.name, folder, data, settings: small };
         const wanted = await train("data=1", training);
-        for (
-          const mesh of ["tensor=2", "data=2,tensor=2", "shard=2,tensor=2", "tensor=2,pipeline=2"]
-        ) {
-          assertNear(await train(mesh, training), wanted, mesh);
-        }
+        for (const mesh of MESHES) assertNear(await train(mesh, training), wanted, mesh);
         // What a tensor rank holds is the same from run to run.
         const again = { ...training, folder: join(folder, "again") };
         await Deno.mkdir(again.folder);
