@@ -20,6 +20,7 @@ import type { ObservedSession } from "../../lib/train/run.ts";
 import type { RunConfig } from "../../lib/train/run_config.ts";
 import type { RunPaths } from "../../lib/train/run_folder.ts";
 import { sampleText } from "../../lib/train/sample.ts";
+import type { WholeWeights } from "../../lib/train/whole_weights.ts";
 import { EventFile, type ScalarEvent } from "../../lib/train/tensorboard.ts";
 import type { Io } from "../io.ts";
 import type { Log, Ticker } from "../ui/log.ts";
@@ -45,7 +46,6 @@ export class Watch implements RunObserver {
   readonly #ramp: BatchRamp;
   readonly #events: EventFile;
   readonly #totalTokens: number;
-  #toldNoSamples = false;
   #ticker: Ticker | undefined;
   #from: { tokens: number; time: number };
   /** The last row. */
@@ -156,21 +156,10 @@ export class Watch implements RunObserver {
   }
 
   /** A sample is due. */
-  async sample(step: number): Promise<void> {
+  async sample(step: number, placed: WholeWeights["placed"]): Promise<void> {
     const { config: { model, settings }, tokenizer, log, paths } = this.#options;
-    const { machine, backend } = this.#session;
-    const { tensor, pipeline } = machine.mesh.sizes;
-    if (tensor * pipeline > 1) {
-      // The decoder wants all weights in one memory; checkpoints have them.
-      const reason = "the model is cut over the ranks";
-      if (!this.#toldNoSamples) {
-        log.note(`no samples: ${reason}; llamero generate reads checkpoints`);
-      }
-      this.#toldNoSamples = true;
-      return;
-    }
-    const text = await sampleText(machine.model, {
-      backend,
+    const text = await sampleText(placed, {
+      backend: this.#session.backend,
       config: model,
       tokenizer,
       prompt: settings.samplePrompt,

@@ -7,6 +7,7 @@
 import type { TokenizerFile } from "../tokenizer/files.ts";
 import type { RunEvent } from "./events.ts";
 import type { MetricsRow } from "./metrics.ts";
+import type { WholeWeights } from "./whole_weights.ts";
 
 /** Is told while a run goes on; nothing that it does changes the weights. */
 export interface RunObserver {
@@ -16,8 +17,8 @@ export interface RunObserver {
   event(event: RunEvent): void;
   /** The run went back to after this step; later rows are void. */
   rewound(step: number): void;
-  /** A sample of the model's text is due. */
-  sample?(step: number): Promise<void>;
+  /** A sample of the model's text is due, with the weights that lie there. */
+  sample?(step: number, placed: WholeWeights["placed"]): Promise<void>;
   /** Operations per token of a step, forward and backward. */
   flopsPerToken(step: number): number;
 }

@@ -9,8 +9,8 @@ import { Scheduler } from "../infer/scheduler.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { Decoder } from "../model/decoder.ts";
 import { DecoderWeights } from "../model/decoder_weights.ts";
-import type { Trainable } from "../model/training/trainable.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { WholeWeights } from "./whole_weights.ts";
 
 /** What a sample is made with. */
 export interface SampleOptions {
@@ -31,18 +31,20 @@ export interface SampleOptions {
 /** How samples are drawn: as `llamero generate` draws by default. */
 const SAMPLING = { temperature: 0.8, topK: 40, topP: 0.95, minP: 0.05, repeatPenalty: 1 } as const;
 
-/** Continues a prompt with the weights as they are now; an empty text where nothing can begin one. */
-export async function sampleText(model: Trainable, options: SampleOptions): Promise<string> {
+/**
+ * Continues a prompt with the weights as they are now; an empty text where nothing can begin one.
+ *
+ * @param placed Where the weights lie.
+ */
+export async function sampleText(
+  placed: WholeWeights["placed"],
+  options: SampleOptions,
+): Promise<string> {
   const { backend, config, tokenizer, tokens, seed } = options;
   const encoded = tokenizer.encode(options.prompt, { bos: tokenizer.addBos });
   const begin = tokenizer.bosId ?? config.bosTokenId ?? tokenizer.eosId;
   const prompt = encoded.length > 0 ? encoded : begin === undefined ? [] : [begin];
   if (prompt.length === 0) return "";
-  const placed = new Map(
-    model.parameters.map(({ spec, weight }) =>
-      [spec.name, { dtype: "f32", address: weight }] as const
-    ),
-  );
   const weights = new DecoderWeights(config, { placed, readBytes: 0, close: () => {} });
   const decoder = Decoder.over(backend, { config, ropeLayout: "half" }, weights);
   const context = Math.min(config.maxPositionEmbeddings, prompt.length + tokens);

@@ -33,6 +33,7 @@ import { takeSnapshot } from "./snapshot.ts";
 import { planRecovery } from "./spikes.ts";
 import { FIRST_STATE, type TrainState } from "./state.ts";
 import { type StepResult, Trainer } from "./trainer.ts";
+import { wholeWeights } from "./whole_weights.ts";
 import { join } from "node:path";
 
 /** Steps in a row without finite gradients that end a run. */
@@ -158,8 +159,19 @@ export class Session {
     if (this.#meter !== undefined && this.#isDue("logEvery")) {
       record.event({ event: "communication", step: this.#state.step, ...this.#meter.take() });
     }
-    if (this.#isDue("sampleEvery")) await record.sample(this.#state.step);
+    if (this.#isDue("sampleEvery")) await this.#sample();
     if (this.#isDue("saveEvery")) await this.#save();
+  }
+
+  async #sample(): Promise<void> {
+    const { backend, record } = this.#parts;
+    const weights = wholeWeights(backend, this.#parts);
+    if (weights === undefined) return;
+    try {
+      await record.sample(this.#state.step, weights.placed);
+    } finally {
+      weights.close();
+    }
   }
 
   #checkReplicas(): void {

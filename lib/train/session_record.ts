@@ -12,6 +12,7 @@ import type { RunObserver } from "./observer.ts";
 import type { RunPaths } from "./run_folder.ts";
 import { dropReplaced, hasReplaced } from "./run_start.ts";
 import type { StepResult } from "./trainer.ts";
+import type { WholeWeights } from "./whole_weights.ts";
 
 /** A step that was kept. */
 export interface KeptStep {
@@ -29,8 +30,8 @@ export interface SessionRecord {
   step(step: KeptStep): void;
   /** Something else happened. */
   event(event: RunEvent): void;
-  /** A sample of the model's text is due. */
-  sample(step: number): Promise<void>;
+  /** A sample of the model's text is due, with the weights that lie there. */
+  sample(step: number, placed: WholeWeights["placed"]): Promise<void>;
   /** Makes the rows survive a power cut. */
   sync(): void;
   /** The run went back to after this step. */
@@ -112,8 +113,8 @@ export class FolderRecord implements SessionRecord {
   }
 
   /** Lets the observer take a sample. */
-  async sample(step: number): Promise<void> {
-    await this.#observer.sample?.(step);
+  async sample(step: number, placed: WholeWeights["placed"]): Promise<void> {
+    await this.#observer.sample?.(step, placed);
   }
 
   /** Syncs the rows. */

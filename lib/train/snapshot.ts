@@ -103,30 +103,34 @@ function gather(
       const index = places.get(tensor.spec.name);
       if (index === undefined) continue;
       const values = kind === "weight" ? held.weight(index) : held.moment(kind, index);
-      const whole = toWriter(world, { tensor, values });
+      const whole = gatherTensor(world, { tensor, values });
       if (whole !== undefined) gathered.set(nameOf(kind, tensor.spec), whole);
     }
   }
   return gathered;
 }
 
-/** Brings one tensor together at its writer. */
-function toWriter(
+/**
+ * Brings one tensor together at its writer, who gets it whole; the others that have slices of it call
+ * this too, with theirs.
+ */
+export function gatherTensor(
   world: Communicator,
   { tensor, values }: {
     readonly tensor: PlannedTensor;
-    readonly values: Float32Array<ArrayBuffer>;
+    /** What this rank has of it; nothing where it has none. */
+    readonly values: Float32Array<ArrayBuffer> | undefined;
   },
 ): Float32Array<ArrayBuffer> | undefined {
   const { spec, writer, holdings } = tensor;
   if (world.rank !== writer) {
-    if (holdings.some(({ rank }) => rank === world.rank)) world.send(values, writer);
+    if (holdings.some(({ rank }) => rank === world.rank)) world.send(values!, writer);
     return undefined;
   }
   if (holdings.length === 1 && holdings[0]!.rank === writer) return values;
   const whole = new Float32Array(spec.shape.reduce((product, extent) => product * extent, 1));
   for (const { rank, slice } of holdings) {
-    const part = rank === writer ? values : new Float32Array(heldElements({ spec, slice }));
+    const part = rank === writer ? values! : new Float32Array(heldElements({ spec, slice }));
     if (rank !== writer) world.recv(part, rank);
     for (const run of sliceRuns({ spec, slice })) {
       whole.set(part.subarray(run.held, run.held + run.count), run.whole);

@@ -87,6 +87,8 @@ const CHANGES: readonly [from: string, to: string, files: number][] = [
   ["data=1", "data=2", 1],
   ["shard=2", "data=4", 2],
   ["data=2,shard=2", "shard=4", 2],
+  ["pipeline=2", "shard=2", 2],
+  ["shard=2,pipeline=2", "data=2,pipeline=2", 4],
 ];
 
 Deno.test("saved under one mesh, a run goes on under another", async () => {
