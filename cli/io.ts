@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { StartAgain } from "./supervisor.ts";
+
 /** The reader of our output has gone; the command ends quietly with exit code 0. */
 export class ClosedPipe extends Error {
   /** The name of this class. */
@@ -52,6 +54,8 @@ export interface Io {
   /** A signal that the first SIGINT or SIGTERM aborts with `Interrupted`; the second one ends the
    * process. Without this call an interrupt ends the process at once. */
   interruption(): AbortSignal;
+  /** Starts this program again in a child process; absent where there is no program or no permission. */
+  readonly startAgain?: StartAgain | undefined;
 }
 
 /** Writes one JSON value and a line end; typed arrays become arrays. */

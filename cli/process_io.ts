@@ -7,6 +7,7 @@
 
 import { Interrupted } from "../lib/base/errors.ts";
 import { ClosedPipe, type Io, type Output } from "./io.ts";
+import type { ChildEnd, StartAgain } from "./supervisor.ts";
 
 /** A pipe that another program made non-blocking is full: waits this long before trying again. */
 const FULL_PIPE_WAIT_MS = 2;
@@ -93,7 +94,35 @@ export function processIo(): Io {
     stdin: { terminal: Deno.stdin.isTerminal(), readable: () => Deno.stdin.readable },
     env: environment,
     interruption: () => signal ??= interruption(),
+    startAgain: mayRun() ? startAgain : undefined,
   };
+}
+
+function mayRun(): boolean {
+  const permission = { name: "run", command: Deno.execPath() } as const;
+  return Deno.permissions.querySync(permission).state === "granted";
+}
+
+/** What a child may do: what the program's own task in deno.json allows it. */
+const PERMISSIONS = ["read", "write", "env", "ffi", "sys", "run"].map((name) => `--allow-${name}`);
+
+async function startAgain(...[args, { env, signal }]: Parameters<StartAgain>): Promise<ChildEnd> {
+  const runs = Deno.build.standalone ? [] : ["run", ...PERMISSIONS, Deno.mainModule];
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [...runs, ...args ?? Deno.args],
+    env,
+    // A terminal's Ctrl-C reaches this process alone, which passes it on: once, not twice.
+    detached: true,
+  }).spawn();
+  const onAbort = () => child.kill("SIGINT");
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort);
+  try {
+    const { code, signal: ended } = await child.status;
+    return { code, signal: ended ?? undefined };
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }
 
 /**

@@ -46,6 +46,7 @@ import {
 } from "./train_prepare.ts";
 import { requestOf } from "./train_request.ts";
 import { type TrainedSession, trainHere } from "./train_session.ts";
+import { trainSupervised } from "./train_supervised.ts";
 import { trainVirtual } from "./train_virtual.ts";
 
 /** Between two signs of life of a rank that prepares, which the others wait for. */
@@ -60,6 +61,7 @@ export async function run(
   const flags = requestOf(values, sources);
   if (values.plan) return await planned(values, flags, io);
   const paths = runPaths(resolve(values.out!));
+  if (await trainSupervised({ values, flags, io, paths })) return;
   const signal = io.interruption();
   await onWorld(io, async (world) => {
     const { rank, size: launched } = world.communicator;

@@ -39,23 +39,19 @@ export async function evaluate(
   const { sources, replicas, tokenBytes } = options;
   const loop = new EventLoop();
   const found: number[] = [];
-  let waiting: { readonly batch: SequenceBatch; readonly at: number }[] = [];
-  const computeWaiting = async () => {
-    const evaluated = await engine.evaluate(waiting.map(({ batch }) => batch));
-    waiting.forEach(({ batch, at }, i) => {
-      const { ce, count } = evaluated[i]!;
-      found.splice(at, 3, ce, count, bytesOf(batch, tokenBytes));
-    });
-    waiting = [];
+  const atOnce = replicas.size * (engine.batchesAtOnce ?? 1);
+  for (const round of roundsOf(evaluationBatches(sources, options), atOnce)) {
+    const own = round.filter((_, place) => place % replicas.size === replicas.rank);
+    // Ranks that share out weights bring them together: who has no batch left computes one for naught.
+    while (own.length < Math.ceil(round.length / replicas.size)) own.push(round[0]!);
+    const evaluated = await engine.evaluate(own);
+    for (const [place, batch] of round.entries()) {
+      const isOwn = place % replicas.size === replicas.rank;
+      const { ce, count } = evaluated[Math.floor(place / replicas.size)]!;
+      found.push(...(isOwn ? [ce, count, bytesOf(batch, tokenBytes)] : [0, 0, 0]));
+    }
     await loop.turn();
-  };
-  for (const batch of evaluationBatches(sources, options)) {
-    const at = found.push(0, 0, 0) - 3;
-    if ((at / 3) % replicas.size !== replicas.rank) continue;
-    waiting.push({ batch, at });
-    if (waiting.length === (engine.batchesAtOnce ?? 1)) await computeWaiting();
   }
-  if (waiting.length > 0) await computeWaiting();
   // One of the replicas has each number, the others zero: adding them up changes no bit.
   const all = Float64Array.from(found);
   replicas.allReduce(all);
@@ -72,4 +68,16 @@ function bytesOf({ targets }: SequenceBatch, tokenBytes: Uint16Array): number {
   let bytes = 0;
   for (const id of targets) if (id >= 0) bytes += tokenBytes[id] ?? 0;
   return bytes;
+}
+
+/** Takes so many at once; the last time, what is left. */
+function* roundsOf<T>(items: Iterable<T>, size: number): Generator<T[]> {
+  let round: T[] = [];
+  for (const item of items) {
+    round.push(item);
+    if (round.length < size) continue;
+    yield round;
+    round = [];
+  }
+  if (round.length > 0) yield round;
 }
