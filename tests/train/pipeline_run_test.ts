@@ -83,14 +83,15 @@ onBackends(
 );
 
 onBackends(
-  "stages of replicas add their gradients up, tied embeddings too",
+  "stages beside replicas, shards and tensor ranks train what one process does",
   async ({ name: backend }) => {
     await inRunFolder(async ({ folder, data }) => {
       for (const tieWordEmbeddings of [false, true]) {
         const settings = { batchTokens: 128, microBatch: 1, model: { tieWordEmbeddings } };
         const name = (mesh: string) => join(folder, `${mesh} ${tieWordEmbeddings}`);
         const wanted = await train("data=1", { backend, run: name("one"), data, settings });
-        for (const mesh of ["data=2,pipeline=2", "pipeline=2"]) {
+        const meshes = ["data=2,pipeline=2", "tensor=2,pipeline=2", "shard=2,tensor=2,pipeline=2"];
+        for (const mesh of meshes) {
           assertNear(await train(mesh, { backend, run: name(mesh), data, settings }), wanted);
         }
       }
