@@ -17,7 +17,10 @@ export interface OverlapInput {
   readonly steps: number;
 }
 
-/** Milliseconds that this rank waited in a step, and whether the sums were right. */
+/**
+ * Milliseconds that this rank waited in the step in which that was least, for a busy machine only
+ * adds to it; and whether the sums were right.
+ */
 export function run(
   world: Communicator,
   { parameters, count, computeMs, bucketBytes, steps }: OverlapInput,
@@ -36,7 +39,7 @@ export function run(
     replicas: world,
     bucketBytes,
   });
-  let waited = 0;
+  let waited = Infinity;
   let right = true;
   const pause = new Int32Array(new SharedArrayBuffer(4));
   for (let step = 0; step <= steps; step++) {
@@ -50,7 +53,8 @@ export function run(
     reducer.finish();
     right &&= memory.every((value) => value === world.size * (world.size + 1) / 2);
     // The first step warms connections up.
-    if (step > 0) waited += (world.traffic().allReduce?.waitedMs ?? 0) - before;
+    const now = world.traffic().allReduce?.waitedMs ?? 0;
+    if (step > 0) waited = Math.min(waited, now - before);
   }
-  return { waitedMs: waited / steps, right };
+  return { waitedMs: waited, right };
 }

@@ -5,7 +5,7 @@ import type { OverlapInput, run } from "./overlap_program.ts";
 
 const PROGRAM = new URL("./overlap_program.ts", import.meta.url);
 /** Eight megabytes: a third of a second on this link, and half of one to compute. */
-const SHAPE = { parameters: 8, count: 250_000, computeMs: 60, steps: 3 } as const;
+const SHAPE = { parameters: 8, count: 250_000, computeMs: 60, steps: 6 } as const;
 const LINK = "200mbit";
 
 async function waited(launcher: readonly string[], bucketBytes: number): Promise<number> {
