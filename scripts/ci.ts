@@ -7,6 +7,7 @@
  */
 
 import { join } from "node:path";
+import { installMpi } from "./ci_mpi.ts";
 import { CHECKS, runChecks } from "./check.ts";
 import { Ledger } from "./ci_ledger.ts";
 import {
@@ -179,6 +180,8 @@ async function checkEverything(): Promise<void> {
   await checkCrate();
   await buildCuda();
   await runChecks(CHECKS, (result) => ledger.count(result));
+  const withoutMpi = await installMpi();
+  if (withoutMpi !== undefined) ledger.notRun("ranks as processes", withoutMpi);
   await ledger.tests({
     name: "tests (working tree, every backend that is here)",
     command: [deno, "task", "test"],

@@ -7,30 +7,12 @@
 
 import { existsSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
+import { installPackages } from "./ci_apt.ts";
 import { librarySources, type Toolchain, toolchains, wasmLinker } from "./rust_toolchain.ts";
-import { runStep, say } from "./step.ts";
 
 /** Debian's Rust for browsers knows WebAssembly and brings the library's sources. */
 const PACKAGES = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm"];
 const TOOLS = ["rustfmt-web", "rust-web-clippy"];
-const ATTEMPTS = 3;
-
-function mayInstall(): string | undefined {
-  if (!existsSync("/usr/bin/apt-get")) return "no apt-get here";
-  if (Deno.uid() !== 0) return "not root, and nothing is installed by other means";
-  return undefined;
-}
-
-async function apt(...args: string[]): Promise<boolean> {
-  const { passed, output } = await runStep({
-    name: "apt-get",
-    command: ["apt-get", "-q", "-y", ...args],
-    env: { DEBIAN_FRONTEND: "noninteractive" },
-    minutes: 10,
-  });
-  if (!passed) say(output.trim().split("\n").slice(-3).join("\n"));
-  return passed;
-}
 
 /** Whether a compiler of this version is here with all that the WebAssembly build needs. */
 function canBuildWasm(version: string): boolean {
@@ -56,19 +38,7 @@ function linkerPackage(): string[] {
  */
 export async function installRust(recorded: string): Promise<string | undefined> {
   if (canBuildWasm(recorded)) return undefined;
-  const refused = mayInstall();
-  if (refused !== undefined) return refused;
-  say(`installing ${PACKAGES.join(" ")}`);
-  // Never removes what somebody chose: another Rust that is in the way stays.
-  const install = ["install", "--no-remove", "--no-install-recommends"];
-  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-    if (await apt("update") && await apt(...install, ...PACKAGES)) {
-      await apt(...install, ...linkerPackage(), ...TOOLS);
-      return undefined;
-    }
-    await new Promise((resolve) => setTimeout(resolve, attempt * 5000));
-  }
-  return "apt-get could not install it";
+  return await installPackages(PACKAGES, () => [...linkerPackage(), ...TOOLS]);
 }
 
 /** Whether any toolchain here can build the WebAssembly kernels. */

@@ -7,8 +7,6 @@
 import { findMpi, type MpiLibrary } from "../../backend/mpi_link.ts";
 import type { MpiFamily } from "./launch.ts";
 
-type System = typeof Deno.build.os;
-
 /** The names that systems give to each family's library, newest first. */
 const NAMES: Readonly<Record<"darwin" | "linux", Readonly<Record<MpiFamily, readonly string[]>>>> =
   {
@@ -46,7 +44,7 @@ export const INSTALL_MPI: string =
 /** The names to try: those of the launcher's family first. */
 export function mpiLibraryNames(options: {
   readonly family?: MpiFamily | undefined;
-  readonly system?: System;
+  readonly system?: typeof Deno.build.os;
 } = {}): readonly string[] {
   const { family = "Open MPI", system = Deno.build.os } = options;
   const names = NAMES[system === "darwin" ? "darwin" : "linux"];
