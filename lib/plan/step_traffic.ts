@@ -5,14 +5,15 @@
  *
  * - data: an all-reduce sends 2 (N - 1)/N 4 P; of shards' parts P / S with ZeRO.
  * - shard: a reduce-scatter sends (S - 1)/S 4 P once a step, for micro-batches are added up first; a gather
- *   of weights (S - 1)/S w P once a step (ZeRO 1 and 2), or twice a micro-batch (3), w bytes each
- *   (Rajbhandari et al. 2020, arXiv:1910.02054, section 7).
+ *   of weights (S - 1)/S w P once a step (ZeRO 1 and 2), w bytes each, or about twice a micro-batch (3;
+ *   exactly in `weight_gathers.ts`; Rajbhandari et al. 2020, arXiv:1910.02054, section 7).
  * - tensor: a gather or a reduce-scatter of rows [T, D] sends (N - 1)/N v T D, v bytes a value. Two of each
  *   forward in a serial block and one in a parallel one; backward as many, and a gather for every product
  *   whose rows were gathered (Korthikanti et al. 2022, arXiv:2205.05198, section 4.2.2); `full`
  *   recomputation gathers these when it goes forward again. The head has one of each; the embedding sends
  *   rows to those who need them, (N - 1)/N² v T D each way (`vocabulary_embedding.ts`).
- * - pipeline: v T D / N_tensor for every micro-batch that crosses from one rank to another, both ways.
+ * - pipeline: v T D / N_tensor for every micro-batch that crosses from one rank to another, both ways; and
+ *   where first and last stage have a copy each of a tied embedding, its gradient 4 V D / N_tensor from both.
  *
  * @module
  */
@@ -20,6 +21,7 @@
 import type { Recompute } from "../model/training/trainable.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { pieceParameters } from "./piece_parameters.ts";
+import { gatheredParameters } from "./weight_gathers.ts";
 import { sentBytes } from "./links.ts";
 import { microBatchesOf, type StepShape } from "./step_shape.ts";
 
@@ -37,7 +39,7 @@ export interface StepTraffic {
   readonly tensorReduceScatter: number;
   /** Rows of the embedding and their gradients, between the rank of the row and that of its token. */
   readonly tensorSend: number;
-  /** Hidden states and their gradients, from stage to stage. */
+  /** Hidden states and their gradients, from stage to stage; a tied embedding's gradient between the ends. */
   readonly pipelineSend: number;
   /** All of them. */
   readonly total: number;
@@ -88,16 +90,15 @@ function meanParameters(shape: StepShape): number {
 function replicaTraffic(shape: StepShape, { weight }: TravellingBytes) {
   const { zero, mesh: { data, shard } } = shape;
   const parameters = meanParameters(shape);
-  const microBatches = microBatchesOf(shape);
   const sharded = zero > 0 && shard > 1;
-  const gathers = zero === 3 ? 2 * microBatches : 1;
+  const gathered = zero === 3 ? gatheredParameters(shape) : parameters;
   const replicas = sharded ? data : data * shard;
   const own = sharded ? parameters / shard : parameters;
   const over = (bytes: number, size: number) => sentBytes("allGather", { bytes, size });
   return {
     gradientAllReduce: sentBytes("allReduce", { bytes: 4 * own, size: replicas }),
     gradientReduceScatter: sharded ? over(4 * parameters, shard) : 0,
-    weightAllGather: sharded ? gathers * over(weight * parameters, shard) : 0,
+    weightAllGather: sharded ? over(weight * gathered, shard) : 0,
   };
 }
 
@@ -109,11 +110,14 @@ function partTraffic(shape: StepShape, { value }: TravellingBytes) {
   const exchanged = microBatches * sentBytes("allGather", { bytes: rowsBytes, size: tensor });
   // Before the head rows are gathered, and behind it the gradient's are added up.
   const times = (count: number) => exchanged * (model.numHiddenLayers * count + 1) / pipeline;
+  const tied = model.tieWordEmbeddings && pipeline > 1
+    ? 2 * 4 * model.vocabSize * model.hiddenSize
+    : 0;
   const crossings = pipeline === 1 ? 0 : 2 * (pipeline * chunks - 1);
   return {
     tensorAllGather: times(gathers),
     tensorReduceScatter: times(scatters),
     tensorSend: 2 * exchanged / tensor / pipeline,
-    pipelineSend: microBatches * crossings * rowsBytes / tensor / pipeline,
+    pipelineSend: (microBatches * crossings * rowsBytes + tied) / tensor / pipeline,
   };
 }

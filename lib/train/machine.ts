@@ -10,9 +10,10 @@
 
 import type { Backend } from "../backend/backend.ts";
 import { alone } from "../comm/group.ts";
-import { Mesh } from "../comm/mesh.ts";
+import type { Communicator } from "../comm/communicator.ts";
+import { Mesh, type MeshAxis } from "../comm/mesh.ts";
 import { BatchRamp } from "../data/ramp.ts";
-import type { Streamed, TrainingOptions } from "../model/training/trainable.ts";
+import type { PlanOptions, Streamed, TrainingOptions } from "../model/training/trainable.ts";
 import { TrainableModel } from "../model/training/trainable_model.ts";
 import { MeshNorm } from "../parallel/mesh_norm.ts";
 import { streamedIn } from "../parallel/zero.ts";
@@ -38,6 +39,14 @@ export interface RunMachine {
   readonly engine: GradientEngine;
   /** Gives the memory back. */
   close(): void;
+}
+
+/** A rank of a mesh as far as its memory is planned by it: of one that is open, or on paper. */
+export interface MeshPlace extends Pick<Mesh, "sizes" | "coordinates"> {
+  /** The ranks whose gradients are added. */
+  readonly replicas: Pick<Communicator, "size">;
+  /** Place and size along each axis. */
+  readonly axes: Readonly<Record<MeshAxis, Pick<Communicator, "rank" | "size">>>;
 }
 
 /** The mesh of one rank that nobody else shares. */
@@ -70,7 +79,7 @@ export function trainingOptions(settings: TrainSettings, replicas: number = 1): 
  */
 export function streamedBy(
   { model, settings }: Pick<RunConfig, "model" | "settings">,
-  { replicas, axes: { shard, pipeline } }: Pick<Mesh, "replicas" | "axes">,
+  { replicas, axes: { shard, pipeline } }: Pick<MeshPlace, "replicas" | "axes">,
 ): Streamed | undefined {
   if (shard.size === 1) return undefined;
   const { sequences } = new BatchRamp(settings).largest;
@@ -84,8 +93,8 @@ export function streamedBy(
 /** How the memory of this rank of a mesh is planned. @throws {ConfigError} Where stages lack layers. */
 export function rankOptions(
   config: Pick<RunConfig, "model" | "settings">,
-  mesh: Mesh,
-): TrainingOptions {
+  mesh: MeshPlace,
+): PlanOptions {
   const planned = trainingOptions(config.settings, mesh.replicas.size);
   const streamed = streamedBy(config, mesh);
   // Packed copies would be of all weights.
@@ -106,7 +115,8 @@ export function openMachine(
 ): RunMachine {
   const { model: config, settings, mesh = meshOfOne() } = options;
   using taken = new DisposableStack();
-  const training = rankOptions(options, mesh);
+  const planned = rankOptions(options, mesh);
+  const training = { ...planned, parts: { ...planned.parts, tensor: mesh.axes.tensor } };
   const model = new TrainableModel(backend, { config }, training);
   taken.defer(() => model.close());
   const replica = openReplica(backend, { ...options, ...training, model, mesh });

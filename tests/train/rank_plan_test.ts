@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { parseMesh } from "../../lib/comm/mesh.ts";
+import type { ModelConfig } from "../../lib/model/config.ts";
+import { presetOf } from "../../lib/model/presets.ts";
+import { planStepTraffic } from "../../lib/plan/step_traffic.ts";
+import { placeOf, planRank, planRanks } from "../../lib/train/rank_plan.ts";
+import { resolveRun } from "../../lib/train/run_config.ts";
+import type { TrainSettings } from "../../lib/train/settings.ts";
+import { onBackends } from "../on_backends.ts";
+import { onMesh } from "./rank_plan_program.ts";
+
+const MODEL: ModelConfig = {
+  ...presetOf("debug").config,
+  ...{ hiddenSize: 192, intermediateSize: 512, numHiddenLayers: 4, vocabSize: 640 },
+  ...{ numAttentionHeads: 6, numKeyValueHeads: 2, headDim: 32, tieWordEmbeddings: false },
+};
+
+/** What differs from the settings that all have. */
+type Changes = Partial<TrainSettings> & { readonly tied?: boolean };
+
+function configOf(mesh: string, { tied = false, ...changes }: Changes = {}) {
+  const settings = {
+    ...{ preset: "debug", seqLen: 64, batchTokens: 512, microBatch: 2, steps: 10, warmup: 0 },
+    ...{ mesh, ...changes },
+  };
+  const { settings: resolved } = resolveRun([{ settings, origin: () => "test" }], {
+    vocabulary: {},
+  });
+  return { model: { ...MODEL, tieWordEmbeddings: tied }, settings: resolved };
+}
+
+type Case = readonly [string, Changes];
+
+const CASES: readonly Case[] = [
+  ["data=2", {}],
+  ["data=2", { reduce: "tree", microBatch: 1 }],
+  ["shard=2", { zero: 1 }],
+  ["shard=2", { zero: 2, microBatch: 4 }],
+  ["shard=2", { zero: 3 }],
+  ["shard=4", { zero: 3, recompute: "full" }],
+  ["data=2,shard=2", { zero: 3, microBatch: 1 }],
+  ["tensor=2", {}],
+  ["tensor=2", { recompute: "full" }],
+  ["data=2,tensor=2", { recompute: "selective" }],
+  ["pipeline=2", {}],
+  ["pipeline=2", { pipelineSchedule: "interleaved", microBatch: 1 }],
+  ["tensor=2,pipeline=2", {}],
+  ["shard=2,pipeline=2", { zero: 1 }],
+  ["data=2,tensor=2,pipeline=2", {}],
+  ["pipeline=2", { tied: true }],
+  ["shard=2", { tied: true, zero: 3 }],
+];
+
+/** Bytes that the mean rank sends by the formulas: f32 values and weights. */
+function trafficOf({ model, settings }: ReturnType<typeof configOf>): number {
+  const { seqLen, batchTokens, microBatch, recompute, zero, pipelineSchedule } = settings;
+  const mesh = parseMesh(settings.mesh);
+  const chunks = pipelineSchedule === "interleaved" && mesh.pipeline > 1 ? 2 : 1;
+  const sequences = batchTokens / seqLen;
+  const shape = { model, seqLen, sequences, microBatch, recompute, mesh, chunks };
+  return planStepTraffic({ ...shape, zero: mesh.shard > 1 ? zero : 0 }, { value: 4, weight: 4 })
+    .total;
+}
+
+for (const [mesh, changes] of CASES) {
+  const how = Object.entries(changes).map(([name, value]) => `${name} ${value}`).join(", ");
+  onBackends(`memory and bytes sent on ${mesh} ${how} are the plan's within 5%`, async (on) => {
+    const config = configOf(mesh, changes);
+    const ranks = await onMesh({ backend: on.name, config });
+    ranks.forEach(({ taken, planned }, rank) => {
+      assert.ok(Math.abs(taken / planned - 1) < 0.05, `rank ${rank} took ${taken} of ${planned}`);
+    });
+    const sent = ranks.reduce((sum, rank) => sum + rank.sent, 0) / ranks.length;
+    const formula = trafficOf(config);
+    assert.ok(Math.abs(sent / formula - 1) < 0.05, `sent ${sent}, the formulas say ${formula}`);
+  });
+}
+
+Deno.test("a rank on paper is planned as one that is open: by its place alone", () => {
+  const config = configOf("shard=2,pipeline=2");
+  const sizes = parseMesh("shard=2,pipeline=2");
+  const all = planRanks(config, sizes);
+  assert.deepEqual(all.map(({ rank }) => rank), [0, 1, 2, 3]);
+  for (const { rank, bytes } of all) {
+    assert.deepEqual(bytes, planRank(config, placeOf(rank, sizes)));
+    const { total, ...kinds } = bytes;
+    assert.equal(Object.values(kinds).reduce((sum, one) => sum + one, 0), total);
+  }
+});
