@@ -6,7 +6,17 @@
 
 const SPACE = 0x20;
 const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
 const BACKSLASH = 0x5c;
+
+/** The place of what follows the comma at `at`, or -1 if there is none. */
+function behindComma(source: Uint8Array, at: number): number {
+  if (source[at] !== COMMA) return -1;
+  let next = at + 1;
+  while (source[next]! <= SPACE) next++;
+  return next;
+}
 
 /** A growing list of strings without an object for each. */
 export class FlatStrings {
@@ -65,6 +75,67 @@ export class FlatStrings {
       bytes[to++] = byte;
     }
     return -1;
+  }
+
+  /**
+   * Appends the halves of JSON strings with one space each, from `at` on, as long as they are plain
+   * and a comma follows; gives the place of the first other one. There must be room for all.
+   */
+  addJsonPairs(source: Uint8Array, at: number): number {
+    const bytes = this.#bytes;
+    let entry = at;
+    while (source[entry] === QUOTE) {
+      let to = this.length;
+      let middle = -1;
+      let from = entry + 1;
+      let byte = source[from]!;
+      while (byte >= SPACE && byte !== QUOTE && byte !== BACKSLASH) {
+        if (byte !== SPACE) bytes[to++] = byte;
+        else if (middle < 0) middle = to;
+        else return entry;
+        byte = source[++from]!;
+      }
+      const next = byte === QUOTE ? behindComma(source, from + 1) : -1;
+      if (next < 0 || middle <= this.length || middle === to) return entry;
+      this.#end(middle);
+      this.#end(to);
+      this.length = to;
+      entry = next;
+    }
+    return entry;
+  }
+
+  /**
+   * Appends the keys of JSON members from `at` on whose values are numbers of up to nine digits, which
+   * are added to `numbers`, as long as they are plain and a comma follows; gives the place of the
+   * first other one. There must be room for all.
+   */
+  addJsonNumbered(source: Uint8Array, at: number, numbers: number[]): number {
+    const bytes = this.#bytes;
+    let entry = at;
+    while (source[entry] === QUOTE) {
+      let to = this.length;
+      let from = entry + 1;
+      let byte = source[from]!;
+      while (byte >= SPACE && byte !== QUOTE && byte !== BACKSLASH) {
+        bytes[to++] = byte;
+        byte = source[++from]!;
+      }
+      if (byte !== QUOTE || source[from + 1] !== COLON) return entry;
+      from += source[from + 2] === SPACE ? 3 : 2;
+      const digits = from;
+      let value = 0;
+      for (byte = source[from]!; byte >= 0x30 && byte <= 0x39; byte = source[++from]!) {
+        value = value * 10 + byte - 0x30;
+      }
+      const next = behindComma(source, from);
+      if (next < 0 || from === digits || from - digits > 9) return entry;
+      numbers.push(value);
+      this.#end(to);
+      this.length = to;
+      entry = next;
+    }
+    return entry;
   }
 
   /** Appends bytes as a string. */

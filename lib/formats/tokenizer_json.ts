@@ -173,6 +173,7 @@ class ModelReader {
     let at = skipSpace(bytes, from);
     this.vocab.reserve(bytes.length - at);
     while (bytes[at] !== CLOSE_BRACE) {
+      at = this.vocab.addJsonNumbered(bytes, at, this.ids);
       at = skipSpace(bytes, this.#behind(this.#string(at, this.vocab), COLON));
       const start = at;
       let id = 0;
@@ -191,6 +192,7 @@ class ModelReader {
     let at = skipSpace(bytes, from);
     this.merges.reserve(bytes.length - at);
     while (bytes[at] !== CLOSE_BRACKET) {
+      at = this.merges.addJsonPairs(bytes, at);
       const start = at;
       if (bytes[at] === OPEN_BRACKET) {
         at = this.#behind(this.#string(at + 1, this.merges), COMMA);

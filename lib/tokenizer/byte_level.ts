@@ -8,7 +8,7 @@
 /** Code point that stands for each byte: printable ones for themselves, the others from U+0100 on. */
 export const CHARACTER_OF_BYTE: Uint16Array = characters();
 
-/** Byte of each code point below U+0144, or 256. */
+/** Byte of each code point of one or two bytes, or 256. */
 const BYTE_OF_CHARACTER: Uint16Array = bytesOfCharacters();
 
 function characters(): Uint16Array {
@@ -22,7 +22,7 @@ function characters(): Uint16Array {
 }
 
 function bytesOfCharacters(): Uint16Array {
-  const table = new Uint16Array(324).fill(256);
+  const table = new Uint16Array(0x800).fill(256);
   CHARACTER_OF_BYTE.forEach((character, byte) => table[character] = byte);
   return table;
 }
@@ -49,11 +49,37 @@ export function bytesOfCharacterPiece(piece: Span, to: { target: Uint8Array; at:
     // Every code point of the table has one byte or two.
     if (lead >= 0x80 && ((lead & 0xe0) !== 0xc0 || i + 1 >= end)) return -1;
     const character = lead < 0x80 ? lead : (lead & 31) << 6 | bytes[++i]! & 63;
-    const byte = BYTE_OF_CHARACTER[character] ?? 256;
+    const byte = BYTE_OF_CHARACTER[character]!;
     if (byte === 256) return -1;
     to.target[at++] = byte;
   }
   return at;
+}
+
+/**
+ * The bytes that texts of characters stand for, or the number of the first text with a character that
+ * stands for none.
+ */
+export function bytesOfCharacterTexts(
+  { bytes, ends }: { readonly bytes: Uint8Array; readonly ends: Uint32Array },
+): { bytes: Uint8Array; ends: Uint32Array } | number {
+  const target = new Uint8Array(bytes.length);
+  const targetEnds = new Uint32Array(ends.length);
+  let from = 0;
+  let at = 0;
+  for (let text = 0; text < ends.length; text++) {
+    const end = ends[text]!;
+    while (from < end) {
+      const lead = bytes[from++]!;
+      if (lead >= 0x80 && ((lead & 0xe0) !== 0xc0 || from >= end)) return text;
+      const character = lead < 0x80 ? lead : (lead & 31) << 6 | bytes[from++]! & 63;
+      const byte = BYTE_OF_CHARACTER[character]!;
+      if (byte === 256) return text;
+      target[at++] = byte;
+    }
+    targetEnds[text] = at;
+  }
+  return { bytes: target.slice(0, at), ends: targetEnds };
 }
 
 /** A piece of bytes as characters. */

@@ -57,7 +57,7 @@ export interface CompiledTokenizer extends Tokenizer {
 const encoder = new TextEncoder();
 
 /** Longer texts get memory of their own; shorter ones share some that is warm. */
-const LONGEST_SHARED = 1 << 22;
+const LONGEST_SHARED = 1 << 24;
 let shared = new Uint8Array(1 << 12);
 
 /** A text as UTF-8, valid until the next call. */

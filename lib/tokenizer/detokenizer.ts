@@ -8,7 +8,7 @@
  * @module
  */
 
-import { shortSurfaces, STORED, UNUSUAL } from "./short_surfaces.ts";
+import { shortSurfaces, STORED, SURFACE_WORDS, UNUSUAL } from "./short_surfaces.ts";
 import type { StreamDecoder } from "./tokenizer.ts";
 
 /** What decoding an id does. */
@@ -44,9 +44,10 @@ export interface DecodeTable {
   /**
    * Which leading spaces are dropped. `dummy`: one, of the first piece that has one before any text;
    * `all`: one of every piece before any text (SentencePiece with remove_extra_whitespaces);
-   * `first`: one, if the text begins with one (Hugging Face's Strip); `none`.
+   * `first`: one, if the text begins with one (Hugging Face's Strip); `piece`: all of the first id's
+   * (its Metaspace); `none`.
    */
-  readonly strip: "dummy" | "all" | "first" | "none";
+  readonly strip: "dummy" | "all" | "first" | "piece" | "none";
 }
 
 const SPACE = 0x20;
@@ -57,7 +58,10 @@ const REPLACEMENT = [0xef, 0xbf, 0xbd] as const;
  * end but could still become well-formed.
  */
 export function characterLength(bytes: Uint8Array, at: number): number {
-  const end = bytes.length;
+  return lengthWithin(bytes, at, bytes.length);
+}
+
+function lengthWithin(bytes: Uint8Array, at: number, end: number): number {
   const lead = bytes[at]!;
   if (lead < 0x80) return 1;
   if (lead < 0xc2 || lead > 0xf4) return 0;
@@ -73,10 +77,10 @@ export function characterLength(bytes: Uint8Array, at: number): number {
   return length;
 }
 
-function isWellFormed(bytes: Uint8Array): boolean {
-  let at = 0;
-  while (at < bytes.length) {
-    const length = characterLength(bytes, at);
+function isWellFormed(bytes: Uint8Array, from = 0, end = bytes.length): boolean {
+  let at = from;
+  while (at < end) {
+    const length = lengthWithin(bytes, at, end);
     if (length <= 0) return false;
     at += length;
   }
@@ -113,6 +117,7 @@ export class Detokenizer {
       throw new RangeError(`Cannot decode id ${id}: the vocabulary has ${table.kinds.length} ids`);
     }
     if (this.#skipSpecial && table.special.has(id)) return;
+    if (this.#atStart && table.strip === "piece") return this.#pushFirst(id);
     const start = table.offsets[id]!;
     const end = table.offsets[id + 1]!;
     if (kind === SURFACE.text || (kind === SURFACE.spaced && !this.#atStart)) {
@@ -127,12 +132,27 @@ export class Detokenizer {
     }
   }
 
+  /** Takes the first id, which loses all its spaces. */
+  #pushFirst(id: number): void {
+    const { kinds, bytes, offsets } = this.#table;
+    this.#atStart = false;
+    if (kinds[id] !== SURFACE.spaced) return this.push(id);
+    const text = bytes.subarray(offsets[id], offsets[id + 1]).filter((byte) => byte !== SPACE);
+    this.#write(text, 0, text.length);
+  }
+
   /** Takes a whole sequence. @throws {RangeError} For an id outside the vocabulary. */
   pushAll(ids: ArrayLike<number>): void {
+    const words = ids instanceof Uint32Array ? ids : Uint32Array.from(ids);
+    if (words !== ids && words.some((word, i) => word !== ids[i])) {
+      // What is no id is refused in its turn.
+      for (let i = 0; i < ids.length; i++) this.push(ids[i]!);
+      return;
+    }
     let at = 0;
-    while (at < ids.length) {
-      if (!this.#atStart && this.#runLength === 0) at = this.#pushUsual(ids, at);
-      if (at < ids.length) this.push(ids[at++]!);
+    while (at < words.length) {
+      if (!this.#atStart && this.#runLength === 0) at = this.#pushUsual(words, at);
+      if (at < words.length) this.push(words[at++]!);
     }
   }
 
@@ -140,30 +160,36 @@ export class Detokenizer {
    * Takes ids whose bytes stand for themselves, and runs of byte pieces that are well-formed; gives
    * the place of the first other id.
    */
-  #pushUsual(ids: ArrayLike<number>, from: number): number {
-    const { low, high, lengths } = shortSurfaces(this.#table);
+  #pushUsual(ids: Uint32Array, from: number): number {
+    const surfaces = shortSurfaces(this.#table);
+    const count = this.#table.kinds.length;
     let room = this.#room(ids.length - from);
+    let last = room.byteLength - STORED;
     let at = this.#length;
     let i = from;
     while (i < ids.length) {
       const id = ids[i]!;
-      if (at + STORED > room.byteLength) {
+      if (id >= count) break;
+      if (at > last) {
         this.#length = at;
         room = this.#room(ids.length - i);
+        last = room.byteLength - STORED;
       }
-      const length = lengths[id];
-      if (length !== UNUSUAL && length !== undefined) {
-        room.setUint32(at, low[id]!, true);
-        room.setUint32(at + 4, high[id]!, true);
+      const surface = (id | 0) * SURFACE_WORDS;
+      const length = surfaces[surface + 2]!;
+      if (length <= STORED) {
+        room.setInt32(at, surfaces[surface]!, true);
+        room.setInt32(at + 4, surfaces[surface + 1]!, true);
         at += length;
         i++;
         continue;
       }
       this.#length = at;
-      const next = length === undefined ? i : this.#pushUnusual(ids, i);
+      const next = this.#pushUnusual(ids, i, surfaces);
       if (next === i) break;
       at = this.#length;
       room = this.#room(0);
+      last = room.byteLength - STORED;
       i = next;
     }
     this.#length = at;
@@ -177,24 +203,26 @@ export class Detokenizer {
   }
 
   /** Takes a long text or a well-formed run of bytes; gives the place behind it, or `at` if there is none. */
-  #pushUnusual(ids: ArrayLike<number>, at: number): number {
-    const { kinds, offsets, bytes, special } = this.#table;
+  #pushUnusual(ids: Uint32Array, at: number, surfaces: Int32Array): number {
+    const { offsets, bytes, special } = this.#table;
     const id = ids[at]!;
+    const code = surfaces[SURFACE_WORDS * id + 2];
     // Special ids are left to `push`, which knows whether they are skipped.
-    if (special.has(id)) return at;
-    if (kinds[id] === SURFACE.text || kinds[id] === SURFACE.spaced) {
+    if (code === UNUSUAL.other) return at;
+    if (code === UNUSUAL.long) {
       this.#write(bytes, offsets[id]!, offsets[id + 1]!);
       return at + 1;
     }
     let next = at;
-    while (next < ids.length && kinds[ids[next]!] === SURFACE.byte) next++;
-    // A run goes on behind what is skipped.
-    if (next < ids.length && this.#skipSpecial && special.has(ids[next]!)) return at;
+    while (surfaces[SURFACE_WORDS * ids[next]! + 2] === UNUSUAL.byte) next++;
+    // A run goes on behind what is skipped, and in special bytes.
+    if (special.has(ids[next]!)) return at;
     this.#reserve(next - at);
-    const run = this.#out.subarray(this.#length, this.#length + next - at);
-    for (let i = at; i < next; i++) run[i - at] = bytes[offsets[ids[i]!]!]!;
-    if (!isWellFormed(run)) return at;
-    this.#length += run.length;
+    const out = this.#out;
+    const end = this.#length + next - at;
+    for (let i = at; i < next; i++) out[end - next + i] = surfaces[SURFACE_WORDS * ids[i]!]!;
+    if (!isWellFormed(out, this.#length, end)) return at;
+    this.#length = end;
     return next;
   }
 

@@ -9,44 +9,54 @@ import type { DecodeTable } from "./detokenizer.ts";
 /** Bytes that are always written, whatever the length is. */
 export const STORED = 8;
 
-/** A length that stands for "look at the table". */
-export const UNUSUAL = 255;
+/** Lengths that stand for other things, all of them larger than any length. */
+export const UNUSUAL = {
+  /** More bytes than {@linkcode STORED}. */
+  long: 253,
+  /** One byte of a run. */
+  byte: 254,
+  /** Not known without the table. */
+  other: 255,
+} as const;
 
-/** The surfaces of a vocabulary's ids. */
-export interface ShortSurfaces {
-  /** The first four bytes of each id, little-endian. */
-  readonly low: Uint32Array;
-  /** The four bytes behind them. */
-  readonly high: Uint32Array;
-  /** How many bytes each id writes wherever it stands within a text, or {@linkcode UNUSUAL}. */
-  readonly lengths: Uint8Array;
-}
+/** Words of each id in {@linkcode shortSurfaces}: eight bytes, and how many of them count. */
+export const SURFACE_WORDS = 4;
 
-const made = new WeakMap<DecodeTable, ShortSurfaces>();
+const made = new WeakMap<DecodeTable, Int32Array>();
 
-/** The surfaces of a table, made when they are first asked for. */
-export function shortSurfaces(table: DecodeTable): ShortSurfaces {
+/**
+ * What the ids of a table write wherever they stand within a text, made when it is first asked for:
+ * for each {@linkcode SURFACE_WORDS} words, the first four bytes, the next four, and the length or a
+ * code of {@linkcode UNUSUAL}; one id lies in one line of the processor's cache.
+ */
+export function shortSurfaces(table: DecodeTable): Int32Array {
   let found = made.get(table);
   if (found === undefined) made.set(table, found = make(table));
   return found;
 }
 
-function make({ kinds, offsets, bytes, special }: DecodeTable): ShortSurfaces {
-  const low = new Uint32Array(kinds.length);
-  const high = new Uint32Array(kinds.length);
-  const lengths = new Uint8Array(kinds.length).fill(UNUSUAL);
+function make({ kinds, offsets, bytes, special, malformed }: DecodeTable): Int32Array {
+  const words = new Int32Array(SURFACE_WORDS * kinds.length);
   for (let id = 0; id < kinds.length; id++) {
     const start = offsets[id]!;
     const length = offsets[id + 1]! - start;
+    const at = SURFACE_WORDS * id;
+    const kind = kinds[id]!;
+    // Where malformed bytes stand each for itself, one of ASCII ends no run that matters.
+    const alone = kind === 1 && malformed === "each" && bytes[start]! < 0x80;
     // Text, and text that begins with a space: SURFACE.text and SURFACE.spaced.
-    const usual = kinds[id] === 0 || kinds[id] === 3;
-    if (!usual || length > STORED) continue;
-    lengths[id] = length;
-    for (let i = 0; i < length; i++) {
-      if (i < 4) low[id]! |= bytes[start + i]! << (8 * i);
-      else high[id]! |= bytes[start + i]! << (8 * (i - 4));
+    const usual = kind === 0 || kind === 3 || alone;
+    words[at + 2] = usual && length <= STORED
+      ? length
+      : usual
+      ? UNUSUAL.long
+      : kind === 1
+      ? UNUSUAL.byte
+      : UNUSUAL.other;
+    for (let i = 0; i < length && i < STORED; i++) {
+      words[at + (i >> 2)]! |= bytes[start + i]! << (8 * (i & 3));
     }
   }
-  for (const id of special) lengths[id] = UNUSUAL;
-  return { low, high, lengths };
+  for (const id of special) words[SURFACE_WORDS * id + 2] = UNUSUAL.other;
+  return words;
 }
