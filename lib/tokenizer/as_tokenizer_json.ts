@@ -5,6 +5,8 @@
  * @module
  */
 
+import { FormatError } from "../base/errors.ts";
+import { quoted } from "../base/quoted.ts";
 import {
   PIECE_TYPE,
   pieceBytes,
@@ -15,7 +17,8 @@ import {
 import { asSentencePiece } from "./as_sentencepiece.ts";
 import { characterPiece } from "./byte_level.ts";
 import type { TokenizerDefinition } from "./definition.ts";
-import { FLAG } from "./description.ts";
+import { FLAG, PREFIX, SPECIAL_FLAG } from "./description.ts";
+import { SPACES_REMOVED } from "./huggingface_symbols.ts";
 import { type Merge, mergesOfRanks, mergesOfScores } from "./merge_list.ts";
 import { patternOfFlags } from "./split_patterns.ts";
 
@@ -23,15 +26,16 @@ type Json = null | boolean | number | string | readonly Json[] | { readonly [key
 
 const MARK = "\u2581";
 
-function addedToken(id: number, content: string, special = true): Json {
+/** An entry of `added_tokens`; `flags` are the bits of {@linkcode SPECIAL_FLAG}. */
+function addedToken(id: number, content: string, flags = 0): Record<string, Json> {
   return {
     id,
     content,
-    single_word: false,
-    lstrip: false,
-    rstrip: false,
-    normalized: false,
-    special,
+    single_word: (flags & SPECIAL_FLAG.singleWord) !== 0,
+    lstrip: (flags & SPECIAL_FLAG.stripLeft) !== 0,
+    rstrip: (flags & SPECIAL_FLAG.stripRight) !== 0,
+    normalized: (flags & SPECIAL_FLAG.late) !== 0,
+    special: (flags & SPECIAL_FLAG.always) === 0,
   };
 }
 
@@ -101,30 +105,43 @@ function symbolsJson(definition: TokenizerDefinition): string {
   const { flags, prefix, charsmap } = definition.description;
   const has = (flag: number): boolean => (flags & flag) !== 0;
   const replace: Json = { type: "Replace", pattern: { String: " " }, content: MARK };
+  if (has(FLAG.suffix)) {
+    const { file } = definition;
+    throw new FormatError(
+      `Cannot write the tokenizer ${
+        quoted(file)
+      } as tokenizer.json: it puts a space behind the text`,
+      { file, hint: "write tokenizer.model, which says so" },
+    );
+  }
   const steps: Json[] = [];
   if (charsmap.length > 0) {
     steps.push({ type: "Precompiled", precompiled_charsmap: charsmap.toBase64() });
   }
-  if (has(FLAG.removeExtra)) {
-    steps.push({ type: "Strip", strip_left: true, strip_right: true });
-    steps.push({ type: "Replace", pattern: { Regex: " {2,}" }, content: " " });
+  const prepend: Json[] = prefix === PREFIX.none ? [] : [{ type: "Prepend", prepend: MARK }];
+  if (!has(FLAG.removeExtra)) steps.push(...prepend, replace);
+  else {
+    const [leading, runs, trailing] = SPACES_REMOVED.map(({ Regex, content }): Json => (
+      { type: "Replace", pattern: { Regex: Regex! }, content }
+    ));
+    steps.push(leading!, runs!, replace, trailing!, ...prepend);
   }
-  if (prefix !== 0) steps.push({ type: "Prepend", prepend: MARK });
-  steps.push(replace);
   const decoders: Json[] = [
     { type: "Replace", pattern: { String: MARK }, content: " " },
     { type: "ByteFallback" },
     { type: "Fuse" },
   ];
-  if (prefix !== 0) decoders.push({ type: "Strip", content: " ", start: 1, stop: 0 });
+  if (prefix !== PREFIX.none) decoders.push({ type: "Strip", content: " ", start: 1, stop: 0 });
   const all = Array.from({ length: pieceCount(pieces) }, (_, id) => id);
   const taken = (id: number): boolean =>
     pieces.types[id] === PIECE_TYPE.control || pieces.types[id] === PIECE_TYPE.unknown ||
     pieces.types[id] === PIECE_TYPE.userDefined;
+  const flagsById = new Map(definition.description.specials.map(({ id, flags }) => [id, flags]));
   // A user-defined symbol is text: it stays where special tokens are left out.
-  const special = (id: number): boolean => pieces.types[id] !== PIECE_TYPE.userDefined;
+  const flagsOf = (id: number): number =>
+    flagsById.get(id) ?? (pieces.types[id] === PIECE_TYPE.userDefined ? SPECIAL_FLAG.always : 0);
   const added = all.filter(taken)
-    .map((id) => addedToken(id, pieceText(pieces, id), special(id)));
+    .map((id) => addedToken(id, pieceText(pieces, id), flagsOf(id)));
   return withModel(
     head(added, {
       normalizer: { type: "Sequence", normalizers: steps },
@@ -165,8 +182,8 @@ function bytesJson(definition: TokenizerDefinition): string {
   const { specials, pieces } = definition.description;
   const level = { type: "ByteLevel", trim_offsets: true };
   const steps = patternOfFlags(definition.description.flags).steps;
-  const added = [...specials].sort((a, b) => a.id - b.id).map(({ id, name }) =>
-    addedToken(id, name)
+  const added = [...specials].sort((a, b) => a.id - b.id).map(({ id, name, flags }) =>
+    addedToken(id, name, flags)
   );
   return withModel(
     head(added, {
@@ -211,10 +228,13 @@ export function asTokenizerConfig(definition: TokenizerDefinition): string {
   const symbols = description.family === "symbols";
   const name = (id: number | undefined): string | null =>
     id === undefined ? null : symbols ? nameOf(definition, id) : pieceText(pieces, id);
-  const unknown = symbols && unkId !== undefined ? [{ id: unkId, name: name(unkId)! }] : [];
+  const unknown = symbols && unkId !== undefined &&
+      !description.specials.some(({ id }) => id === unkId)
+    ? [{ id: unkId, name: name(unkId)!, flags: 0 }]
+    : [];
   const added = [...unknown, ...description.specials].sort((a, b) => a.id - b.id)
-    .map(({ id, name }) => {
-      const { id: _, ...token } = addedToken(id, name) as Record<string, Json>;
+    .map(({ id, name, flags }) => {
+      const { id: _, ...token } = addedToken(id, name, flags);
       return [String(id), token];
     });
   const config = {

@@ -73,7 +73,11 @@ export function pieceDecodeTable(pieces: PieceList, rules: DecodeRules): DecodeT
       at += unknown.length;
     } else {
       const written = writeText(pieces, id, { target: bytes, at, marks: rules.marks });
-      const first = rules.marks ? startsWithMark(pieces.bytes, start, end) : bytes[at] === SPACE;
+      const first = rules.strip === "piece"
+        ? pieceText(pieces, id).includes("\u2581")
+        : rules.marks
+        ? startsWithMark(pieces.bytes, start, end)
+        : bytes[at] === SPACE;
       const spaced = first || (rules.strip === "first" && bytes[at] === SPACE);
       if (spaced && written > at) kinds[id] = SURFACE.spaced;
       at = written;

@@ -38,13 +38,26 @@ export const FLAG = {
   splitGpt2: 1024,
   /** Every number is a piece. */
   numbersAlone: 2048,
+  /** Names that are found late are found in the normal form. */
+  normalNames: 4096,
 } as const;
 
 /** When a space is put in front of the text. */
 export const PREFIX = { none: 0, always: 1, unlessSpace: 2, unlessSpaceAtStart: 3 } as const;
 
 /** How the name of a special token is matched; the bits are special.rs's. */
-export const SPECIAL_FLAG = { stripLeft: 1, stripRight: 2, singleWord: 4, always: 8 } as const;
+export const SPECIAL_FLAG = {
+  /** It takes the white space before it. */
+  stripLeft: 1,
+  /** It takes the white space behind it. */
+  stripRight: 2,
+  /** It is found only where no word goes on at its ends. */
+  singleWord: 4,
+  /** It is found even where special tokens are text. */
+  always: 8,
+  /** It is found in what the others leave of the text, which may be normalized before. */
+  late: 16,
+} as const;
 
 /** Texts one after another; text `i` ends at `ends[i]`. */
 export interface PackedTexts {
@@ -58,6 +71,8 @@ export interface PackedTexts {
 export interface SpecialToken {
   /** Its name as it stands in text. */
   readonly name: string;
+  /** Its name as it is found, where that is normalized. */
+  readonly normalName?: string;
   /** Its id. */
   readonly id: number;
   /** Bits of {@linkcode SPECIAL_FLAG}. */
@@ -117,7 +132,7 @@ export function ranksOfScores(scores: Float32Array): Uint32Array {
 /** Writes a description as the kernels read it. */
 export function formatDescription(description: Description): Uint8Array {
   const { pieces, specials } = description;
-  const names = packTexts(specials.map(({ name }) => name));
+  const names = packTexts(specials.map(({ name, normalName }) => normalName ?? name));
   const words = (values: ArrayLike<number>): Uint8Array =>
     new Uint8Array(Uint32Array.from(values).buffer);
   const view = (values: Uint32Array): Uint8Array =>

@@ -133,7 +133,11 @@ function byteLevel(file: GgufMetadata, tokens: readonly string[], ids: Ids): Tok
     throw refusal(file.path, `its tokenizer splits text by ${quoted(pre)}, wanted one of ${known}`);
   }
   const json = asJson(file, tokens);
-  const parts = byteLevelParts(json, { split, wholeFirst: split === LLAMA3_SPLIT });
+  const parts = byteLevelParts(json, {
+    split,
+    wholeFirst: split === LLAMA3_SPLIT,
+    addedMerge: false,
+  });
   const specials = json.addedTokens.map(({ content, id }) => ({ name: content, id }));
   const flag = (name: string): boolean | undefined => ggufBoolean(file, GGUF_TOKENIZER + name);
   return {

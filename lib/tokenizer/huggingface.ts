@@ -43,15 +43,20 @@ export function stringPattern(step: JsonObject, kind: "String" | "Regex"): strin
   return typeof text === "string" ? text : undefined;
 }
 
-/** The added tokens as the kernels find them. */
-export function addedSpecials(json: TokenizerJson): SpecialToken[] {
+/** The added tokens as the kernels find them; `normalize` is what becomes of a text alone. */
+export function addedSpecials(
+  json: TokenizerJson,
+  normalize: (text: string) => string = (text) => text,
+): SpecialToken[] {
   return json.addedTokens.map((token) => ({
     name: token.content,
+    ...(token.normalized ? { normalName: normalize(token.content) } : {}),
     id: token.id,
     flags: (token.special ? 0 : SPECIAL_FLAG.always) |
       (token.lstrip ? SPECIAL_FLAG.stripLeft : 0) |
       (token.rstrip ? SPECIAL_FLAG.stripRight : 0) |
-      (token.singleWord ? SPECIAL_FLAG.singleWord : 0),
+      (token.singleWord ? SPECIAL_FLAG.singleWord : 0) |
+      (token.normalized ? SPECIAL_FLAG.late : 0),
   }));
 }
 

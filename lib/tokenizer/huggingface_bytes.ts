@@ -5,13 +5,14 @@
  */
 
 import { PIECE_TYPE, type PieceList, PieceListBuilder } from "../formats/piece_list.ts";
-import type { FlatStrings } from "../formats/flat_strings.ts";
 import type { JsonObject, TokenizerJson } from "../formats/tokenizer_json.ts";
-import { bytesOfCharacterPiece } from "./byte_level.ts";
+import { bytesOfCharacterPiece, bytesOfCharacterTexts } from "./byte_level.ts";
 import { byteDecodeTable } from "./decode_table.ts";
 import { FLAG, NONE, type PackedTexts, PREFIX } from "./description.ts";
 import { addedSpecials, type FamilyParts, placesById, unsupported } from "./huggingface.ts";
 import { patternOfSteps, SPLIT_PATTERNS, type SplitPattern } from "./split_patterns.ts";
+
+const encoder = new TextEncoder();
 
 /** The way of splitting, or a refusal. */
 function splitPattern(json: TokenizerJson, preTokenizers: readonly JsonObject[]): SplitPattern {
@@ -24,12 +25,63 @@ function splitPattern(json: TokenizerJson, preTokenizers: readonly JsonObject[])
   throw unsupported(json, `it splits text by none of ${names.join(", ")}`);
 }
 
-/** Pieces in id order, as the file writes them and as bytes. */
-function pieceLists(json: TokenizerJson): { shown: PieceList; bytes: PieceList; raw: PieceList } {
+/** Pieces in id order: as the file writes them, as bytes that merge, and as they are decoded. */
+interface PieceLists {
+  readonly shown: PieceList;
+  readonly bytes: PieceList;
+  readonly raw: PieceList;
+}
+
+/** The lists of a file whose vocabulary is in id order, with all added tokens behind it. */
+function listsInOrder(json: TokenizerJson, count: number): PieceLists | undefined {
+  const { vocab, vocabIds, addedTokens } = json;
+  if (vocabIds.some((id, place) => id !== place)) return undefined;
+  if (addedTokens.some(({ id }) => id < vocabIds.length)) return undefined;
+  const pieces = bytesOfCharacterTexts(vocab);
+  if (typeof pieces === "number") return undefined;
+  const contents = new Map(addedTokens.map(({ id, content }) => [id, encoder.encode(content)]));
+  const decoded = new Map([...contents].map(([id, content]) => [id, decodedContent(content)]));
+  return {
+    shown: followed(vocab, count, contents),
+    bytes: followed(pieces, count, new Map()),
+    raw: followed(pieces, count, decoded),
+  };
+}
+
+/** Pieces, and behind them, up to `count`, others by their ids. */
+function followed(
+  { bytes, ends }: PackedTexts,
+  count: number,
+  others: ReadonlyMap<number, Uint8Array>,
+): PieceList {
+  let length = bytes.length;
+  const offsets = new Uint32Array(count + 1);
+  offsets.set(ends, 1);
+  for (let id = ends.length; id < count; id++) {
+    offsets[id + 1] = length += others.get(id)?.length ?? 0;
+  }
+  const all = new Uint8Array(length);
+  all.set(bytes);
+  others.forEach((other, id) => all.set(other, offsets[id]));
+  const types = new Uint8Array(count).fill(PIECE_TYPE.normal);
+  types.fill(PIECE_TYPE.control, ends.length);
+  return { bytes: all, offsets, scores: new Float32Array(count), types };
+}
+
+/** What an added token decodes to: the reference decodes all by the characters of bytes (byte_level.rs). */
+function decodedContent(content: Uint8Array): Uint8Array {
+  const target = new Uint8Array(content.length);
+  const end = content.length;
+  const at = bytesOfCharacterPiece({ bytes: content, start: 0, end }, { target, at: 0 });
+  return at >= 0 ? target.subarray(0, at) : content;
+}
+
+function pieceLists(json: TokenizerJson, addedMerge: boolean): PieceLists {
   const { vocab } = json;
   const places = placesById(json);
+  const inOrder = listsInOrder(json, places.length);
+  if (inOrder !== undefined) return inOrder;
   const added = new Map(json.addedTokens.map((token) => [token.id, token]));
-  const encoder = new TextEncoder();
   const lists = {
     shown: new PieceListBuilder(),
     bytes: new PieceListBuilder(),
@@ -45,40 +97,26 @@ function pieceLists(json: TokenizerJson): { shown: PieceList; bytes: PieceList; 
     const end = place < 0 ? 0 : ends[place]!;
     const written = bytesOfCharacterPiece({ bytes: source, start, end }, { target: room, at: 0 });
     const type = token === undefined ? PIECE_TYPE.normal : PIECE_TYPE.control;
-    const content = token === undefined ? undefined : encoder.encode(token.content);
-    if (content === undefined) lists.shown.add(source, { start, end, type });
-    else lists.shown.add(content, { type });
-    // A token that was added is never made by merging.
-    lists.bytes.add(room, {
-      start: 0,
-      end: content === undefined ? Math.max(written, 0) : 0,
-      type,
-    });
-    if (content !== undefined) lists.raw.add(content, { type });
-    else if (written >= 0) lists.raw.add(room, { start: 0, end: written, type });
-    else lists.raw.add(source, { start, end, type });
+    const merges = token === undefined || addedMerge;
+    lists.bytes.add(room, { start: 0, end: merges ? Math.max(written, 0) : 0, type });
+    if (token === undefined) {
+      lists.shown.add(source, { start, end, type });
+      if (written >= 0) lists.raw.add(room, { start: 0, end: written, type });
+      else lists.raw.add(source, { start, end, type });
+      continue;
+    }
+    const content = encoder.encode(token.content);
+    lists.shown.add(content, { type });
+    lists.raw.add(decodedContent(content), { type });
   }
   return { shown: lists.shown.finish(), bytes: lists.bytes.finish(), raw: lists.raw.finish() };
 }
 
 /** The halves of merges as bytes. */
-function byteMerges(json: TokenizerJson, merges: FlatStrings): PackedTexts {
-  const target = new Uint8Array(merges.length);
-  const ends = new Uint32Array(merges.count);
-  const bytes = merges.bytes;
-  const sourceEnds = merges.ends;
-  let at = 0;
-  let start = 0;
-  for (let i = 0; i < ends.length; i++) {
-    const end = sourceEnds[i]!;
-    at = bytesOfCharacterPiece({ bytes, start, end }, { target, at });
-    if (at < 0) {
-      throw unsupported(json, `merge ${i >> 1} has a character that stands for no byte`);
-    }
-    ends[i] = at;
-    start = end;
-  }
-  return { bytes: target.slice(0, at), ends };
+function byteMerges(json: TokenizerJson): PackedTexts {
+  const halves = bytesOfCharacterTexts(json.merges);
+  if (typeof halves !== "number") return halves;
+  throw unsupported(json, `merge ${halves >> 1} has a character that stands for no byte`);
 }
 
 /** The parts of a byte-level tokenizer's definition. */
@@ -89,15 +127,21 @@ export function defineByteLevelParts(
   return byteLevelParts(json, {
     split: splitPattern(json, preTokenizers),
     wholeFirst: json.model.get("ignore_merges") === true,
+    addedMerge: true,
   });
 }
 
 /** The parts of a definition from a vocabulary of GPT-2's characters, for GGUF too. */
 export function byteLevelParts(
   json: TokenizerJson,
-  { split, wholeFirst }: { split: SplitPattern; wholeFirst: boolean },
+  { split, wholeFirst, addedMerge }: {
+    split: SplitPattern;
+    wholeFirst: boolean;
+    /** Whether added tokens of the vocabulary can be made by merging too. */
+    addedMerge: boolean;
+  },
 ): FamilyParts {
-  const { shown, bytes, raw } = pieceLists(json);
+  const { shown, bytes, raw } = pieceLists(json, addedMerge);
   const special = json.addedTokens.filter((token) => token.special).map(({ id }) => id);
   return {
     description: {
@@ -108,7 +152,7 @@ export function byteLevelParts(
       ranks: new Uint32Array(bytes.types.length).fill(NONE),
       unknown: NONE,
       byteIds: new Uint32Array(256).fill(NONE),
-      merges: byteMerges(json, json.merges),
+      merges: byteMerges(json),
       specials: addedSpecials(json),
       charsmap: new Uint8Array(),
     },

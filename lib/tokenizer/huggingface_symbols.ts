@@ -18,34 +18,110 @@ import {
 } from "./huggingface.ts";
 
 const MARK = "\u2581";
+const encoder = new TextEncoder();
+
+/** A Replace step of a normalizer. */
+export interface ReplaceRule {
+  /** What is replaced, as it stands. */
+  readonly String?: string;
+  /** What is replaced, as a pattern. */
+  readonly Regex?: string;
+  /** What it becomes. */
+  readonly content: string;
+}
+
+/**
+ * The rules by which a normalizer removes extra spaces as SentencePiece does: at the start, in runs,
+ * and, when they are U+2581 already, at the end.
+ */
+export const SPACES_REMOVED: readonly [ReplaceRule, ReplaceRule, ReplaceRule] = [
+  { Regex: "\\A +", content: "" },
+  { Regex: " {2,}", content: " " },
+  { Regex: `${MARK}+\\z`, content: "" },
+];
 
 /** How text is prepared. */
 interface Preparation {
   readonly prefix: number;
   readonly splitSpaces: boolean;
   readonly marks: boolean;
+  readonly removeExtra: boolean;
+  readonly charsmap: Uint8Array;
   /** What the normalizer makes of a text alone, for added tokens that are matched after it. */
   readonly normalize: (text: string) => string;
 }
 
-function normalization(json: TokenizerJson): Preparation {
-  let prefix: number = PREFIX.none;
-  let marks = false;
-  for (const step of steps(json.normalizer, "normalizers")) {
-    const type = step.get("type");
-    if (type === "Prepend" && step.get("prepend") === MARK && prefix === PREFIX.none && !marks) {
-      prefix = PREFIX.always;
-    } else if (
-      type === "Replace" && stringPattern(step, "String") === " " && step.get("content") === MARK
-    ) {
-      marks = true;
-    } else {
-      throw unsupported(json, `its normalizer has a step ${String(type)} that is not known here`);
-    }
+function isReplace(step: JsonObject, rule: ReplaceRule): boolean {
+  if (step.get("type") !== "Replace" || step.get("content") !== rule.content) return false;
+  const kind = rule.String === undefined ? "Regex" : "String";
+  return stringPattern(step, kind) === rule[kind];
+}
+
+const [LEADING, RUNS, TRAILING] = SPACES_REMOVED;
+const ESCAPE: ReplaceRule = { String: " ", content: MARK };
+
+/** What a normalizer does, its steps in the only orders in which they mean this. */
+const NORMALIZERS: readonly ((step: JsonObject) => Normalization | undefined)[] = [
+  (step) => {
+    const map = step.get("precompiled_charsmap");
+    if (step.get("type") !== "Precompiled" || typeof map !== "string") return undefined;
+    return { rules: map };
+  },
+  prepended,
+  (step) => isReplace(step, LEADING) ? { removeExtra: true } : undefined,
+  (step) => isReplace(step, RUNS) ? {} : undefined,
+  (step) => isReplace(step, ESCAPE) ? { marks: true } : undefined,
+  (step) => isReplace(step, TRAILING) ? {} : undefined,
+  prepended,
+];
+
+/** What steps of a normalizer do; `rules` is base64. */
+type Normalization = Partial<Preparation & { readonly rules: string }>;
+
+function bytesOfRules(json: TokenizerJson, rules: string): Uint8Array {
+  try {
+    return Uint8Array.fromBase64(rules);
+  } catch {
+    throw unsupported(json, "its precompiled_charsmap is not in base64");
   }
-  const normalize = (text: string): string =>
-    (prefix === PREFIX.always ? MARK : "") + (marks ? text.replaceAll(" ", MARK) : text);
-  return { prefix, splitSpaces: false, marks, normalize };
+}
+
+function prepended(step: JsonObject): Normalization | undefined {
+  const isPrepend = step.get("type") === "Prepend" && step.get("prepend") === MARK;
+  return isPrepend ? { prefix: PREFIX.always } : undefined;
+}
+
+function normalization(json: TokenizerJson): Preparation {
+  const all = steps(json.normalizer, "normalizers");
+  let done: Normalization = {};
+  let next = 0;
+  for (const step of all) {
+    let found: Normalization | undefined;
+    while (found === undefined && next < NORMALIZERS.length) found = NORMALIZERS[next++]!(step);
+    if (found === undefined) {
+      const type = String(step.get("type"));
+      throw unsupported(json, `its normalizer has a step ${type} that is not known here`);
+    }
+    done = { ...done, ...found };
+  }
+  const { prefix = PREFIX.none, marks = false, removeExtra = false } = done;
+  const removals = SPACES_REMOVED.filter((rule) => all.some((step) => isReplace(step, rule)));
+  const [first] = all.filter((step) => step.get("type") !== "Precompiled");
+  const early = first !== undefined && prepended(first) !== undefined;
+  if (removals.length > 0 && (removals.length < 3 || early)) {
+    throw unsupported(json, "its normalizer removes some of the extra spaces alone");
+  }
+  const charsmap = bytesOfRules(json, done.rules ?? "");
+  if (charsmap.length > 0 && json.addedTokens.some(({ normalized }) => normalized)) {
+    throw unsupported(json, "it has added tokens that are matched after precompiled rules");
+  }
+  const normalize = (text: string): string => {
+    const trimmed = removeExtra ? text.replace(/^ +/, "").replace(/ {2,}/g, " ") : text;
+    const escaped = marks ? trimmed.replaceAll(" ", MARK) : trimmed;
+    const rest = removeExtra ? escaped.replace(/\u2581+$/, "") : escaped;
+    return prefix === PREFIX.always && rest !== "" ? MARK + rest : rest;
+  };
+  return { prefix, splitSpaces: false, marks, removeExtra, charsmap, normalize };
 }
 
 /** How a Metaspace step puts a space in front. */
@@ -58,14 +134,17 @@ function metaspacePrefix(step: JsonObject): number {
 
 function preparation(json: TokenizerJson, preTokenizers: readonly JsonObject[]): Preparation {
   const before = normalization(json);
-  const [step, ...more] = preTokenizers;
+  // Where U+2581 has replaced all spaces, there are none to split at.
+  const [step, ...more] = preTokenizers.filter((step) =>
+    !before.marks || step.get("type") !== "Split" || stringPattern(step, "String") !== " "
+  );
   if (step === undefined) {
     if (before.marks) return before;
     // Without U+2581 for spaces this is another family of models.
     throw unsupported(json, "it neither escapes spaces nor merges bytes");
   }
   const known = more.length === 0 && step.get("type") === "Metaspace" &&
-    step.get("replacement") === MARK && before.prefix === PREFIX.none;
+    step.get("replacement") === MARK && before.prefix === PREFIX.none && !before.removeExtra;
   if (!known) {
     throw unsupported(json, `its pre-tokenizer ${String(step.get("type"))} is not known here`);
   }
@@ -78,51 +157,82 @@ function preparation(json: TokenizerJson, preTokenizers: readonly JsonObject[]):
 }
 
 /** How the decoder turns pieces into text. */
-function decodeRules(
-  json: TokenizerJson,
-): Omit<DecodeRules, "special"> & { byteFallback: boolean } {
-  const rules = { marks: false, byteFallback: false, strip: "none" as "none" | "first" };
-  for (const step of steps(json.decoder, "decoders")) {
-    const type = step.get("type");
-    if (type === "Replace" && stringPattern(step, "String") === MARK) {
-      rules.marks = true;
-    } else if (type === "ByteFallback") {
-      rules.byteFallback = true;
-    } else if (type === "Strip" && step.get("content") === " " && step.get("start") === 1) {
-      rules.strip = "first";
-    } else if (type !== "Fuse") {
-      throw unsupported(json, `its decoder has a step ${String(type)} that is not known here`);
-    }
+type PieceRules = Omit<DecodeRules, "special"> & { byteFallback: boolean };
+
+/** What a decoder does, its steps in the only order in which they mean this. */
+const DECODERS: readonly ((step: JsonObject) => Partial<PieceRules> | undefined)[] = [
+  (step) => isReplace(step, { String: MARK, content: " " }) ? { marks: true } : undefined,
+  (step) => step.get("type") === "ByteFallback" ? { byteFallback: true } : undefined,
+  (step) => step.get("type") === "Fuse" ? {} : undefined,
+  (step) => {
+    const isStrip = step.get("type") === "Strip" && step.get("content") === " ";
+    return isStrip && step.get("start") === 1 && (step.get("stop") ?? 0) === 0
+      ? { strip: "first" }
+      : undefined;
+  },
+];
+
+function decodeRules(json: TokenizerJson): PieceRules {
+  let rules: PieceRules = {
+    marks: false,
+    byteFallback: false,
+    strip: "none",
+    malformed: "run",
+    showControl: true,
+  };
+  const all = steps(json.decoder, "decoders");
+  const [first] = all;
+  if (
+    all.length === 1 && first!.get("type") === "Metaspace" && first!.get("replacement") === MARK
+  ) {
+    const strip = metaspacePrefix(first!) === PREFIX.none ? "none" : "piece";
+    return { ...rules, marks: true, strip };
   }
-  return { ...rules, malformed: "run", showControl: true };
+  const fused = all.some((step) => step.get("type") === "Fuse");
+  let next = 0;
+  for (const step of all) {
+    let found: Partial<PieceRules> | undefined;
+    while (found === undefined && next < DECODERS.length) found = DECODERS[next++]!(step);
+    // Before all is one text, a Strip would be of every token.
+    if (found === undefined || (found.strip === "first" && !fused)) {
+      const type = String(step.get("type"));
+      throw unsupported(json, `its decoder has a step ${type} where that is not known here`);
+    }
+    rules = { ...rules, ...found };
+  }
+  return rules;
 }
 
-/** The pieces in id order: as text matches them, and as the file shows them. */
+/** The pieces in id order: as text matches them, as the file shows them, and as they are decoded. */
 function pieceLists(
   json: TokenizerJson,
   prepared: Preparation,
   byteFallback: boolean,
-): { matched: PieceList; shown: PieceList } {
+): { matched: PieceList; shown: PieceList; decoded: PieceList } {
   const { vocab, addedTokens } = json;
   const places = placesById(json);
   const added = new Map(addedTokens.map((token) => [token.id, token]));
   const matched = new PieceListBuilder();
   const shown = new PieceListBuilder();
+  const decoded = new PieceListBuilder();
   for (let id = 0; id < places.length; id++) {
     const place = places[id]!;
     const token = added.get(id);
     const bytes = place < 0 ? new Uint8Array() : vocab.get(place);
-    const isByte = byteFallback && byteOfPiece(bytes) >= 0;
-    if (token === undefined) {
-      shown.add(bytes, { type: isByte ? PIECE_TYPE.byte : PIECE_TYPE.normal });
-    } else shown.addText(token.content, { type: PIECE_TYPE.control });
-    if (token?.normalized === true && json.normalizer !== undefined) {
-      matched.addText(prepared.normalize(token.content), { type: PIECE_TYPE.userDefined });
-    } else {
-      matched.add(bytes, { type: place < 0 ? 0 : PIECE_TYPE.normal });
-    }
+    matched.add(bytes, { type: place < 0 ? 0 : PIECE_TYPE.normal });
+    const text = token?.normalized === true ? prepared.normalize(token.content) : token?.content;
+    const decodedBytes = text === undefined ? bytes : encoder.encode(text);
+    const isByte = byteFallback && byteOfPiece(decodedBytes) >= 0;
+    const type = isByte
+      ? PIECE_TYPE.byte
+      : token === undefined
+      ? PIECE_TYPE.normal
+      : PIECE_TYPE.control;
+    decoded.add(decodedBytes, { type });
+    if (token === undefined) shown.add(bytes, { type });
+    else shown.addText(token.content, { type: PIECE_TYPE.control });
   }
-  return { matched: matched.finish(), shown: shown.finish() };
+  return { matched: matched.finish(), shown: shown.finish(), decoded: decoded.finish() };
 }
 
 /** Ids of the byte pieces `<0x00>` to `<0xFF>`. */
@@ -142,18 +252,19 @@ export function defineSymbolParts(
 ): FamilyParts {
   const prepared = preparation(json, preTokenizers);
   const { byteFallback, ...rules } = decodeRules(json);
-  const { matched, shown } = pieceLists(json, prepared, byteFallback);
+  const { matched, shown, decoded } = pieceLists(json, prepared, byteFallback);
   const has = (field: string): boolean => json.model.get(field) === true;
   if (has("ignore_merges")) throw unsupported(json, "it ignores merges, and merges characters");
   const unkToken = json.model.get("unk_token");
-  const unkBytes = new TextEncoder().encode(typeof unkToken === "string" ? unkToken : "");
+  const unkBytes = encoder.encode(typeof unkToken === "string" ? unkToken : "");
   const unknown = unkBytes.length === 0 ? NONE : findPiece(shown, unkBytes);
-  const normalizedLater = (id: number): boolean => matched.types[id] === PIECE_TYPE.userDefined;
   return {
     description: {
       family: "symbols",
       flags: FLAG.list | FLAG.huggingFace |
         (prepared.marks ? FLAG.marks : 0) |
+        (prepared.removeExtra ? FLAG.removeExtra : 0) |
+        (json.normalizer === undefined ? 0 : FLAG.normalNames) |
         (prepared.splitSpaces ? FLAG.splitSpaces : 0) |
         (has("byte_fallback") ? FLAG.byteFallback : 0) |
         (has("fuse_unk") ? FLAG.fuseUnknown : 0),
@@ -163,10 +274,10 @@ export function defineSymbolParts(
       unknown,
       byteIds: fallbackIds(matched),
       merges: { bytes: json.merges.bytes, ends: json.merges.ends },
-      specials: addedSpecials(json).filter(({ id }) => !normalizedLater(id)),
-      charsmap: new Uint8Array(),
+      specials: addedSpecials(json, prepared.normalize),
+      charsmap: prepared.charsmap,
     },
-    decode: pieceDecodeTable(shown, {
+    decode: pieceDecodeTable(decoded, {
       ...rules,
       special: new Set(json.addedTokens.filter((token) => token.special).map(({ id }) => id)),
     }),
@@ -187,7 +298,8 @@ function findPiece(pieces: PieceList, text: Uint8Array): number {
 function describe(prepared: Preparation, byteFallback: boolean): string {
   const where = ["", "a space before every stretch", "a space before stretches without one"];
   const parts = [
-    "identity",
+    prepared.charsmap.length === 0 ? "identity" : "own rules",
+    prepared.removeExtra ? "extra whitespace removed" : undefined,
     prepared.prefix === PREFIX.unlessSpaceAtStart
       ? "a space before the text"
       : where[prepared.prefix],

@@ -61,6 +61,8 @@ pub mod Flags {
     pub const SPLIT_GPT2: u32 = 1024;
     /// Every number is a piece.
     pub const NUMBERS_ALONE: u32 = 2048;
+    /// Names that are matched late are matched in the normal form.
+    pub const NORMAL_NAMES: u32 = 4096;
 }
 
 /// Types of pieces, SentencePiece's codes; 0 is an id without a piece.

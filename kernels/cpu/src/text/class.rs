@@ -1,6 +1,7 @@
 //! Classes of characters as the byte-level split pattern sees them.
 
-use super::unicode_generated::{LETTERS, NUMBERS};
+use super::unicode_generated::{LETTERS, NUMBERS, WORD_EXCEPTIONS};
+use super::utf8::decode;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -81,6 +82,37 @@ impl CharClasses {
             Some(four) => four >> (code % 4 * 2) & 3,
             None => OTHER,
         }
+    }
+}
+
+impl CharClasses {
+    /// Class and length of the character at `at`.
+    ///
+    /// # Safety
+    /// `text` must be well-formed UTF-8 and `at` the start of a character in it.
+    #[inline(always)]
+    pub unsafe fn at(&self, text: &[u8], at: usize) -> (u8, usize) {
+        unsafe {
+            let byte = *text.get_unchecked(at);
+            if byte < 0x80 {
+                return (ASCII[byte as usize], 1);
+            }
+            let (code, len) = decode(text, at);
+            (self.of(code), len)
+        }
+    }
+
+    /// Whether the character at `at` belongs to a word, as `\w` has it in Rust's regex crate.
+    ///
+    /// # Safety
+    /// As for [`CharClasses::at`].
+    pub unsafe fn is_word(&self, text: &[u8], at: usize) -> bool {
+        let (code, class) = unsafe { (decode(text, at).0, self.at(text, at).0) };
+        let next = WORD_EXCEPTIONS.partition_point(|&(_, last)| last < code);
+        let exception = WORD_EXCEPTIONS
+            .get(next)
+            .is_some_and(|&(first, _)| first <= code);
+        matches!(class, LETTER | NUMBER) != exception
     }
 }
 

@@ -115,11 +115,7 @@ pub unsafe fn text_stream(
         special: special_mode(special)?,
         replace: replace != 0,
         streaming: true,
-        place: Place {
-            text_begun: place & 1 != 0,
-            begun: place & 2 != 0,
-            after_space: place & 4 != 0,
-        },
+        place: Place::from_bits(place),
     };
     let parallel =
         |tasks: usize, work: &(dyn Fn(usize, usize) + Sync)| context.parallel(tasks, work);
@@ -130,12 +126,7 @@ pub unsafe fn text_stream(
     } else {
         0.0
     };
-    let Place {
-        text_begun,
-        begun,
-        after_space,
-    } = request.place;
-    let next = text_begun as u32 | (begun as u32) << 1 | (after_space as u32) << 2;
+    let next = request.place.bits();
     let ids = as_address(tokenizer.ids.as_mut_ptr()) as f64;
     unsafe {
         write(

@@ -29,6 +29,7 @@ pub mod split_gpt2;
 pub mod splits;
 pub mod symbols;
 pub mod symbols_encode;
+pub mod symbols_named;
 #[cfg(test)]
 mod tests;
 pub mod tokenizer;
@@ -37,6 +38,7 @@ pub mod trie;
 #[rustfmt::skip]
 pub mod unicode_generated;
 pub mod units;
+pub mod units_encode;
 pub mod utf8;
 pub mod vocabulary;
 pub mod words;

@@ -49,6 +49,41 @@ pub struct Place {
     pub begun: bool,
     /// What came before ended with a space that swallows those that follow.
     pub after_space: bool,
+    /// What came before ended with a character of a word.
+    pub after_word: bool,
+    /// Something came behind the last special token that is found before others.
+    pub late_begun: bool,
+}
+
+impl Place {
+    /// Behind some of a stretch.
+    pub const INSIDE: Place = Place {
+        text_begun: true,
+        begun: true,
+        after_space: false,
+        after_word: false,
+        late_begun: true,
+    };
+
+    /// A place from a word of bits, as streams keep it.
+    pub fn from_bits(bits: u32) -> Place {
+        Place {
+            text_begun: bits & 1 != 0,
+            begun: bits & 2 != 0,
+            after_space: bits & 4 != 0,
+            after_word: bits & 8 != 0,
+            late_begun: bits & 16 != 0,
+        }
+    }
+
+    /// The bits of a place.
+    pub fn bits(self) -> u32 {
+        self.text_begun as u32
+            | (self.begun as u32) << 1
+            | (self.after_space as u32) << 2
+            | (self.after_word as u32) << 3
+            | (self.late_begun as u32) << 4
+    }
 }
 
 /// A stretch of text to normalize.

@@ -1,10 +1,10 @@
 //! Special tokens in a text: found by their names, leftmost first, the longest of those that begin at
-//! one place.
+//! one place (huggingface/tokenizers, added_vocabulary.rs).
 
-use super::class::{ASCII, CharClasses, LETTER, NEWLINE, NUMBER, OTHER, SPACE};
+use super::class::{CharClasses, NEWLINE, SPACE};
 use super::hash::{NONE, Texts};
 use super::trie::Trie;
-use super::utf8::decode;
+use super::utf8::well_formed;
 use alloc::vec::Vec;
 
 /// The match takes the white space before it (`lstrip` of `tokenizer.json`).
@@ -15,6 +15,8 @@ pub const STRIP_RIGHT: u32 = 2;
 pub const SINGLE_WORD: u32 = 4;
 /// It is not "special": it is found even where special tokens are text.
 pub const ALWAYS: u32 = 8;
+/// It is found in what the others leave, after that is normalized (`normalized` of `tokenizer.json`).
+pub const LATE: u32 = 16;
 
 /// Where a special token was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +25,45 @@ pub struct Found {
     pub start: usize,
     /// First byte behind it.
     pub end: usize,
+    /// Where its name ends: the next one is looked for from there on, even inside white space taken.
+    pub resume: usize,
     /// Its id.
     pub id: u32,
+}
+
+impl Found {
+    /// Whether it takes no text: the match before took all of it.
+    pub fn is_empty(&self) -> bool {
+        self.start >= self.end
+    }
+}
+
+/// How far a search has come.
+#[derive(Clone, Copy)]
+pub struct Search {
+    /// Names are looked for from here on.
+    pub from: usize,
+    /// Behind the last match: white space before that is taken.
+    pub bound: usize,
+    /// Whether tokens that are special are looked for too.
+    pub all: bool,
+    /// Whether a word stands before the text.
+    pub after_word: bool,
+    /// The place from which more text could make a match, if there is no match before.
+    pub open: Option<usize>,
+}
+
+impl Search {
+    /// A search from the start of a text.
+    pub fn new(all: bool, after_word: bool) -> Search {
+        Search {
+            from: 0,
+            bound: 0,
+            all,
+            after_word,
+            open: None,
+        }
+    }
 }
 
 /// The names of special tokens.
@@ -36,30 +75,40 @@ pub struct Specials {
     first: [u64; 4],
     /// Whether text may be cut anywhere between a letter and a space without cutting a name.
     pub simple: bool,
+    /// Whether some take the white space before them.
+    pub strips_left: bool,
+    /// Whether spaces are U+2581, which is no white space.
+    pub marks: bool,
     always: bool,
 }
 
 impl Specials {
-    /// Indexes names with their ids and flags.
-    pub fn new(names: &Texts, ids: Vec<u32>, flags: Vec<u32>) -> Specials {
+    /// Indexes the names whose flags are `wanted`.
+    pub fn new(
+        names: &Texts,
+        (ids, flags): (&[u32], &[u32]),
+        wanted: impl Fn(u32) -> bool,
+    ) -> Specials {
         let mut specials = Specials {
             simple: true,
             ..Specials::default()
         };
+        let mut named = Vec::new();
         for i in 0..names.len() {
             let name = names.get(i as u32);
-            let Some(&first) = name.first() else { continue };
-            specials.first[first as usize / 64] |= 1 << (first % 64);
             let flag = flags.get(i).copied().unwrap_or(0);
-            specials.simple &= !name.contains(&b' ') && flag & !ALWAYS == 0;
+            let Some(&first) = name.first().filter(|_| wanted(flag)) else {
+                continue;
+            };
+            named.push(i as u32);
+            specials.first[first as usize / 64] |= 1 << (first % 64);
+            specials.simple &= !name.contains(&b' ') && flag & !(ALWAYS | LATE) == 0;
             specials.always |= flag & ALWAYS != 0;
+            specials.strips_left |= flag & STRIP_LEFT != 0;
         }
-        let named: Vec<u32> = (0..names.len() as u32)
-            .filter(|&i| !names.get(i).is_empty())
-            .collect();
         specials.trie = Trie::new(|i| names.get(i), &named);
-        specials.ids = ids;
-        specials.flags = flags;
+        specials.ids = ids.to_vec();
+        specials.flags = flags.to_vec();
         specials
     }
 
@@ -68,17 +117,9 @@ impl Specials {
         !self.trie.is_empty() && (all || self.always)
     }
 
-    /// The first match at or after `from`. `open` gets the place from which more text could make one,
-    /// if there is no match before.
-    pub fn find(
-        &self,
-        text: &[u8],
-        from: usize,
-        all: bool,
-        classes: &CharClasses,
-        open: &mut Option<usize>,
-    ) -> Option<Found> {
-        let mut at = from;
+    /// The next match.
+    pub fn find(&self, text: &[u8], search: &mut Search, classes: &CharClasses) -> Option<Found> {
+        let mut at = search.from;
         while at < text.len() {
             let byte = text[at];
             if self.first[byte as usize / 64] >> (byte % 64) & 1 == 0 {
@@ -87,14 +128,14 @@ impl Specials {
             }
             let mut cut_off = false;
             let found = self.trie.longest_open(text, at, &mut cut_off);
-            if cut_off && open.is_none() {
-                *open = Some(at);
+            if cut_off && search.open.is_none() {
+                search.open = Some(at);
             }
             let Some((index, len)) = found else {
                 at += 1;
                 continue;
             };
-            if let Some(found) = self.accept(text, (from, at, at + len), index, all, classes) {
+            if let Some(found) = self.accept(text, (at, at + len), index, (search, classes)) {
                 return Some(found);
             }
             // Skipped matches still use up their text.
@@ -103,57 +144,121 @@ impl Specials {
         None
     }
 
-    fn accept(
+    /// The next match of a stream's text, unless more of it could make it another one: then the search
+    /// is open where that begins.
+    pub fn find_certain(
         &self,
         text: &[u8],
-        (from, start, end): (usize, usize, usize),
-        index: u32,
-        all: bool,
+        search: &mut Search,
         classes: &CharClasses,
     ) -> Option<Found> {
-        let flags = self.flags.get(index as usize).copied().unwrap_or(0);
-        let id = self.ids.get(index as usize).copied().unwrap_or(NONE);
-        if !all && flags & ALWAYS == 0 {
-            return None;
+        let found = self.find(text, search, classes)?;
+        let certain = found.end < text.len() && self.next_is_certain(text, &found, search, classes);
+        if search.open.is_none() && certain {
+            return Some(found);
         }
-        let class = |at: usize| unsafe {
-            let (code, len) = decode(text, at);
-            (
-                if code < 128 {
-                    ASCII[code as usize]
-                } else {
-                    classes.of(code)
-                },
-                len,
-            )
-        };
-        let before = |end: usize| {
-            (1..=4.min(end))
-                .map(|n| end - n)
-                .find(|&at| text[at] & 0xc0 != 0x80)
-                .map(|at| (class(at).0, at))
-        };
-        let is_word = |class: u8, at: usize| {
-            matches!(class, LETTER | NUMBER) || (class == OTHER && text[at] == b'_')
-        };
-        let is_space = |class: u8| matches!(class, SPACE | NEWLINE);
-        if flags & SINGLE_WORD != 0 {
-            let left = before(start).is_some_and(|(class, at)| is_word(class, at));
-            let right = end < text.len() && is_word(class(end).0, end);
-            if left || right {
-                return None;
-            }
+        search.open = Some(search.open.unwrap_or(found.start).min(found.start));
+        None
+    }
+
+    /// Whether no name that more text could make begins inside the white space that a match takes.
+    fn next_is_certain(
+        &self,
+        text: &[u8],
+        found: &Found,
+        search: &Search,
+        classes: &CharClasses,
+    ) -> bool {
+        if found.resume == found.end {
+            return true;
         }
-        let mut found = Found { start, end, id };
-        while flags & STRIP_LEFT != 0 && found.start > from {
-            match before(found.start) {
-                Some((class, at)) if is_space(class) && at >= from => found.start = at,
+        let mut ahead = Search {
+            from: found.resume,
+            bound: found.end,
+            ..*search
+        };
+        let next = self.find(text, &mut ahead, classes);
+        let whole = next.is_none_or(|next| next.start > found.end || next.end < text.len());
+        whole && ahead.open.is_none_or(|open| open >= found.end)
+    }
+
+    /// Up to where a stream's text behind the last match can be encoded without what follows.
+    pub fn certain_end(&self, text: &[u8], search: &Search, classes: &CharClasses) -> usize {
+        let mut end = search.open.unwrap_or(text.len()).max(search.bound);
+        while self.strips_left && end > search.bound {
+            match self.space_before(text, end, classes) {
+                Some(start) if start >= search.bound => end = start,
                 _ => break,
             }
         }
-        while flags & STRIP_RIGHT != 0 && found.end < text.len() && is_space(class(found.end).0) {
-            found.end += class(found.end).1;
+        end
+    }
+
+    fn accept(
+        &self,
+        text: &[u8],
+        (start, end): (usize, usize),
+        index: u32,
+        (search, classes): (&Search, &CharClasses),
+    ) -> Option<Found> {
+        let flags = self.flags.get(index as usize).copied().unwrap_or(0);
+        let id = self.ids.get(index as usize).copied().unwrap_or(NONE);
+        if !search.all && flags & ALWAYS == 0 {
+            return None;
+        }
+        if flags & SINGLE_WORD != 0 {
+            let left = word_before(text, start, classes).unwrap_or(search.after_word);
+            if left || is_word(text, end, classes) {
+                return None;
+            }
+        }
+        let mut found = Found {
+            start,
+            end,
+            resume: end,
+            id,
+        };
+        while flags & STRIP_LEFT != 0 {
+            match self.space_before(text, found.start, classes) {
+                Some(at) if at >= search.bound => found.start = at,
+                _ => break,
+            }
+        }
+        if flags & STRIP_LEFT != 0 {
+            found.start = found.start.max(search.bound);
+        }
+        while flags & STRIP_RIGHT != 0 && self.is_space(text, found.end, classes) {
+            found.end += well_formed(text, found.end);
         }
         Some(found)
     }
+
+    fn is_space(&self, text: &[u8], at: usize, classes: &CharClasses) -> bool {
+        let whole = at < text.len() && well_formed(text, at) > 0;
+        whole
+            && !(self.marks && text[at] == b' ')
+            && matches!(unsafe { classes.at(text, at).0 }, SPACE | NEWLINE)
+    }
+
+    /// Start of the white space that ends at `end`.
+    fn space_before(&self, text: &[u8], end: usize, classes: &CharClasses) -> Option<usize> {
+        character_before(text, end).filter(|&at| self.is_space(text, at, classes))
+    }
+}
+
+/// Start of the character that ends at `end`, if there is one.
+fn character_before(text: &[u8], end: usize) -> Option<usize> {
+    (1..=4.min(end))
+        .map(|n| end - n)
+        .find(|&at| text[at] & 0xc0 != 0x80)
+}
+
+fn is_word(text: &[u8], at: usize, classes: &CharClasses) -> bool {
+    let whole = at < text.len() && well_formed(text, at) > 0;
+    whole && unsafe { classes.is_word(text, at) }
+}
+
+/// Whether the character that ends at `end` belongs to a word, if there is one.
+pub fn word_before(text: &[u8], end: usize, classes: &CharClasses) -> Option<bool> {
+    character_before(text, end).map(|at| is_word(text, at, classes))
 }

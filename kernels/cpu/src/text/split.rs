@@ -10,8 +10,7 @@
 //! Alternatives are tried in order at each place, as in every backtracking engine (Llama 3,
 //! tokenizer.py). It needs no backtracking: the class of two characters tells which one matches.
 
-use super::class::{ASCII, CharClasses, LETTER, NEWLINE, NUMBER, OTHER, SPACE};
-use super::utf8::decode;
+use super::class::{CharClasses, LETTER, NEWLINE, NUMBER, OTHER, SPACE};
 use super::words::{AFTER_ANY, AFTER_SPACE, Beginnings};
 
 /// A split pattern.
@@ -51,14 +50,7 @@ impl Splitter {
     /// Class and length of the character at `at`.
     #[inline(always)]
     pub(super) unsafe fn class(&self, text: &[u8], at: usize) -> (u8, usize) {
-        unsafe {
-            let byte = *text.get_unchecked(at);
-            if byte < 0x80 {
-                return (ASCII[byte as usize], 1);
-            }
-            let (code, len) = decode(text, at);
-            (self.classes.of(code), len)
-        }
+        unsafe { self.classes.at(text, at) }
     }
 
     /// End of the piece that begins at `at`. `open` is set when more text behind the end could change

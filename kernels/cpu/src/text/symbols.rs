@@ -6,6 +6,7 @@ use super::charsmap::Charsmap;
 use super::hash::{NONE, PieceTable, Texts};
 use super::normalize::{Normalizer, Prefix, push_without_marks};
 use super::open::{Refusal, merges, piece_table, whole_table};
+use super::special::{LATE, Specials};
 use super::trie::Trie;
 use super::utf8::{decode, well_formed};
 use super::vocabulary::{Draft, Vocabulary};
@@ -34,6 +35,8 @@ pub struct Symbols {
     pub(super) fuse_unknown: bool,
     pub(super) split_spaces: bool,
     pub(super) hugging_face: bool,
+    /// Names of special tokens that are found in the normal form.
+    pub(super) names: Specials,
     /// For each token whether it is split back into its halves; empty if none is.
     pub(super) unused: Vec<bool>,
     /// What is done to the text first.
@@ -127,6 +130,7 @@ impl Symbols {
             fuse_unknown: blob.flag(Flags::FUSE_UNKNOWN),
             split_spaces: blob.flag(Flags::SPLIT_SPACES),
             hugging_face: blob.flag(Flags::HUGGING_FACE),
+            names: normal_names(&blob, marks),
             unused: if unused.contains(&true) {
                 unused
             } else {
@@ -144,6 +148,21 @@ fn rewrite(piece: &[u8], marks: bool, out: &mut Vec<u8>) {
     } else {
         out.extend_from_slice(piece)
     }
+}
+
+/// The names that are found in the normal form, as they stand there.
+fn normal_names(blob: &Blob, marks: bool) -> Specials {
+    let mut names = Texts::default();
+    let mut name = Vec::new();
+    for i in 0..blob.special_names.len() as u32 {
+        name.clear();
+        rewrite(blob.special_names.get(i), marks, &mut name);
+        names.push(&name);
+    }
+    let wanted = |flags| flags & LATE != 0 && blob.flag(Flags::NORMAL_NAMES);
+    let mut found = Specials::new(&names, (&blob.special_ids, &blob.special_flags), wanted);
+    found.marks = marks;
+    found
 }
 
 fn normalizer(blob: &Blob) -> Result<Normalizer, Refusal> {

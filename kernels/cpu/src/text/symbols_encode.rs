@@ -5,11 +5,14 @@
 //! look-up.
 
 use super::cache::{Key, LONGEST};
+use super::class::CharClasses;
 use super::hash::NONE;
 use super::merge::Symbol;
 use super::normalize::{Place, Stretch};
 use super::output::Output;
 use super::symbols::Symbols;
+use super::symbols_named::Names;
+use super::tokenizer::{Request, SpecialMode};
 use super::utf8::{REPLACEMENT, decode, first_invalid, well_formed};
 use super::worker::{Cut, Worker};
 use alloc::vec::Vec;
@@ -28,22 +31,27 @@ impl Symbols {
     /// more text could change.
     pub fn encode(
         &self,
-        stretch: Stretch,
-        streaming: bool,
+        (stretch, classes): (Stretch, &CharClasses),
+        request: &Request,
         worker: &mut Worker,
         out: &mut Vec<u32>,
     ) -> Stop {
         let mut normal = core::mem::take(&mut worker.normal);
         normal.clear();
         let before = out.len();
-        let stop = if streaming && !stretch.last {
+        let names = Names {
+            parse: request.special == SpecialMode::Parse,
+            after_word: stretch.place.late_begun && stretch.place.after_word,
+            classes,
+        };
+        let stop = if request.streaming && !stretch.last {
             let mut steps = core::mem::take(&mut worker.steps);
             steps.clear();
             self.normalizer.run(stretch, &mut normal, Some(&mut steps));
             self.mend(&mut normal);
             worker.cuts.clear();
-            self.encode_normal(&normal, true, worker, out);
-            let stop = self.last_cut(stretch, &normal, &steps, &worker.cuts);
+            self.encode_named(&normal, true, names, worker, out);
+            let stop = self.last_cut(before, &normal, &steps, &worker.cuts);
             out.truncate(before + stop.map_or(0, |s| s.1));
             worker.steps = steps;
             stop.map_or(
@@ -56,14 +64,10 @@ impl Symbols {
         } else {
             self.normalizer.run(stretch, &mut normal, None);
             self.mend(&mut normal);
-            self.encode_normal(&normal, false, worker, out);
+            self.encode_named(&normal, false, names, worker, out);
             Stop {
                 at: stretch.text.len(),
-                place: Place {
-                    text_begun: true,
-                    begun: true,
-                    after_space: false,
-                },
+                place: Place::INSIDE,
             }
         };
         worker.normal = normal;
@@ -76,6 +80,7 @@ impl Symbols {
         let known = self.chars.get(b' ' as u32) != NONE;
         let simple =
             self.normalizer.is_simple() && self.frozen.is_empty() && self.unused.is_empty();
+        let simple = simple && (!self.names.any(true) || self.names.simple);
         simple
             && known
             && letters
@@ -102,15 +107,15 @@ impl Symbols {
         *normal = whole;
     }
 
-    /// The last place where text and normal form may both be cut, and the number of ids before it.
+    /// The last place where text and normal form may both be cut, and the number of ids before it but
+    /// behind the `first`.
     fn last_cut(
         &self,
-        stretch: Stretch,
+        first: usize,
         normal: &[u8],
         steps: &[super::normalize::Step],
         cuts: &[Cut],
     ) -> Option<(Stop, usize)> {
-        let first = cuts.first()?.ids;
         let mut step = steps.len();
         for cut in cuts.iter().rev().filter(|c| c.normal > 0) {
             // Spaces at the end may still be taken away.
@@ -123,11 +128,9 @@ impl Symbols {
             if step > 0 && steps[step - 1].normal == cut.normal {
                 let found = steps[step - 1];
                 let place = Place {
-                    text_begun: true,
-                    begun: true,
                     after_space: found.after_space,
+                    ..Place::INSIDE
                 };
-                debug_assert!(found.raw <= stretch.text.len());
                 return Some((
                     Stop {
                         at: found.raw,
@@ -140,7 +143,14 @@ impl Symbols {
         None
     }
 
-    fn encode_normal(&self, text: &[u8], cuts: bool, worker: &mut Worker, ids: &mut Vec<u32>) {
+    /// Encodes a normal form, or a part of one, as it stands.
+    pub(super) fn encode_normal(
+        &self,
+        text: &[u8],
+        cuts: bool,
+        worker: &mut Worker,
+        ids: &mut Vec<u32>,
+    ) {
         let mut output = Output {
             ids,
             unknown_end: usize::MAX,
@@ -262,8 +272,8 @@ impl Symbols {
         out: &mut Output,
     ) {
         let len = span.1 - span.0;
-        out.flush(self.unknown);
-        if len > LONGEST {
+        // What is kept of chunks is of those behind which and before which nothing is open.
+        if len > LONGEST || out.pending {
             self.encode_new_chunk(text, span, worker, out);
             return;
         }
@@ -288,10 +298,12 @@ impl Symbols {
     ) -> bool {
         let token = self.whole.find(&self.vocabulary.texts, text, at, end - at);
         if token != NONE {
+            out.flush(self.unknown);
             out.ids.push(token);
             return true;
         }
-        let key = (end - at <= LONGEST).then(|| unsafe { Key::new(text, at, end - at) });
+        let short = end - at <= LONGEST && !out.pending;
+        let key = short.then(|| unsafe { Key::new(text, at, end - at) });
         if key.is_some_and(|key| worker.merged.get(key, out.ids)) {
             return true;
         }

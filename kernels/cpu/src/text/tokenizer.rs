@@ -1,11 +1,11 @@
 //! A compiled tokenizer and what is done with it: many texts at once, on all threads.
 
-use super::blob::{Blob, Head};
+use super::blob::{Blob, Flags, Head};
 use super::bytes::ByteLevel;
 use super::class::CharClasses;
-use super::normalize::{Place, Stretch};
+use super::normalize::Place;
 use super::open::Refusal;
-use super::special::{Found, Specials};
+use super::special::{LATE, Search, Specials};
 use super::symbols::Symbols;
 use super::units::{TASK_BYTES, Unit, cut, tasks};
 use super::utf8::first_invalid;
@@ -13,7 +13,7 @@ use super::worker::Worker;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-enum Family {
+pub(super) enum Family {
     Symbols(Box<Symbols>),
     Bytes(Box<ByteLevel>),
 }
@@ -23,9 +23,10 @@ pub type Parallel<'a> = &'a dyn Fn(usize, &(dyn Fn(usize, usize) + Sync));
 
 /// A tokenizer in memory.
 pub struct Tokenizer {
-    family: Family,
-    specials: Specials,
-    classes: CharClasses,
+    pub(super) family: Family,
+    /// Names that are found in the text, and those that are found in what the first leave.
+    pub(super) names: [Specials; 2],
+    pub(super) classes: CharClasses,
     workers: Vec<Worker>,
     /// Ids of the last call.
     pub ids: Vec<u32>,
@@ -68,20 +69,29 @@ pub enum Outcome {
     Special(usize, u32),
 }
 
-/// Where a text stands behind a cut.
-const INSIDE: Place = Place {
-    text_begun: true,
-    begun: true,
-    after_space: false,
+/// Where a text stands behind a cut, which is made behind a letter.
+pub(super) const BEHIND_CUT: Place = Place {
+    after_word: true,
+    ..Place::INSIDE
 };
+
+/// The names that are found in the text itself.
+fn names(blob: &Blob) -> [Specials; 2] {
+    let tokens = (&blob.special_ids[..], &blob.special_flags[..]);
+    let normal = blob.flag(Flags::NORMAL_NAMES);
+    [
+        Specials::new(&blob.special_names, tokens, |flags| flags & LATE == 0),
+        Specials::new(&blob.special_names, tokens, |flags| {
+            flags & LATE != 0 && !normal
+        }),
+    ]
+}
 
 impl Tokenizer {
     /// Builds the tables for so many threads.
     pub fn new(description: &[u8], threads: usize) -> Result<Tokenizer, Refusal> {
-        let mut blob = Blob::new(description)?;
-        let ids = core::mem::take(&mut blob.special_ids);
-        let flags = core::mem::take(&mut blob.special_flags);
-        let specials = Specials::new(&blob.special_names, ids, flags);
+        let blob = Blob::new(description)?;
+        let names = names(&blob);
         let family = match blob.head(Head::Family) {
             0 => Family::Symbols(Box::new(Symbols::new(blob)?)),
             1 => Family::Bytes(Box::new(ByteLevel::new(blob)?)),
@@ -89,7 +99,7 @@ impl Tokenizer {
         };
         Ok(Tokenizer {
             family,
-            specials,
+            names,
             classes: CharClasses::new(),
             workers: (0..threads.max(1)).map(|_| Worker::default()).collect(),
             ids: Vec::new(),
@@ -142,7 +152,7 @@ impl Tokenizer {
             return 0;
         };
         self.encode_tasks(text, &units, whole, parallel);
-        request.place = INSIDE;
+        request.place = BEHIND_CUT;
         inside
     }
 
@@ -177,12 +187,14 @@ impl Tokenizer {
         {
             return Some(Outcome::Invalid(at));
         }
-        if request.special != SpecialMode::Refuse || !self.specials.any(true) {
+        if request.special != SpecialMode::Refuse {
             return None;
         }
-        let found = self
-            .specials
-            .find(text, 0, true, &self.classes, &mut None)?;
+        let find = |names: &Specials| {
+            let mut search = Search::new(true, request.place.after_word);
+            names.find(text, &mut search, &self.classes)
+        };
+        let found = self.names.iter().find_map(find)?;
         Some(Outcome::Special(found.start, found.id))
     }
 
@@ -244,7 +256,7 @@ impl Tokenizer {
         let mut units = Vec::with_capacity(ends.len());
         let parse = request.special == SpecialMode::Parse;
         let divisible = !request.replace
-            && (!self.specials.any(parse) || self.specials.simple)
+            && self.names.iter().all(|n| !n.any(parse) || n.simple)
             && match &self.family {
                 Family::Symbols(symbols) => symbols.can_cut_before_spaces(),
                 Family::Bytes(_) => true,
@@ -275,90 +287,6 @@ impl Tokenizer {
             start = end;
         }
         units
-    }
-
-    /// Encodes a unit, special tokens and all; gives the place where a stream stopped.
-    fn encode_unit(
-        &self,
-        text: &[u8],
-        unit: Unit,
-        request: &mut Request,
-        worker: &mut Worker,
-        out: &mut Vec<u32>,
-    ) -> usize {
-        if !unit.first && !request.streaming {
-            request.place = INSIDE;
-        }
-        let text = &text[unit.start..unit.end];
-        let parse = request.special == SpecialMode::Parse;
-        let mut at = 0;
-        let mut open = None;
-        if self.specials.any(parse) {
-            while let Some(found) =
-                self.next_special(text, at, parse, request, unit.last, &mut open)
-            {
-                self.encode_stretch(&text[at..found.start], true, request, worker, out);
-                out.push(found.id);
-                request.place = Place {
-                    text_begun: true,
-                    begun: false,
-                    after_space: false,
-                };
-                at = found.end;
-            }
-        }
-        let held = if unit.last { None } else { open };
-        let end = held
-            .filter(|_| request.streaming)
-            .unwrap_or(text.len())
-            .max(at);
-        at + self.encode_stretch(&text[at..end], unit.last, request, worker, out)
-    }
-
-    /// The next special token, unless more text could make it another one.
-    fn next_special(
-        &self,
-        text: &[u8],
-        at: usize,
-        parse: bool,
-        request: &Request,
-        last: bool,
-        open: &mut Option<usize>,
-    ) -> Option<Found> {
-        let found = self.specials.find(text, at, parse, &self.classes, open)?;
-        let uncertain = request.streaming && !last && (open.is_some() || found.end == text.len());
-        if !uncertain {
-            return Some(found);
-        }
-        *open = Some(open.unwrap_or(found.start).min(found.start));
-        None
-    }
-
-    fn encode_stretch(
-        &self,
-        text: &[u8],
-        last: bool,
-        request: &mut Request,
-        worker: &mut Worker,
-        out: &mut Vec<u32>,
-    ) -> usize {
-        match &self.family {
-            Family::Symbols(symbols) => {
-                let stretch = Stretch {
-                    text,
-                    place: request.place,
-                    last,
-                    valid: !request.replace,
-                };
-                let stop = symbols.encode(stretch, request.streaming, worker, out);
-                request.place = stop.place;
-                stop.at
-            }
-            // Without `last` a unit ends where a piece ends, unless it is a stream's.
-            Family::Bytes(bytes) => unsafe {
-                bytes.encode(text, last || !request.streaming, worker, out)
-            },
-        }
     }
 }
 
