@@ -63,7 +63,7 @@ async function buildForGpu(): Promise<void> {
       ...["-std=c++17", "-O3", "-shared", "-Xcompiler", "-fPIC", "--threads", "0"],
       ...ARCHITECTURES,
       ...sources(FOLDER, ".cu"),
-      ...["-o", out],
+      ...["-ldl", "-o", out],
     ]));
 }
 

@@ -50,6 +50,7 @@ bool Context::start() {
   for (cudaEvent_t &event : events_) {
     if (!succeeded(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "no event")) return false;
   }
+  cublas_ = CublasLt::open(&cublasAbsent_);
   return succeeded(cudaMalloc(&scratch_, SCRATCH_BYTES), "no scratch memory") &&
          succeeded(cudaMalloc(&fault_, sizeof(int)), "no memory") &&
          succeeded(cudaMemset(fault_, 0, sizeof(int)), "cannot clear memory");
@@ -57,6 +58,7 @@ bool Context::start() {
 
 Context::~Context() {
   cudaDeviceSynchronize();
+  delete cublas_;
   for (auto &[address, bytes] : owned_) cudaFree(reinterpret_cast<void *>(address));
   cudaFree(scratch_);
   cudaFree(fault_);
@@ -161,7 +163,7 @@ int32_t Context::wait(double event) {
 }
 
 unsigned Context::describe(char *text, unsigned capacity) const {
-  int bytes = std::snprintf(text, capacity, "{\"isa\":\"%s\",\"threads\":1,\"features\":[\"%s\"]}",
-                            architecture_, name_);
+  int bytes = std::snprintf(text, capacity, "{\"isa\":\"%s\",\"threads\":1,\"features\":[\"%s\",\"%s\"]}",
+                            architecture_, name_, cublas_ ? "cuBLASLt" : cublasAbsent_);
   return static_cast<unsigned>(bytes);
 }

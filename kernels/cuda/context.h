@@ -7,10 +7,11 @@
 #include <unordered_map>
 
 #include "abi_generated.h"
+#include "cublaslt.h"
 #include "launch.h"
 
 #ifdef LLAMERO_EMULATED
-typedef int Stream;
+typedef void *Stream;
 #else
 typedef cudaStream_t Stream;
 #endif
@@ -58,6 +59,8 @@ class Context {
 
   // Memory of one call's own; kernels of one queue run in order.
   void *scratch() const { return scratch_; }
+  // Products in bf16 where cuBLASLt is installed; null where it is not.
+  CublasLt *cublas() const { return cublas_; }
   // Where kernels leave a fault.
   int *fault() const { return fault_; }
 
@@ -70,6 +73,8 @@ class Context {
   unsigned queue_ = 0;
   void *scratch_ = nullptr;
   int *fault_ = nullptr;
+  CublasLt *cublas_ = nullptr;
+  const char *cublasAbsent_ = "";
   std::unordered_map<uintptr_t, size_t> owned_;
   char error_[512] = "";
   char name_[256] = "";

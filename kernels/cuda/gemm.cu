@@ -80,7 +80,67 @@ __global__ void gemm_pack_kernel(uint8_t *packed, Operand b, unsigned depth, siz
   else reinterpret_cast<float *>(packed)[i] = x;
 }
 
+// Rows of an operand as bf16, each contiguous over the depth.
+__global__ void brain_rows_kernel(uint16_t *out, Operand from, size_t first, unsigned depth,
+                                  size_t count) {
+  size_t i = global_index();
+  if (i < count) out[i] = f32_to_bf16(from.read(first + i / depth, i % depth));
+}
+
 namespace {
+
+// Half of the scratch holds rows of a, the other rows of b.
+constexpr size_t HALF_BYTES = Context::SCRATCH_BYTES / 2;
+
+// Lines of an operand from `first` on as bf16: its own memory where it is so already.
+const uint16_t *brainLines(Context &context, const Operand &from, size_t first, unsigned count,
+                           unsigned depth, uint16_t *space) {
+  bool asItIs = from.brain && from.depth_stride == 1 && from.line_stride == depth;
+  if (asItIs) return reinterpret_cast<const uint16_t *>(from.address) + first * depth;
+  size_t elements = static_cast<size_t>(count) * depth;
+  LAUNCH(context, brain_rows_kernel, blocksFor(elements), BLOCK, 0, space, from, first, depth,
+         elements);
+  return space;
+}
+
+Operand from(Operand operand, size_t line) {
+  operand.address += line * operand.line_stride * (operand.brain ? 2 : 4);
+  return operand;
+}
+
+// Enqueues the plain kernel.
+void multiplyPlainly(Context &context, const Gemm &p) {
+  dim3 blocks(blocksFor(p.columns, SIDE), blocksFor(p.rows, SIDE));
+  LAUNCH(context, gemm_kernel, blocks, BLOCK, 0, p);
+}
+
+// The product by cuBLASLt, in pieces whose operands fit in the scratch; false where it cannot be.
+bool multiplyByCublas(Context &context, const Gemm &p) {
+  size_t line = static_cast<size_t>(p.depth) * sizeof(uint16_t);
+  if (context.cublas() == nullptr || p.depth == 0 || line > HALF_BYTES) return false;
+  size_t most = HALF_BYTES / line;
+  uint16_t *ofA = static_cast<uint16_t *>(context.scratch());
+  uint16_t *ofB = ofA + HALF_BYTES / sizeof(uint16_t);
+  for (size_t column = 0; column < p.columns; column += most) {
+    unsigned columns = static_cast<unsigned>(p.columns - column < most ? p.columns - column : most);
+    const uint16_t *b = brainLines(context, p.b, column, columns, p.depth, ofB);
+    for (size_t row = 0; row < p.rows; row += most) {
+      unsigned rows = static_cast<unsigned>(p.rows - row < most ? p.rows - row : most);
+      const uint16_t *a = brainLines(context, p.a, row, rows, p.depth, ofA);
+      BrainProduct product = {p.out + row * p.out_stride + column, a, b, rows, columns, p.depth,
+                              p.out_stride, p.accumulate};
+      if (context.cublas()->multiply(product, context.stream())) continue;
+      Gemm piece = p;
+      piece.out = product.out;
+      piece.a = from(p.a, row);
+      piece.b = from(p.b, column);
+      piece.rows = rows;
+      piece.columns = columns;
+      multiplyPlainly(context, piece);
+    }
+  }
+  return true;
+}
 
 const char *const TYPES = "a_dtype and b_dtype must be f32 or bf16";
 
@@ -112,9 +172,9 @@ int32_t k_gemm(address_t handle, address_t out, address_t a, address_t b, uint32
             b_packed ? operand(b, precision, depth, 1)
                      : operand(b, b_dtype, b_column_stride, b_depth_stride),
             rows, columns, depth, out_stride, accumulate != 0, precision == DTYPE_BF16};
-  dim3 blocks(blocksFor(columns, SIDE), blocksFor(rows, SIDE));
-  if (blocks.y > 65535) return context.refuse("rows must be at most %u", 65535 * SIDE);
-  LAUNCH(context, gemm_kernel, blocks, BLOCK, 0, p);
+  if (rows > 65535 * SIDE) return context.refuse("rows must be at most %u", 65535 * SIDE);
+  if (p.brain && multiplyByCublas(context, p)) return context.launched("gemm");
+  multiplyPlainly(context, p);
   return context.launched("gemm");
 }
 
