@@ -82,6 +82,8 @@ interface StepRun {
 
 /** One rank of a pipeline. */
 export class Pipeline {
+  /** Ranks that exchange more than messages: the first stage and the last. */
+  readonly ends: Communicator;
   readonly #model: TrainableModel;
   readonly #options: PipelineOptions;
   readonly #tied: TiedEmbedding | undefined;
@@ -101,11 +103,14 @@ export class Pipeline {
     this.#times = noTimes(model.passes.stages.length);
     const { rank, size } = options.ranks;
     const isEnd = rank === 0 || rank === size - 1;
-    const ends = options.ranks.split({ color: Number(!isEnd), name: "embedding" });
+    this.ends = options.ranks.split({ color: Number(!isEnd), name: "embedding" });
     if (model.config.tieWordEmbeddings && size > 1 && isEnd) {
       const copy = model.parameters.findIndex(({ spec }) => spec.role === "embedding");
       this.#tiedAt = copy;
-      this.#tied = new TiedEmbedding(model.backend, { ends, copy: model.parameters[copy]! });
+      this.#tied = new TiedEmbedding(model.backend, {
+        ends: this.ends,
+        copy: model.parameters[copy]!,
+      });
     }
     this.#lossWeights = new Float32Array(options.maxRows);
     // A message may be longer than what a transport takes at once.

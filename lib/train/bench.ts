@@ -14,7 +14,7 @@ import {
   type TrainingData,
 } from "../data/batches.ts";
 import { BatchRamp } from "../data/ramp.ts";
-import { openMachine } from "./machine.ts";
+import { openMachine, type RunMachine } from "./machine.ts";
 import type { RunConfig } from "./run_config.ts";
 import { FIRST_STATE } from "./state.ts";
 import { Trainer } from "./trainer.ts";
@@ -73,10 +73,10 @@ export async function benchTrain(
     const trainer = new Trainer({ ...machine, data, settings });
     const stepMs: number[] = [];
     let [state, loss] = [FIRST_STATE, NaN];
-    let before = trafficOf(machine.mesh);
+    let before = trafficOf(machine);
     while (stepMs.length < WARM_UP + steps) {
       signal?.throwIfAborted();
-      if (stepMs.length === WARM_UP) before = trafficOf(machine.mesh);
+      if (stepMs.length === WARM_UP) before = trafficOf(machine);
       const start = performance.now();
       const result = await trainer.step(state);
       backend.wait();
@@ -84,7 +84,7 @@ export async function benchTrain(
       ({ state, loss } = result);
       progress?.(stepMs.length, WARM_UP + steps);
     }
-    const after = trafficOf(machine.mesh);
+    const after = trafficOf(machine);
     return {
       stepMs: stepMs.slice(WARM_UP),
       tokens: sequences * seqLen,
@@ -97,10 +97,12 @@ export async function benchTrain(
   }
 }
 
-/** What a rank has waited for and sent so far, over all communicators of a mesh. */
-function trafficOf({ world, replicas, axes }: Mesh): { waitedMs: number; bytes: number } {
+/** What a rank has waited for and sent so far, over all communicators of a machine. */
+function trafficOf(
+  { mesh: { world, replicas, axes }, engine: { communicators = [] } }: RunMachine,
+): { waitedMs: number; bytes: number } {
   let [waitedMs, bytes] = [0, 0];
-  for (const communicator of [world, replicas, ...Object.values(axes)]) {
+  for (const communicator of [world, replicas, ...Object.values(axes), ...communicators]) {
     for (const counts of Object.values(communicator.traffic())) {
       waitedMs += counts.waitedMs;
       bytes += counts.bytes;

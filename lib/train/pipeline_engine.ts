@@ -85,6 +85,8 @@ export interface PipelineEngineParts {
 export class PipelineEngine implements GradientEngine {
   /** Batches that an evaluation takes at once, so that the stages have something to do. */
   readonly batchesAtOnce: number;
+  /** That of the first stage and the last. */
+  readonly communicators: readonly Communicator[];
   readonly #parts: PipelineEngineParts;
   readonly #pipeline: Pipeline;
 
@@ -103,6 +105,7 @@ export class PipelineEngine implements GradientEngine {
       backend.upload(grad, values);
     };
     this.#pipeline = new Pipeline(model, { ranks, maxRows, sums, bring });
+    this.communicators = [this.#pipeline.ends];
   }
 
   /** How long the stages have stood still since the last report; all of them call it. */
