@@ -54,10 +54,13 @@ function output(stream: typeof Deno.stdout | typeof Deno.stderr, closed: "end" |
   };
 }
 
-/** Signals that ask a process to stop; Windows knows but the first. */
+/**
+ * Signals that ask a process to stop; Windows knows but the first. The third is what batch systems send
+ * some time before the end (`--signal=USR1@300`), and the one that mpirun passes on without killing.
+ */
 const STOPPING: readonly Deno.Signal[] = Deno.build.os === "windows"
   ? ["SIGINT"]
-  : ["SIGINT", "SIGTERM"];
+  : ["SIGINT", "SIGTERM", "SIGUSR1"];
 
 function interruption(): AbortSignal {
   const controller = new AbortController();

@@ -23,7 +23,8 @@ export async function onWorld<T>(io: Io, work: (world: World) => Promise<T>): Pr
   } catch (thrown) {
     if (isEverybodys(thrown)) world.close();
     else world.fail(asError(thrown));
-    if (rank > 0 && thrown instanceof ConfigError) throw new ToldElsewhere(thrown.exitCode);
+    const isShared = thrown instanceof ConfigError || thrown instanceof Interrupted;
+    if (rank > 0 && isShared) throw new ToldElsewhere(thrown.exitCode);
     throw thrown;
   }
 }
