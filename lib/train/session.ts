@@ -10,6 +10,7 @@
 
 import type { Backend } from "../backend/backend.ts";
 import { Interrupted, LlameroError } from "../base/errors.ts";
+import { EventLoop } from "../base/event_loop.ts";
 import type { CheckpointPlan } from "./checkpoint_plan.ts";
 import { CheckpointSaver } from "./checkpoint_saver.ts";
 import { loadTrainingCheckpoint } from "./checkpoint_read.ts";
@@ -111,7 +112,10 @@ export class Session {
    */
   async run(): Promise<void> {
     const { steps } = this.#parts.config.settings;
+    // Over all steps: each of a small model is shorter than what a turn is due after.
+    const loop = new EventLoop();
     while (this.#state.step < steps) {
+      await loop.turn();
       if (this.#isAskedToEnd()) await this.#interrupted();
       this.#saver.check();
       await this.#step();

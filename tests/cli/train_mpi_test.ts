@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readMetrics } from "../../lib/train/metrics.ts";
-import { runPaths } from "../../lib/train/run_folder.ts";
+import { checkpointSteps, runPaths } from "../../lib/train/run_folder.ts";
 import { launchLlamero, type LaunchOptions, NO_MPI, type RankEnd } from "../comm/mpi/launch.ts";
 import { checkpointHashes, timeless } from "../train/run_fixture.ts";
 import { runCli } from "./run_cli.ts";
@@ -78,20 +78,36 @@ onProcesses("a run of two processes whose rank is killed is resumed", async (fol
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Kills the process that trains in a folder as a rank. */
-function killRank(rank: number, run: string): void {
+/** Sends a signal to the process that trains in a folder as a rank. */
+function killRank(rank: number, run: string, signal: Deno.Signal = "SIGKILL"): void {
   for (const { name } of Deno.readDirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     try {
       const command = Deno.readTextFileSync(`/proc/${name}/cmdline`).split("\0");
       if (!command[0]!.endsWith("deno") || !command.includes(run)) continue;
       const environment = Deno.readTextFileSync(`/proc/${name}/environ`).split("\0");
-      if (environment.includes(`OMPI_COMM_WORLD_RANK=${rank}`)) Deno.kill(Number(name), "SIGKILL");
+      if (environment.includes(`OMPI_COMM_WORLD_RANK=${rank}`)) Deno.kill(Number(name), signal);
     } catch {
       // It has ended meanwhile, or is somebody else's.
     }
   }
 }
+
+onProcesses("a rank that is asked to end saves with all others", async (folder) => {
+  const set = [...setUp(folder), "--steps", "5000", "--save-every", "5000", "--quiet"];
+  const paths = runPaths(join(folder.folder, "run"));
+  const { ends } = await llamero(["train", "--out", paths.run, ...set], {
+    meanwhile: async () => {
+      while (readMetrics(paths.metrics).length < 5) await pause(5);
+      killRank(1, paths.run, "SIGTERM");
+    },
+  });
+  assert.deepEqual(ends.map(({ code }) => code), [130, 130]);
+  const { step } = readMetrics(paths.metrics).at(-1)!;
+  assert.ok(step < 5000);
+  assert.match(errorOf(ends[0]!), new RegExp(`Interrupted after step ${step}, which is saved`));
+  assert.deepEqual(checkpointSteps(paths), [step]);
+});
 
 onProcesses("ranks that were asked for different things are named", async (folder) => {
   const set = [...setUp(folder), "--steps", "2"];
