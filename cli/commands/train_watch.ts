@@ -182,12 +182,18 @@ export class Watch implements RunObserver {
 }
 
 /** "communication: 3.1% exposed; data 1.2 MB, 3.0%; world 4.0 kB, 0.1%". */
-function communicationLine({ exposed, schemes }: CommunicationReport): string {
+function communicationLine({ exposed, schemes, pipeline }: CommunicationReport): string {
   const percent = (share: number) => `${(100 * share).toFixed(1)}%`;
   const parts = Object.entries(schemes).map(([name, { bytes, exposed }]) =>
     `${name} ${formatBytes(bytes)}, ${percent(exposed)}`
   );
-  return [`communication: ${percent(exposed)} of the time exposed`, ...parts].join("; ");
+  const stages = pipeline === undefined ? [] : [
+    `stages stood still for ${percent(pipeline.waited)} of the time that they computed, ` +
+    `of which the bubble explains ${percent(pipeline.bubble)} (${
+      percent(pipeline.formula)
+    } were they even)`,
+  ];
+  return [`communication: ${percent(exposed)} of the time exposed`, ...parts, ...stages].join("; ");
 }
 
 function shown(value: number | null): string {

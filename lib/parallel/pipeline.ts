@@ -82,7 +82,7 @@ interface StepRun {
 
 /** One rank of a pipeline. */
 export class Pipeline {
-  /** Ranks that exchange more than messages: the first stage and the last. */
+  /** The first rank and the last, who add up a tied embedding; the others are among themselves. */
   readonly ends: Communicator;
   readonly #model: TrainableModel;
   readonly #options: PipelineOptions;

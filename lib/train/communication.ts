@@ -9,6 +9,7 @@
 import type { Communicator } from "../comm/communicator.ts";
 import { gatherJson } from "../comm/json.ts";
 import type { Mesh } from "../comm/mesh.ts";
+import type { GradientEngine } from "./gradient_engine.ts";
 
 /** What one way of sharing took in some steps. */
 export interface SchemeTraffic {
@@ -28,6 +29,22 @@ export interface CommunicationReport {
   readonly exposed: number;
   /** By the names of the communicators: an axis of the mesh, `replicas`, or `world`. */
   readonly schemes: Readonly<Record<string, SchemeTraffic>>;
+  /** How long the stages of the pipeline stood still: part of what is waited on axis `pipeline`. */
+  readonly pipeline?: PipelineStandstill | undefined;
+}
+
+/** Times in which the stages of a pipeline stood still, over those in which they computed. */
+export interface PipelineStandstill {
+  /** What the schedule makes of stages that take the same time: (p - 1) / (v m). */
+  readonly formula: number;
+  /** What it makes of stages that take as long as these. */
+  readonly bubble: number;
+  /** What was measured. */
+  readonly waited: number;
+  /** What of that is no bubble. */
+  readonly exposed: number;
+  /** Milliseconds of a micro-batch in each stage, forward and backward. */
+  readonly stage_ms: readonly number[];
 }
 
 type Counts = Record<string, { bytes: number; waitedMs: number }>;
@@ -48,11 +65,17 @@ function countsOf(communicators: readonly Communicator[]): Counts {
 export class CommunicationMeter {
   readonly #world: Communicator;
   readonly #communicators: readonly Communicator[];
+  readonly #engine: Pick<GradientEngine, "standstill">;
   #before: Counts;
   #since = performance.now();
 
-  /** Begins to measure; `others` are communicators besides those of the mesh. */
-  constructor({ world, axes, replicas }: Mesh, others: readonly Communicator[] = []) {
+  /** Begins to measure. */
+  constructor(
+    { world, axes, replicas }: Mesh,
+    engine: Pick<GradientEngine, "communicators" | "standstill"> = {},
+  ) {
+    const { communicators: others = [] } = engine;
+    this.#engine = engine;
     this.#world = world;
     this.#communicators = [world, ...Object.values(axes), replicas, ...others];
     this.#before = countsOf(this.#communicators);
@@ -68,10 +91,13 @@ export class CommunicationMeter {
     }
     const ms = performance.now() - this.#since;
     const all = gatherJson(this.#world, { ms, own }) as { ms: number; own: Counts }[];
+    const stood = this.#engine.standstill?.();
     // The report itself is not counted.
     this.#before = countsOf(this.#communicators);
     this.#since = performance.now();
-    return reportOf(all);
+    if (stood === undefined) return reportOf(all);
+    const { stageMs: stage_ms, ...shares } = stood;
+    return { ...reportOf(all), pipeline: { ...shares, stage_ms } };
   }
 }
 

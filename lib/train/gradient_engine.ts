@@ -9,6 +9,7 @@ import { EventLoop } from "../base/event_loop.ts";
 import type { Communicator } from "../comm/communicator.ts";
 import type { SequenceBatch, SequenceRange } from "../data/batches.ts";
 import type { DropoutState, Trainable } from "../model/training/trainable.ts";
+import type { PipelineReport } from "../parallel/pipeline_report.ts";
 import type { GradientSum } from "../parallel/gradient_sum.ts";
 import type { UnitWeights } from "../parallel/unit_weights.ts";
 import { microBatchesOf, type MicroBatchOptions } from "../parallel/micro_batches.ts";
@@ -37,6 +38,8 @@ export interface Evaluated {
 export interface GradientEngine {
   /** Communicators of its own, besides those of the mesh. */
   readonly communicators?: readonly Communicator[] | undefined;
+  /** How long the stages of a pipeline have stood still since the last report; all of them call it. */
+  standstill?(): PipelineReport;
   /**
    * Computes the gradients of a replica's micro-batches and adds them up over all replicas.
    *

@@ -85,7 +85,7 @@ export interface PipelineEngineParts {
 export class PipelineEngine implements GradientEngine {
   /** Batches that an evaluation takes at once, so that the stages have something to do. */
   readonly batchesAtOnce: number;
-  /** That of the first stage and the last. */
+  /** Those of the two ends. */
   readonly communicators: readonly Communicator[];
   readonly #parts: PipelineEngineParts;
   readonly #pipeline: Pipeline;
@@ -109,7 +109,7 @@ export class PipelineEngine implements GradientEngine {
   }
 
   /** How long the stages have stood still since the last report; all of them call it. */
-  report(): PipelineReport {
+  standstill(): PipelineReport {
     return this.#pipeline.report();
   }
 

@@ -86,7 +86,7 @@ export class Session {
     this.#state = state;
     this.#savedStep = state.step;
     const { mesh, engine } = machine;
-    if (mesh.world.size > 1) this.#meter = new CommunicationMeter(mesh, engine.communicators);
+    if (mesh.world.size > 1) this.#meter = new CommunicationMeter(mesh, engine);
     this.#trainer = new Trainer({ ...machine, data: data.training, settings: config.settings });
   }
 

@@ -15,8 +15,8 @@ import type { SessionInput, SessionResult } from "./session_program.ts";
 
 const MODULE = new URL("./session_program.ts", import.meta.url);
 
-/** A run of four layers on a mesh: rows of its metrics, and the weights in the end. */
-async function train(
+/** A run of four layers on a mesh: rows of its metrics, weights in the end, and reported formulas. */
+async function trainTold(
   mesh: string,
   { backend, run, data, settings }: {
     readonly backend: BackendName;
@@ -27,10 +27,10 @@ async function train(
 ) {
   const model = { numHiddenLayers: 4, ...settings?.model };
   const evalData = [data];
-  const config = smallRun(data, { dropout: 0.1, ...settings, evalData, mesh, model });
+  const config = smallRun(data, { dropout: 0.1, logEvery: 4, ...settings, evalData, mesh, model });
   const input: SessionInput = { config, run, backend };
   const ranks = meshSize(parseMesh(mesh));
-  const [{ rows }] = await runLocal<SessionResult>(MODULE, {
+  const [{ rows, events }] = await runLocal<SessionResult>(MODULE, {
     ranks,
     input,
     timeLimitMs: 60_000,
@@ -41,10 +41,17 @@ async function train(
       [name, Float32Array.from([...tensorValues(record)!].flatMap((chunk) => [...chunk]))] as const
     ),
   );
-  return { rows: timeless(rows), weights };
+  const formulas = events.flatMap((event) =>
+    event.event === "communication" ? [event.pipeline?.formula] : []
+  );
+  return { trained: { rows: timeless(rows), weights }, formulas };
 }
 
-type Trained = Awaited<ReturnType<typeof train>>;
+type Trained = Awaited<ReturnType<typeof trainTold>>["trained"];
+
+async function train(...run: Parameters<typeof trainTold>): Promise<Trained> {
+  return (await trainTold(...run)).trained;
+}
 
 /** Fails unless weights are near: tests/golden/README.md's tolerance for AdamW's weights. */
 function assertNear(is: Trained, wanted: Trained): void {
@@ -67,15 +74,18 @@ onBackends(
       const wanted = await train("data=1", { backend, run: join(folder, "one"), data, settings });
       assert.ok(wanted.rows.some((row) => row.eval_loss !== undefined));
       for (const pipelineSchedule of ["1f1b", "interleaved"] as const) {
-        for (const mesh of ["pipeline=2", "pipeline=3"]) {
+        for (const [mesh, ranks] of [["pipeline=2", 2], ["pipeline=3", 3]] as const) {
           const run = join(folder, `${mesh} ${pipelineSchedule}`);
-          const trained = await train(mesh, {
+          const { trained, formulas } = await trainTold(mesh, {
             backend,
             run,
             data,
             settings: { ...settings, pipelineSchedule },
           });
           assert.deepEqual(trained, wanted, run);
+          // Narayanan et al. 2021, section 2.2, of six micro-batches.
+          const bubble = (ranks - 1) / (6 * (pipelineSchedule === "interleaved" ? 2 : 1));
+          assert.deepEqual(formulas, [bubble, bubble, bubble]);
         }
       }
     });
