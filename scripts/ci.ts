@@ -115,7 +115,7 @@ async function buildCuda(): Promise<void> {
   }
   const name = "build of the CUDA kernels";
   if (outputOf("nvcc", ["--version"]) === undefined) return ledger.notRun(name, "no nvcc here");
-  await ledger.step({ name, command: [deno, "task", "build:cuda"] });
+  await ledger.step({ name, command: [deno, "task", "build:cuda", "--newest"] });
 }
 
 /** The commands that README promises, as they stand there. */
