@@ -14,9 +14,12 @@ import { formatConfig } from "../../lib/train/config_text.ts";
 import type { RunConfig } from "../../lib/train/run_config.ts";
 import { trainingOptions } from "../../lib/train/machine.ts";
 import { memoryLimit } from "../../lib/train/setup.ts";
+import { planMesh, type RanksPlan } from "../../lib/train/rank_plan.ts";
+import { checkMesh, meshOf } from "../../lib/train/run_mesh.ts";
 import { type Io, writeJson } from "../io.ts";
 import { writeTable } from "../ui/table.ts";
-import { plannedDevices, plannedStep, stepSections } from "./train_plan_step.ts";
+import { rankSections } from "./train_plan_ranks.ts";
+import { plannedDevices, plannedStep, type Row, stepSections } from "./train_plan_step.ts";
 
 /** What to plan for. */
 export interface PlanFlags {
@@ -44,8 +47,9 @@ export async function printPlan(config: RunConfig, flags: PlanFlags, io: Io): Pr
     training: trainingOptions(settings),
     machine: await machineOf({ hardware, devices }, settings),
   });
+  const ranks = hardware === undefined ? plannedRanks(config, devices) : undefined;
   if (flags.json) {
-    writeJson(io.stdout, { ...plan, step, tokens, settings, model, preset });
+    writeJson(io.stdout, { ...plan, step, ranks, tokens, settings, model, preset });
     return;
   }
   const sections = [
@@ -58,7 +62,10 @@ export async function printPlan(config: RunConfig, flags: PlanFlags, io: Io): Pr
       ["FLOPs of the run", plan.totalFlops.toExponential(3)],
     ]),
     // A rank of many needs what its mesh says; the whole is of interest where there is none.
-    ...(step === undefined || "error" in step ? [section("Memory", memoryRows(plan))] : []),
+    ...(ranks === undefined && (step === undefined || "error" in step)
+      ? [section("Memory", memoryRows(plan))]
+      : []),
+    ...(ranks === undefined ? [] : rankSections(ranks)),
     section("Time", timeRows(plan)),
     ...(step === undefined
       ? []
@@ -75,7 +82,13 @@ export async function printPlan(config: RunConfig, flags: PlanFlags, io: Io): Pr
   io.stdout.write(formatConfig(config));
 }
 
-type Row = readonly string[];
+/** Ranks of this machine, where there are several. @throws {ConfigError} Where the mesh does not divide. */
+function plannedRanks(config: RunConfig, devices: number): RanksPlan | undefined {
+  const ranks = Math.max(devices, config.settings.virtualRanks);
+  if (ranks === 1) return undefined;
+  checkMesh(config, ranks);
+  return planMesh(config, meshOf(config.settings, ranks));
+}
 
 function section(title: string, rows: readonly Row[]): { title: string; rows: readonly Row[] } {
   return { title, rows };

@@ -13,7 +13,9 @@ import { BatchRamp } from "../../lib/data/ramp.ts";
 import { hardwareOf } from "../../lib/plan/hardware.ts";
 import { USABLE_MEMORY } from "../../lib/plan/mesh_search.ts";
 import { planStep, type StepPlan } from "../../lib/plan/step_plan.ts";
+import type { StepTraffic } from "../../lib/plan/step_traffic.ts";
 import type { ZeroStage } from "../../lib/plan/step_shape.ts";
+import { INTERLEAVED } from "../../lib/train/pipeline_engine.ts";
 import type { RunConfig } from "../../lib/train/run_config.ts";
 import type { SettingName } from "../../lib/train/settings.ts";
 
@@ -66,8 +68,16 @@ export function plannedStep(
   }
 }
 
-type Row = readonly string[];
-type Section = { readonly title: string; readonly rows: readonly Row[] };
+/** Cells of a row: a name, a value, a note. */
+export type Row = readonly string[];
+
+/** A part of a plan. */
+export interface PlanSection {
+  /** Its heading. */
+  readonly title: string;
+  /** Its rows. */
+  readonly rows: readonly Row[];
+}
 
 const percent = (share: number) => `${(100 * share).toFixed(1)}%`;
 
@@ -82,7 +92,7 @@ export interface StepOptions {
 }
 
 /** A step on paper as sections of a plan. */
-export function stepSections(step: PlannedStep, options: StepOptions): Section[] {
+export function stepSections(step: PlannedStep, options: StepOptions): PlanSection[] {
   if ("error" in step) {
     const rows = [[step.error], ...(step.hint === undefined ? [] : [[`hint: ${step.hint}`]])];
     return [{ title: "Mesh", rows }];
@@ -90,7 +100,7 @@ export function stepSections(step: PlannedStep, options: StepOptions): Section[]
   return [
     { title: "Mesh", rows: meshRows(step) },
     { title: "Memory of the rank that needs the most, in bf16", rows: memoryRows(step, options) },
-    { title: "Bytes that a rank sends in a step", rows: trafficRows(step) },
+    { title: "Bytes that a rank sends in a step", rows: trafficRows(step.traffic) },
     { title: "A step on paper", rows: secondsRows(step, options) },
     ...(step.rejected.length > 0 ? [{ title: "Other meshes", rows: rejectedRows(step) }] : []),
   ].filter(({ rows }) => rows.length > 0);
@@ -103,6 +113,10 @@ const SHARED = [
   "weights too",
 ] as const;
 
+function chunksNote(chunks: number): string {
+  return chunks > INTERLEAVED ? `train itself gives each rank ${INTERLEAVED}` : "";
+}
+
 function meshRows(step: StepPlan): Row[] {
   const { mesh, zero, chunks, microBatch, microBatches, recompute, found, planned } = step;
   const ways = `${formatInteger(planned)} ways were planned`;
@@ -110,7 +124,7 @@ function meshRows(step: StepPlan): Row[] {
   return [
     ["mesh", meshText(mesh), found ? `the best; ${ways}` : ""],
     ...(mesh.shard > 1 ? [["zero", String(zero), `shards share ${SHARED[zero]}`]] : []),
-    ...(mesh.pipeline > 1 ? [["pipeline schedule", schedule]] : []),
+    ...(mesh.pipeline > 1 ? [["pipeline schedule", schedule, chunksNote(chunks)]] : []),
     ["micro-batch", String(microBatch), `sequences; ${microBatches} in a step on each rank`],
     ["recompute", recompute],
   ];
@@ -140,7 +154,8 @@ function memoryRows(
   ];
 }
 
-function trafficRows({ traffic }: StepPlan): Row[] {
+/** What ranks send by kind; nothing where they send nothing. */
+export function trafficRows(traffic: StepTraffic): Row[] {
   const kinds: readonly (readonly [string, number])[] = [
     ["gradients, all-reduce", traffic.gradientAllReduce],
     ["gradients, reduce-scatter over shards", traffic.gradientReduceScatter],

@@ -56,6 +56,9 @@ export interface TravellingBytes {
 /** bf16 values and weights, as accelerators have them. */
 export const HALVES: TravellingBytes = { value: 2, weight: 2 };
 
+/** f32 values and weights, as this machine's backends exchange them. */
+export const FLOATS: TravellingBytes = { value: 4, weight: 4 };
+
 /** How often rows are exchanged for one micro-batch. */
 interface Exchanges {
   readonly gathers: number;

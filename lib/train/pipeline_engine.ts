@@ -29,7 +29,7 @@ import type { Evaluated, GradientEngine, GradientRequest } from "./gradient_engi
 import type { TrainSettings } from "./settings.ts";
 
 /** Stages of each rank of an interleaved pipeline: Megatron-LM's least. */
-const INTERLEAVED = 2;
+export const INTERLEAVED: number = 2;
 
 /**
  * The pipeline that settings and a mesh ask for.

@@ -13,8 +13,12 @@ import type { TrainingBytes } from "../model/training/trainable.ts";
 import { bucketsOf } from "../parallel/buckets.ts";
 import { stagingElements } from "../parallel/data.ts";
 import { partitionOf, piecesOf } from "../parallel/partition.ts";
+import { replayPipeline } from "../parallel/pipeline_replay.ts";
+import { costOfStage, stageCosts } from "../parallel/pipeline_stages.ts";
 import { pieceBytes } from "../parallel/zero.ts";
+import { FLOATS, planStepTraffic, type StepTraffic } from "../plan/step_traffic.ts";
 import { type MeshPlace, rankOptions } from "./machine.ts";
+import { plannedPipeline } from "./pipeline_engine.ts";
 import type { RunConfig } from "./run_config.ts";
 
 /** Bytes of a rank by kind. */
@@ -92,4 +96,49 @@ export function planRanks(
   const ranks = Array.from({ length: meshSize(sizes) }, (_, rank) => rank);
   return ranks.filter((rank) => coordinatesOf(rank, sizes).data === 0)
     .map((rank) => ({ rank, bytes: planRank(config, placeOf(rank, sizes)) }));
+}
+
+/** The ranks of this machine on paper. */
+export interface RanksPlan {
+  /** The mesh. */
+  readonly mesh: MeshNumbers;
+  /** Micro-batches of a replica in a step. */
+  readonly microBatches: number;
+  /** Memory of every rank that differs from the others. */
+  readonly ranks: readonly { readonly rank: number; readonly bytes: RankTrainingBytes }[];
+  /** Bytes that the mean rank sends in a step. */
+  readonly traffic: StepTraffic;
+  /** Time in which stages wait for others over the time in which they compute. */
+  readonly bubble: number;
+}
+
+/**
+ * Plans all ranks of a run: their memory, what they send, how long stages wait.
+ *
+ * @throws {ConfigError} Where model or batch cannot be cut so.
+ */
+export function planMesh(
+  config: Pick<RunConfig, "model" | "settings">,
+  mesh: MeshNumbers,
+): RanksPlan {
+  const { model, settings } = config;
+  const { seqLen, sequences } = new BatchRamp(settings).largest;
+  const { microBatch, recompute, zero } = settings;
+  const pipeline = plannedPipeline(config, mesh);
+  const { chunks, stages } = pipeline;
+  const microBatches = Math.ceil(sequences / (mesh.data * mesh.shard) / microBatch);
+  const shape = { model, seqLen, sequences, microBatch, recompute, mesh, chunks };
+  const costs = stageCosts(model, { seqLen, recompute });
+  // A backward pass takes two products for every one of the forward pass.
+  const parts = { forward: 1, backward: recompute === "full" ? 3 : 2 };
+  const { bubble } = replayPipeline({ ranks: mesh.pipeline, chunks, microBatches }, {
+    pass: ({ kind, stage }) => parts[kind] * costOfStage(stages[stage]!, costs),
+  });
+  return {
+    mesh,
+    microBatches,
+    ranks: planRanks(config, mesh),
+    traffic: planStepTraffic({ ...shape, zero: mesh.shard > 1 ? zero : 0 }, FLOATS),
+    bubble,
+  };
 }

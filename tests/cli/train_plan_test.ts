@@ -8,7 +8,7 @@ Deno.test("a plan for many devices finds a mesh and says why others are worse", 
     ...["--preset", "llama2-13b", "--hardware", "A100-80G", "--devices", "16"],
   );
   assert.equal(code, 0);
-  assert.match(stdout, /mesh +shard=16 +the best; [\d,]+ ways were planned/);
+  assert.match(stdout, /mesh +\S+ +the best; [\d,]+ ways were planned/);
   assert.match(stdout, /weights \(f32\) +[\d.]+ GiB/);
   assert.match(stdout, /gradients, reduce-scatter over shards/);
   assert.match(stdout, /a step +[\d.]+ s/);
@@ -66,3 +66,38 @@ for (const [what, args, message] of REFUSED) {
     assert.match(stderr, message);
   });
 }
+
+Deno.test("a plan for ranks of this machine has the memory of each, and what they send", async () => {
+  const sizes = [
+    "--seq-len",
+    "256",
+    "--batch-tokens",
+    "8192",
+    "--micro-batch",
+    "2",
+    "--steps",
+    "9",
+  ];
+  const { code, stdout } = await plan(
+    ...["--preset", "llama-15m", "--mesh", "shard=2,pipeline=2", "--zero", "3", ...sizes],
+  );
+  assert.equal(code, 0);
+  assert.match(stdout, /mesh +shard=2,pipeline=2/);
+  assert.match(stdout, /pipeline bubble +[\d.]+%/);
+  assert.match(stdout, /Memory of rank \d, which needs the most\n +weights \(f32\)/);
+  assert.match(stdout, /rank 3 +[\d.]+ MiB +shard 1, pipeline 1/);
+  assert.match(stdout, /weights, all-gather over shards +[\d.]+ MiB/);
+});
+
+Deno.test("a plan for ranks that the model cannot be cut for is refused", async () => {
+  const { code, stderr } = await plan(
+    "--preset",
+    "llama-15m",
+    "--mesh",
+    "tensor=4",
+    "--steps",
+    "9",
+  );
+  assert.equal(code, 2);
+  assert.match(stderr, /tensor=4 does not divide 6 heads/);
+});

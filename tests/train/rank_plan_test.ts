@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { parseMesh } from "../../lib/comm/mesh.ts";
 import type { ModelConfig } from "../../lib/model/config.ts";
 import { presetOf } from "../../lib/model/presets.ts";
-import { planStepTraffic } from "../../lib/plan/step_traffic.ts";
-import { placeOf, planRank, planRanks } from "../../lib/train/rank_plan.ts";
+import { placeOf, planMesh, planRank, planRanks } from "../../lib/train/rank_plan.ts";
 import { resolveRun } from "../../lib/train/run_config.ts";
 import type { TrainSettings } from "../../lib/train/settings.ts";
 import { onBackends } from "../on_backends.ts";
@@ -51,17 +50,6 @@ const CASES: readonly Case[] = [
   ["shard=2", { tied: true, zero: 3 }],
 ];
 
-/** Bytes that the mean rank sends by the formulas: f32 values and weights. */
-function trafficOf({ model, settings }: ReturnType<typeof configOf>): number {
-  const { seqLen, batchTokens, microBatch, recompute, zero, pipelineSchedule } = settings;
-  const mesh = parseMesh(settings.mesh);
-  const chunks = pipelineSchedule === "interleaved" && mesh.pipeline > 1 ? 2 : 1;
-  const sequences = batchTokens / seqLen;
-  const shape = { model, seqLen, sequences, microBatch, recompute, mesh, chunks };
-  return planStepTraffic({ ...shape, zero: mesh.shard > 1 ? zero : 0 }, { value: 4, weight: 4 })
-    .total;
-}
-
 for (const [mesh, changes] of CASES) {
   const how = Object.entries(changes).map(([name, value]) => `${name} ${value}`).join(", ");
   onBackends(`memory and bytes sent on ${mesh} ${how} are the plan's within 5%`, async (on) => {
@@ -71,7 +59,7 @@ for (const [mesh, changes] of CASES) {
       assert.ok(Math.abs(taken / planned - 1) < 0.05, `rank ${rank} took ${taken} of ${planned}`);
     });
     const sent = ranks.reduce((sum, rank) => sum + rank.sent, 0) / ranks.length;
-    const formula = trafficOf(config);
+    const { total: formula } = planMesh(config, parseMesh(mesh)).traffic;
     assert.ok(Math.abs(sent / formula - 1) < 0.05, `sent ${sent}, the formulas say ${formula}`);
   });
 }
@@ -86,4 +74,15 @@ Deno.test("a rank on paper is planned as one that is open: by its place alone", 
     const { total, ...kinds } = bytes;
     assert.equal(Object.values(kinds).reduce((sum, one) => sum + one, 0), total);
   }
+});
+
+Deno.test("the bubble of a plan is that of its schedule", () => {
+  const bubble = (changes: Partial<TrainSettings>) => {
+    const config = configOf("pipeline=2", { microBatch: 1, ...changes });
+    return planMesh(config, parseMesh("pipeline=2")).bubble;
+  };
+  // (p - 1) / (v m) with 8 micro-batches, where stages were equal; layers go to stages whole.
+  assert.ok(Math.abs(bubble({}) - 1 / 8) < 0.15);
+  assert.ok(bubble({ pipelineSchedule: "interleaved" }) < bubble({}));
+  assert.equal(planMesh(configOf("data=2"), parseMesh("data=2")).bubble, 0);
 });

@@ -1,0 +1,77 @@
+/**
+ * The part of `llamero train --plan` about several ranks of this machine: memory of each, what they send,
+ * how long stages wait.
+ *
+ * @module
+ */
+
+import { formatMemory } from "../../lib/base/format.ts";
+import { coordinatesOf, MESH_AXES, type MeshNumbers, meshText } from "../../lib/comm/mesh.ts";
+import type { RanksPlan, RankTrainingBytes } from "../../lib/train/rank_plan.ts";
+import type { PlanSection, Row } from "./train_plan_step.ts";
+import { trafficRows } from "./train_plan_step.ts";
+
+/** Ranks whose memory is shown one by one. */
+const SHOWN_RANKS = 16;
+
+const NAMES: Readonly<Record<Exclude<keyof RankTrainingBytes, "total">, string>> = {
+  weights: "weights (f32)",
+  gradients: "gradients (f32)",
+  moments: "moments of the optimizer (f32)",
+  compute: "bf16 copies",
+  packed: "packed copies",
+  kept: "activations kept for the backward pass",
+  working: "one block's work",
+  head: "chunks of logits",
+  exchange: "rows between tensor ranks, on the host",
+  tree: "sums that wait in --reduce tree",
+  buckets: "gradients on their way, on the host",
+};
+
+/** Ranks of this machine as sections of a plan. */
+export function rankSections(plan: RanksPlan): PlanSection[] {
+  const { mesh, microBatches, traffic, bubble, ranks } = plan;
+  const most = ranks.reduce((a, b) => b.bytes.total > a.bytes.total ? b : a);
+  return [
+    {
+      title: "Mesh",
+      rows: [
+        ["mesh", meshText(mesh)],
+        ["micro-batches of a rank in a step", String(microBatches)],
+        ...(mesh.pipeline > 1
+          ? [["pipeline bubble", `${(100 * bubble).toFixed(1)}%`, "of what the ranks compute"]]
+          : []),
+      ],
+    },
+    { title: `Memory of rank ${most.rank}, which needs the most`, rows: memoryRows(most.bytes) },
+    ...(ranks.length > 1 ? [{ title: "Memory of every rank", rows: allRows(plan) }] : []),
+    { title: "Bytes that a rank sends in a step", rows: trafficRows(traffic) },
+  ].filter(({ rows }) => rows.length > 0);
+}
+
+function memoryRows(bytes: RankTrainingBytes): Row[] {
+  const kinds = Object.keys(NAMES) as (keyof typeof NAMES)[];
+  return [
+    ...kinds.filter((kind) => bytes[kind] > 0).map((kind) => [
+      NAMES[kind],
+      formatMemory(bytes[kind]),
+    ]),
+    ["all", formatMemory(bytes.total)],
+  ];
+}
+
+function placeText(rank: number, mesh: MeshNumbers): string {
+  const at = coordinatesOf(rank, mesh);
+  return MESH_AXES.filter((axis) => mesh[axis] > 1).map((axis) => `${axis} ${at[axis]}`).join(", ");
+}
+
+/** Ranks of the first replica: those of the others are the same. */
+function allRows({ ranks, mesh }: RanksPlan): Row[] {
+  const rows = ranks.slice(0, SHOWN_RANKS).map(({ rank, bytes }): Row => [
+    `rank ${rank}`,
+    formatMemory(bytes.total),
+    placeText(rank, mesh),
+  ]);
+  const more = ranks.length - SHOWN_RANKS;
+  return more > 0 ? [...rows, [`and ${more} more`]] : rows;
+}
