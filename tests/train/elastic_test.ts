@@ -81,14 +81,16 @@ async function trainHalf(
   assert.deepEqual(checkpointSteps(runPaths(options.run)), [4]);
 }
 
-/** A mesh that writes a checkpoint, the mesh that goes on from it, and the files of weights it has. */
-const CHANGES: readonly [from: string, to: string, files: number][] = [
-  ["data=2", "data=1", 1],
-  ["data=1", "data=2", 1],
-  ["shard=2", "data=4", 2],
-  ["data=2,shard=2", "shard=4", 2],
-  ["pipeline=2", "shard=2", 2],
-  ["shard=2,pipeline=2", "data=2,pipeline=2", 4],
+/** A mesh that writes a checkpoint, its stage of ZeRO, the mesh that goes on, and the files it has. */
+const CHANGES: readonly [from: string, zero: 1 | 2 | 3, to: string, files: number][] = [
+  ["data=1", 1, "data=2", 1],
+  ["data=2", 1, "tensor=2", 1],
+  ["data=2,shard=2", 2, "shard=4", 2],
+  ["shard=2", 3, "pipeline=2", 2],
+  ["tensor=2", 1, "shard=2", 2],
+  ["shard=2,tensor=2", 3, "data=1", 4],
+  ["shard=2,pipeline=2", 1, "data=2,pipeline=2", 4],
+  ["tensor=2,pipeline=2", 1, "data=2,tensor=2", 4],
 ];
 
 Deno.test("saved under one mesh, a run goes on under another", async () => {
@@ -96,9 +98,9 @@ Deno.test("saved under one mesh, a run goes on under another", async () => {
     const whole = join(folder, "whole");
     await trainUnder("data=1", { run: whole, data });
     const wanted = await numbersOf(checkpointAt(whole, 12));
-    for (const [from, to, files] of CHANGES) {
+    for (const [from, zero, to, files] of CHANGES) {
       const run = join(folder, `${from} ${to}`);
-      await trainHalf(from, { run, data });
+      await trainHalf(from, { run, data, settings: { zero } });
       const saved = checkpointAt(run, 4);
       await verifyCheckpoint(saved);
       const { files: weights } = await openCheckpoint(saved);
