@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { readMetrics } from "../../lib/train/metrics.ts";
+import { runPaths } from "../../lib/train/run_folder.ts";
+import { runCli } from "./run_cli.ts";
+import { inTrainingFolder, TINY_CONFIG } from "./train_fixture.ts";
+
+Deno.test("train --mesh tensor=2 is one process's run, and goes on under other meshes", async () => {
+  await inTrainingFolder(async ({ folder, tokenizer, text }) => {
+    const config = join(folder, "tiny.toml");
+    writeFileSync(config, TINY_CONFIG);
+    const train = async (run: string, ...flags: string[]) => {
+      const out = join(folder, run);
+      const files = ["--config", config, "--tokenizer", tokenizer, "--text", text];
+      const outcome = await runCli(["train", "--out", out, ...files, ...flags]);
+      assert.equal(outcome.code, 0, outcome.stderr);
+      return readMetrics(runPaths(out).metrics);
+    };
+    // One rate for all steps: three of them are the first three of six.
+    const rate = ["--schedule", "constant", "--warmup", "1"];
+    const same = ["--eval-data", text, "--save-every", "3", "--log-every", "1", ...rate];
+    const wanted = await train("one", ...same, "--steps", "6");
+    const ranks = ["--virtual-ranks", "2", "--mesh", "tensor=2"];
+    const near = (rows: typeof wanted, tolerance: number) =>
+      rows.forEach((row, i) => {
+        for (const key of ["loss", "grad_norm", "eval_loss"] as const) {
+          const [is, was] = [row[key] ?? 0, wanted[i]![key] ?? 0];
+          assert.ok(Math.abs(is - was) <= tolerance * Math.abs(was), `${i} ${key}: ${is} ${was}`);
+        }
+      });
+    const rows = await train("two", ...same, ...ranks, "--steps", "6");
+    assert.equal(rows.length, 6);
+    near(rows, 1e-5);
+    // Three steps of two tensor ranks, the rest by one process, by replicas and by the same.
+    for (const mesh of ["data=1", "data=2", "tensor=2"]) {
+      const run = `on ${mesh}`;
+      await train(run, ...same, ...ranks, "--steps", "3");
+      const size = mesh === "data=1" ? "1" : "2";
+      const flags = ["--virtual-ranks", size, "--mesh", mesh, "--steps", "6"];
+      const on = await runCli(["train", "--out", join(folder, run), "--resume", ...flags]);
+      assert.equal(on.code, 0, on.stderr);
+      const all = readMetrics(runPaths(join(folder, run)).metrics);
+      assert.equal(all.length, 6);
+      near(all, 1e-5);
+    }
+  });
+});
+
+Deno.test("a mesh whose tensor ranks do not divide the heads is refused before anything is written", async () => {
+  await inTrainingFolder(async ({ folder, tokenizer, text }) => {
+    const config = join(folder, "tiny.toml");
+    writeFileSync(config, TINY_CONFIG);
+    const files = ["--config", config, "--tokenizer", tokenizer, "--text", text];
+    const out = ["--out", join(folder, "none")];
+    const mesh = ["--virtual-ranks", "3", "--mesh", "tensor=3"];
+    const { code, stderr } = await runCli(["train", ...out, ...files, ...mesh]);
+    assert.equal(code, 2);
+    assert.match(stderr, /Cannot use mesh "tensor=3": tensor=3 does not divide \d+ heads/);
+  });
+});
