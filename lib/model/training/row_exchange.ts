@@ -8,7 +8,7 @@
  * has two of each forward (one of each where its halves are parallel), as many backward, and in the
  * backward one gathering more for each norm, whose result is kept by own rows alone (section 4.2.2:
  * "an extra all-gather"); `full` recomputation has those of the forward again instead, less the last
- * adding.
+ * adding. Gradients of norms, 4 D each, go round once a block.
  *
  * A batch's rows are cut as evenly as can be, whatever sequences they belong to: lengths need not
  * divide. Partial sums are added in the order of `lib/comm/tree_sum.ts`.
@@ -19,6 +19,7 @@
 import type { Address, Backend } from "../../backend/backend.ts";
 import type { Communicator } from "../../comm/communicator.ts";
 import { evenParts, type Part } from "../../comm/parts.ts";
+import { TreeSum } from "../../comm/tree_sum.ts";
 
 /** Rows that follow one another. */
 export interface RowRange {
@@ -215,6 +216,26 @@ export class RowExchange {
     const values = staging.subarray(begin, begin + firsts.at(-1)! + lengths.at(-1)!);
     const of = (rank: number) => values.subarray(firsts[rank]!, firsts[rank]! + lengths[rank]!);
     return { parts, lengths, all: { values, of } };
+  }
+
+  /**
+   * Starts to add up short vectors in the backend's memory over all ranks, in place: whole vectors go
+   * round, so that one exchange does, which nobody has to move on before it is waited for.
+   */
+  startShortTotal({ at, count }: { readonly at: Address; readonly count: number }): OnItsWay {
+    const { rank, size } = this.ranks;
+    const all = new Float32Array(size * count);
+    const of = (from: number) => all.subarray(from * count, (from + 1) * count);
+    this.#backend.download(of(rank), at);
+    const handle = this.ranks.startAllGather(all);
+    return {
+      finish: () => {
+        handle.wait();
+        const tree = new TreeSum("sum");
+        for (let from = 0; from < size; from++) tree.add(of(from));
+        this.#backend.upload(at, tree.finish() as Float32Array<ArrayBuffer>);
+      },
+    };
   }
 
   /** Starts to add up vectors in the backend's memory over some ranks, in place. */

@@ -36,7 +36,7 @@ export function clearNormShares({ exchange, backend, working, config }: NormsRun
 export function sumNorms(run: NormsRun, norms: readonly TrainedNorm[]): OnItsWay {
   const { exchange, backend, working: { normSums_2D: at }, config: { hiddenSize: D } } = run;
   if (exchange === undefined) return { finish: () => {} };
-  const coming = exchange.startTotal(exchange.ranks, { at, count: norms.length * D });
+  const coming = exchange.startShortTotal({ at, count: norms.length * D });
   return {
     finish: () => {
       coming.finish();

@@ -276,13 +276,12 @@ for (const [name, recompute] of WIRE) {
         const [gathers, sums] = exchangesOf(parallelBlock, recompute);
         // The final norm's result and its gradient once, and three numbers of every row's logits.
         const scores = 4 * 3 * rows * (size - 1);
-        strictEqual(bytes["allGather"], (L * gathers + 1) * gather + scores);
+        const norms = 4 * (L * (parallelBlock ? 1 : 2) + 1) * width * (size - 1);
+        strictEqual(bytes["allGather"], (L * gathers + 1) * gather + scores + norms);
         strictEqual(bytes["reduceScatter"], (L * sums + 1) * sum);
-        const norms = totalBytes((parallelBlock ? 1 : 2) * width, ranked);
         const keysAndValues = totalBytes(2 * config.headDim * width, ranked);
         const copies = size > config.numKeyValueHeads;
-        const total = L * (norms + (copies ? keysAndValues : 0)) + totalBytes(width, ranked);
-        strictEqual(bytes["allReduce"], total);
+        strictEqual(bytes["allReduce"] ?? 0, copies ? L * keysAndValues : 0);
         const own = evenParts(rows, size)[rank]!;
         const isOwn = (row: number) => row >= own.start && row < own.end;
         const sent = batch.tokens.reduce((count, token, row) => {
