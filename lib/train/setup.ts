@@ -17,6 +17,7 @@ import { mostTrainingRows, planTrainingBytes } from "../model/training/memory.ts
 import type { TrainingBytes } from "../model/training/trainable.ts";
 import { identityOf, type RunIdentity } from "./identity.ts";
 import { meshOfOne, rankOptions } from "./machine.ts";
+import { planRank } from "./rank_plan.ts";
 import type { RunConfig } from "./run_config.ts";
 import type { TrainSettings } from "./settings.ts";
 
@@ -105,11 +106,13 @@ export function checkMemory(
   },
   limit: MemoryLimit,
 ): TrainingBytes {
-  const options = rankOptions({ model, settings }, mesh);
-  const bytes = planTrainingBytes(model, options);
+  const bytes = planRank({ model, settings }, mesh);
   if (bytes.total <= limit.bytes) return bytes;
   const { seqLen } = new BatchRamp(settings).largest;
-  const rows = mostTrainingRows(model, { ...options, bytes: limit.bytes });
+  const options = rankOptions({ model, settings }, mesh);
+  // What ranks share out of it, and what travels, does not depend on the rows.
+  const besides = bytes.total - planTrainingBytes(model, options).total;
+  const rows = mostTrainingRows(model, { ...options, bytes: limit.bytes - besides });
   const fits = Math.floor(rows / seqLen);
   const hint = fits >= 1
     ? `--micro-batch ${fits} is the largest that fits` +
