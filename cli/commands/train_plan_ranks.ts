@@ -7,14 +7,15 @@
 
 import { formatMemory } from "../../lib/base/format.ts";
 import { coordinatesOf, MESH_AXES, type MeshNumbers, meshText } from "../../lib/comm/mesh.ts";
-import type { RanksPlan, RankTrainingBytes } from "../../lib/train/rank_plan.ts";
+import type { ReplicaBytes } from "../../lib/parallel/replica_memory.ts";
+import type { RanksPlan } from "../../lib/train/rank_plan.ts";
 import type { PlanSection, Row } from "./train_plan_step.ts";
 import { trafficRows } from "./train_plan_step.ts";
 
 /** Ranks whose memory is shown one by one. */
 const SHOWN_RANKS = 16;
 
-const NAMES: Readonly<Record<Exclude<keyof RankTrainingBytes, "total">, string>> = {
+const NAMES: Readonly<Record<Exclude<keyof ReplicaBytes, "total">, string>> = {
   weights: "weights (f32)",
   gradients: "gradients (f32)",
   moments: "moments of the optimizer (f32)",
@@ -25,7 +26,7 @@ const NAMES: Readonly<Record<Exclude<keyof RankTrainingBytes, "total">, string>>
   head: "chunks of logits",
   exchange: "rows between tensor ranks, on the host",
   tree: "sums that wait in --reduce tree",
-  buckets: "gradients on their way, on the host",
+  buckets: "on its way between ranks, on the host",
 };
 
 /** Ranks of this machine as sections of a plan. */
@@ -49,7 +50,7 @@ export function rankSections(plan: RanksPlan): PlanSection[] {
   ].filter(({ rows }) => rows.length > 0);
 }
 
-function memoryRows(bytes: RankTrainingBytes): Row[] {
+function memoryRows(bytes: ReplicaBytes): Row[] {
   const kinds = Object.keys(NAMES) as (keyof typeof NAMES)[];
   return [
     ...kinds.filter((kind) => bytes[kind] > 0).map((kind) => [

@@ -53,7 +53,10 @@ export function takesTurns(
  */
 export function checkTree(
   sequences: number,
-  { microBatch, replicas: { size } }: Pick<MicroBatchOptions, "microBatch" | "replicas">,
+  { microBatch, replicas: { size } }: {
+    readonly microBatch: number;
+    readonly replicas: { readonly size: number };
+  },
 ): void {
   const cannot = "Cannot add up gradients in one tree";
   if (!isPowerOfTwo(size)) {

@@ -17,6 +17,7 @@ import type { PlanOptions, Streamed, TrainingOptions } from "../model/training/t
 import { TrainableModel } from "../model/training/trainable_model.ts";
 import { MeshNorm } from "../parallel/mesh_norm.ts";
 import { streamedIn } from "../parallel/zero.ts";
+import { replicaCheck } from "./compared.ts";
 import type { GradientEngine } from "./gradient_engine.ts";
 import { type HeldState, heldState } from "./held_state.ts";
 import { Optimizer } from "./optimizer.ts";
@@ -37,6 +38,12 @@ export interface RunMachine {
   readonly held: HeldState;
   /** Computes gradients, together with the other ranks. */
   readonly engine: GradientEngine;
+  /**
+   * Compares this rank with its replicas, all together.
+   *
+   * @throws {CommunicationError} Names those that differ.
+   */
+  compare(step: number): void;
   /** Gives the memory back. */
   close(): void;
 }
@@ -127,8 +134,15 @@ export function openMachine(
   const optimizer = new Optimizer(backend, { parameters, settings, sharing, total });
   taken.defer(() => optimizer.close());
   const held = heldState(model, { optimizer, shards });
+  const { engine } = replica;
+  const isResident = !training.streamed?.weights;
+  const check = replicaCheck(backend, { mesh, parameters, optimizer, isResident });
+  const compare = (step: number) => {
+    engine.settle?.();
+    check.check(step);
+  };
   const all = taken.move();
-  return { mesh, model, optimizer, held, engine: replica.engine, close: () => all.dispose() };
+  return { mesh, model, optimizer, held, engine, compare, close: () => all.dispose() };
 }
 
 /** Adds up square sums over the ranks that have other parts of the model; none where there are none. */

@@ -261,6 +261,11 @@ export class Optimizer {
     }
   }
 
+  /** What this rank owns of weights and moments, piece by piece. */
+  get owned(): readonly Readonly<Piece & Record<"weight" | Moment, Address>>[] {
+    return this.#updated;
+  }
+
   /** Sets all moments to zero, as before the first step. */
   reset(): void {
     for (const { m, v, count } of this.#updated) {

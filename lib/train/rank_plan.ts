@@ -6,28 +6,13 @@
 
 import { coordinatesOf, MESH_AXES, type MeshNumbers, meshSize } from "../comm/mesh.ts";
 import { BatchRamp } from "../data/ramp.ts";
-import { planTrainingBytes } from "../model/training/memory.ts";
-import { heldElements } from "../model/training/parts.ts";
-import { planArenas } from "../model/training/slots.ts";
-import type { TrainingBytes } from "../model/training/trainable.ts";
-import { bucketsOf } from "../parallel/buckets.ts";
-import { stagingElements } from "../parallel/data.ts";
-import { partitionOf, piecesOf } from "../parallel/partition.ts";
 import { replayPipeline } from "../parallel/pipeline_replay.ts";
 import { costOfStage, stageCosts } from "../parallel/pipeline_stages.ts";
-import { pieceBytes } from "../parallel/zero.ts";
+import { planReplicaBytes, type ReplicaBytes } from "../parallel/replica_memory.ts";
 import { FLOATS, planStepTraffic, type StepTraffic } from "../plan/step_traffic.ts";
 import { type MeshPlace, rankOptions } from "./machine.ts";
 import { plannedPipeline } from "./pipeline_engine.ts";
 import type { RunConfig } from "./run_config.ts";
-
-/** Bytes of a rank by kind. */
-export interface RankTrainingBytes extends TrainingBytes {
-  /** Sums of gradients that wait in the tree of `--reduce tree`. */
-  readonly tree: number;
-  /** Gradients on their way between replicas, outside the backend. */
-  readonly buckets: number;
-}
 
 /** A rank of a mesh that nobody has opened yet. */
 export function placeOf(rank: number, sizes: MeshNumbers): MeshPlace {
@@ -49,11 +34,6 @@ export function placeOf(rank: number, sizes: MeshNumbers): MeshPlace {
   };
 }
 
-/** Leaves of the tree that wait at once at most: the bits of the number of micro-batches before the last. */
-function waitingSums(leaves: number): number {
-  return leaves <= 1 ? 0 : Math.floor(Math.log2(leaves - 1)) + 1;
-}
-
 /**
  * Bytes of a rank by kind.
  *
@@ -62,37 +42,22 @@ function waitingSums(leaves: number): number {
 export function planRank(
   config: Pick<RunConfig, "model" | "settings">,
   place: MeshPlace,
-): RankTrainingBytes {
+): ReplicaBytes {
   const { model, settings } = config;
-  const options = rankOptions(config, place);
-  const { total: _, ...planned } = planTrainingBytes(model, options);
-  const { whole, units } = planArenas(model, options);
-  const parameters = whole.held.map((held) => ({ count: heldElements(held) }));
-  const { shard } = place.axes;
-  const partition = partitionOf(parameters, { units, ranks: shard.size });
-  const own = shard.size === 1 ? 0 : pieceBytes(piecesOf(partition, shard.rank));
-  const { streamed } = options;
-  const replicas = place.replicas.size;
+  const { replicas, axes } = place;
   const { sequences } = new BatchRamp(settings).largest;
-  const leaves = Math.ceil(sequences / replicas / settings.microBatch);
-  const isTree = settings.reduce === "tree" && !streamed?.gradients;
-  const staging = replicas === 1 ? [] : stagingElements(bucketsOf(parameters));
-  const bytes = {
-    ...planned,
-    weights: planned.weights + (streamed?.weights ? own : 0),
-    gradients: planned.gradients + (streamed?.gradients ? own : 0),
-    moments: shard.size === 1 ? planned.moments : 2 * own,
-    tree: isTree ? waitingSums(leaves) * planned.gradients : 0,
-    buckets: 4 * staging.reduce((sum, elements) => sum + elements, 0),
-  };
-  return { ...bytes, total: Object.values(bytes).reduce((sum, kind) => sum + kind, 0) };
+  return planReplicaBytes(model, {
+    ...rankOptions(config, place),
+    ...{ shard: axes.shard, replicas: axes.data.size, order: settings.reduce },
+    microBatches: Math.ceil(sequences / replicas.size / settings.microBatch),
+  });
 }
 
 /** Bytes of all ranks that differ: replicas of the same shard, slice and stage are the same. */
 export function planRanks(
   config: Pick<RunConfig, "model" | "settings">,
   sizes: MeshNumbers,
-): { readonly rank: number; readonly bytes: RankTrainingBytes }[] {
+): { readonly rank: number; readonly bytes: ReplicaBytes }[] {
   const ranks = Array.from({ length: meshSize(sizes) }, (_, rank) => rank);
   return ranks.filter((rank) => coordinatesOf(rank, sizes).data === 0)
     .map((rank) => ({ rank, bytes: planRank(config, placeOf(rank, sizes)) }));
@@ -105,7 +70,7 @@ export interface RanksPlan {
   /** Micro-batches of a replica in a step. */
   readonly microBatches: number;
   /** Memory of every rank that differs from the others. */
-  readonly ranks: readonly { readonly rank: number; readonly bytes: RankTrainingBytes }[];
+  readonly ranks: readonly { readonly rank: number; readonly bytes: ReplicaBytes }[];
   /** Bytes that the mean rank sends in a step. */
   readonly traffic: StepTraffic;
   /** Time in which stages wait for others over the time in which they compute. */

@@ -18,7 +18,6 @@ import { CommunicationMeter } from "./communication.ts";
 import { evaluate, type Evaluation } from "./evaluate.ts";
 import { microBatchOf, type RunMachine } from "./machine.ts";
 import type { RunTokenizer } from "./observer.ts";
-import { checkReplicas } from "./replica_check.ts";
 import { obsoleteCheckpoints } from "./retention.ts";
 import type { RunConfig } from "./run_config.ts";
 import {
@@ -148,6 +147,7 @@ export class Session {
   }
 
   async #step(): Promise<void> {
+    const { machine, record } = this.#parts;
     const begin = performance.now();
     const result = await this.#trainer.step(this.#state);
     const stepMs = performance.now() - begin;
@@ -156,9 +156,8 @@ export class Session {
       if (await this.#dropped(result)) return;
     }
     this.#state = result.state;
-    this.#checkReplicas();
+    if (this.#isDue("checkReplicas")) machine.compare(this.#state.step);
     const evaluation = this.#isDue("evalEvery") ? await this.#evaluate() : undefined;
-    const { record } = this.#parts;
     record.step({ result, stepMs, evaluation });
     if (this.#meter !== undefined && this.#isDue("logEvery")) {
       record.event({ event: "communication", step: this.#state.step, ...this.#meter.take() });
@@ -178,16 +177,11 @@ export class Session {
     }
   }
 
-  #checkReplicas(): void {
-    const { machine, config: { settings: { checkReplicas: every } } } = this.#parts;
-    const { step } = this.#state;
-    if (every > 0 && step % every === 0) checkReplicas(machine.mesh, { ...machine, step });
-  }
-
   /** Whether something that is done every so many steps, and after the last, is to be done now. */
-  #isDue(every: "evalEvery" | "logEvery" | "saveEvery" | "sampleEvery"): boolean {
+  #isDue(every: "checkReplicas" | "evalEvery" | "logEvery" | "saveEvery" | "sampleEvery"): boolean {
     const { settings } = this.#parts.config;
     const { step } = this.#state;
+    if (settings[every] === 0) return false;
     return step % settings[every] === 0 || step === settings.steps;
   }
 

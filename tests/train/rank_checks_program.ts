@@ -4,7 +4,7 @@ import type { Communicator } from "../../lib/comm/communicator.ts";
 import { Mesh, parseMesh } from "../../lib/comm/mesh.ts";
 import type { Parameter } from "../../lib/model/training/trainable.ts";
 import { agree, type Facts } from "../../lib/train/agreement.ts";
-import { checkReplicas } from "../../lib/train/replica_check.ts";
+import { replicaCheck } from "../../lib/train/compared.ts";
 
 /** What the rank is given. */
 export type ChecksInput =
@@ -18,8 +18,12 @@ export function run(world: Communicator, input: ChecksInput): string | undefined
     else {
       const mesh = new Mesh(world, parseMesh(input.mesh));
       const own = Float32Array.from(input.weights[world.rank]!);
-      const held = { parameters: [{} as Parameter], weight: () => own };
-      checkReplicas(mesh, { held, step: 200 });
+      const backend = { download: (target: ArrayBufferView) => (target as Float32Array).set(own) };
+      const spec = { names: { huggingFace: "tensor" } };
+      const parameters = [{ spec } as Parameter];
+      const owned = [{ parameter: 0, first: 0, count: own.length, weight: 1, m: 1, v: 1 }];
+      const parts = { mesh, parameters, optimizer: { owned }, isResident: false };
+      replicaCheck(backend, parts).check(200);
     }
   } catch (thrown) {
     return (thrown as Error).message;

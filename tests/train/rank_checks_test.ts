@@ -69,8 +69,11 @@ Deno.test("a replica whose weights differ is named, and where none can be told b
   assert.equal(await told("data=2,tensor=2", [[1], [2], [1], [2]]), undefined);
   assert.match(
     (await told("data=4", [alike, alike, [1, 3], alike]))!,
-    /step 200: rank 2 has other/,
+    /step 200: rank 2 differs in "tensor"/,
   );
-  assert.match((await told("data=2", [alike, [1, -2]]))!, /ranks 0, 1 have other weights/);
-  assert.match((await told("data=2,tensor=2", [[1], [2], [1], [3]]))!, /ranks 1, 3 have other/);
+  assert.match(
+    (await told("data=2", [alike, [1, -2]]))!,
+    /ranks 0 and 1 differ in "tensor"; which/,
+  );
+  assert.match((await told("data=2,tensor=2", [[1], [2], [1], [3]]))!, /ranks 1 and 3 differ/);
 });

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import type { Backend, BackendName } from "../../lib/backend/backend.ts";
 import { openBackend } from "../../lib/backend/open.ts";
+import type { CallKind } from "../../lib/comm/call.ts";
 import type { Communicator } from "../../lib/comm/communicator.ts";
 import { runLocal } from "../../lib/comm/local/run.ts";
 import { Mesh, parseMesh } from "../../lib/comm/mesh.ts";
@@ -10,7 +11,7 @@ import type { StepOptions } from "../../lib/data/batches.ts";
 import type { ModelConfig } from "../../lib/model/config.ts";
 import { openMachine, type RunMachine } from "../../lib/train/machine.ts";
 import type { TrainSettings } from "../../lib/train/settings.ts";
-import { FIRST_STATE } from "../../lib/train/state.ts";
+import { FIRST_STATE, type TrainState } from "../../lib/train/state.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
 import { type GoldenModel, goldenSource } from "../model/golden_models.ts";
 import { batchOf } from "../model/training/golden_training.ts";
@@ -20,6 +21,9 @@ export type ReplicaBatch = {
   readonly input_ids: readonly (readonly number[])[];
   readonly targets: readonly (readonly number[])[];
 };
+
+/** Bytes of a bucket: small, so that there are many. */
+export const BUCKET_BYTES = 30_000;
 
 /** What the replica is given. */
 export interface ReplicaInput {
@@ -45,6 +49,51 @@ export interface ReplicaResult {
   readonly weights: readonly Float32Array[];
   /** Moments in the end. */
   readonly moments: readonly Float32Array[];
+  /** Most bytes that were taken of the backend at once. */
+  readonly taken: number;
+  /** Bytes sent in the last step, by axis and kind of call. */
+  readonly sent: Readonly<Record<"shard" | "data", Partial<Record<CallKind, number>>>>;
+}
+
+/** Counts what is taken of a backend. */
+function counted(backend: Backend): { readonly backend: Backend; readonly most: () => number } {
+  const sizes = new Map<number, number>();
+  let [now, most] = [0, 0];
+  const counting: Pick<Backend, "alloc" | "free"> = {
+    alloc(bytes) {
+      const address = backend.alloc(bytes);
+      sizes.set(address, bytes);
+      most = Math.max(most, now += bytes);
+      return address;
+    },
+    free(address) {
+      now -= sizes.get(address) ?? 0;
+      backend.free(address);
+    },
+  };
+  const proxy = new Proxy(backend, {
+    get(target, key) {
+      if (key in counting) return counting[key as keyof typeof counting];
+      const value = target[key as keyof Backend];
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  return { backend: proxy, most: () => most };
+}
+
+/** Bytes that have been sent along an axis. */
+function sentAlong(axis: Communicator): Partial<Record<CallKind, number>> {
+  const kinds = Object.entries(axis.traffic()).map(([kind, { bytes }]) => [kind, bytes]);
+  return Object.fromEntries(kinds);
+}
+
+/** What was sent since an earlier count. */
+function since(
+  now: Partial<Record<CallKind, number>>,
+  before: Partial<Record<CallKind, number>>,
+): Partial<Record<CallKind, number>> {
+  const kinds = Object.keys(now) as CallKind[];
+  return Object.fromEntries(kinds.map((kind) => [kind, now[kind]! - (before[kind] ?? 0)]));
 }
 
 /** Micro-batches of given batches. */
@@ -64,7 +113,7 @@ function dataOf(batches: readonly ReplicaBatch[]) {
 }
 
 /** Opens the machine of a rank, with the weights that all begin with. */
-async function openRank(
+export async function openRank(
   backend: Backend,
   world: Communicator,
   { mesh = `data=${world.size}`, model = "llama_mha", settings, batches }: ReplicaInput,
@@ -77,11 +126,29 @@ async function openRank(
     model: source?.config ?? model as ModelConfig,
     settings: { ...settings, ...size },
     mesh: new Mesh(world, parseMesh(mesh)),
-    bucketBytes: 30_000,
+    bucketBytes: BUCKET_BYTES,
   });
   if (source === undefined) machine.model.initialize(7);
   else await machine.model.load(source);
   return machine;
+}
+
+/** Trains from the beginning. */
+export async function trainSteps(
+  machine: RunMachine,
+  { settings, batches }: Pick<ReplicaInput, "settings" | "batches">,
+  onStep: () => void = () => {},
+): Promise<{ readonly state: TrainState; readonly steps: ReplicaResult["steps"] }> {
+  const trainer = new Trainer({ ...machine, data: dataOf(batches), settings });
+  const steps: { loss: number; gradNorm: number }[] = [];
+  let state = FIRST_STATE;
+  while (state.step < settings.steps) {
+    const result = await trainer.step(state);
+    steps.push({ loss: result.loss, gradNorm: result.gradNorm });
+    state = result.state;
+    onStep();
+  }
+  return { state, steps };
 }
 
 /** Trains as one of all ranks, several times. */
@@ -95,22 +162,22 @@ export async function run(
 }
 
 async function runOnce(world: Communicator, input: ReplicaInput): Promise<ReplicaResult> {
-  const { settings, batches } = input;
   const backend = await openBackend({ backend: input.backend, threads: 1 });
   await backend.ready();
+  const { backend: counting, most } = counted(backend);
   try {
-    const machine = await openRank(backend, world, input);
-    const { held } = machine;
-    const trainer = new Trainer({ ...machine, data: dataOf(batches), settings });
-    const steps: { loss: number; gradNorm: number }[] = [];
-    let state = FIRST_STATE;
-    while (state.step < settings.steps) {
-      const result = await trainer.step(state);
-      steps.push({ loss: result.loss, gradNorm: result.gradNorm });
-      state = result.state;
-    }
+    const machine = await openRank(counting, world, input);
+    const { held, mesh: { axes } } = machine;
+    const alongAxes = () => ({ shard: sentAlong(axes.shard), data: sentAlong(axes.data) });
+    let [before, sent] = [alongAxes(), alongAxes()];
+    const { state, steps } = await trainSteps(machine, input, () => {
+      [before, sent] = [sent, alongAxes()];
+    });
+    const taken = most();
     const places = [...held.parameters.keys()];
     return {
+      taken,
+      sent: { shard: since(sent.shard, before.shard), data: since(sent.data, before.data) },
       steps,
       tokens: state.tokens,
       weights: places.map((index) => held.weight(index)),

@@ -1,32 +1,14 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { readFileSync } from "node:fs";
 import type { ModelConfig } from "../../lib/model/config.ts";
 import { presetOf } from "../../lib/model/presets.ts";
 import type { TrainSettings } from "../../lib/train/settings.ts";
-import { golden } from "../fixtures.ts";
 import { onBackends } from "../on_backends.ts";
+import { ADAMW, BATCHES, optimizerJson } from "./optimizer_runs.ts";
 import { onReplicas } from "./replica_program.ts";
-import type { ReplicaBatch, ReplicaInput, ReplicaResult } from "./replica_program.ts";
+import type { ReplicaInput, ReplicaResult } from "./replica_program.ts";
 
-/** The settings of tests/golden's run of AdamW. */
-const ADAMW = {
-  ...{ optimizer: "adamw", lr: 0.003, minLr: 0.0003, warmup: 4, hold: 0, schedule: "cosine" },
-  ...{ decay: 0, beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1, updateClip: 1 },
-  ...{
-    recompute: "none",
-    dtype: "f32",
-    zLoss: 0,
-    dropout: 0,
-    steps: 3,
-    seed: 0,
-    microBatch: 1,
-    skipBatches: [],
-  },
-  ...{ skipSpikes: false, zero: 1, reduce: "ranks" },
-} as unknown as TrainSettings;
-
-/** Those of its run of PaLM's Adafactor, but for the decay of squares, which needs few steps here. */
+/** What is different in the run of PaLM's Adafactor, but for the decay of squares, which needs few steps here. */
 const ADAFACTOR = {
   ...{ optimizer: "adafactor", weightDecay: "lr^2", beta2: "1-k^-0.8", zLoss: 1e-4, lr: 0.01 },
 } as const;
@@ -37,12 +19,6 @@ const WIDE: ModelConfig = {
   ...{ hiddenSize: 192, intermediateSize: 512, numHiddenLayers: 3, vocabSize: 600 },
   ...{ numAttentionHeads: 6, numKeyValueHeads: 2, headDim: 32 },
 };
-
-function json<T>(name: string): T {
-  return JSON.parse(readFileSync(golden(`optim/${name}`), "utf8")) as T;
-}
-
-const BATCHES = json<ReplicaBatch[]>("adamw_batches.json");
 
 function train(
   backend: ReplicaInput["backend"],
@@ -124,7 +100,7 @@ onBackends("two pods are the same replica, and what four replicas are", async (o
 
 onBackends("shards of any number follow PyTorch's 20 steps of AdamW", async (on) => {
   type Step = { readonly loss: number; readonly grad_norm: number };
-  const { steps_f64: expected } = json<{ steps_f64: Step[] }>("adamw.json");
+  const { steps_f64: expected } = optimizerJson<{ steps_f64: Step[] }>("adamw.json");
   const changes = ([1, 2, 3] as const).map((zero) => ({ mesh: "shard=4", zero, steps: 20 }));
   for (
     const results of await train(on.name, 4, changes.map((one) => ({ ...one, model: "llama_mha" })))
