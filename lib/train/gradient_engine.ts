@@ -80,15 +80,20 @@ export interface WholeModelParts {
   readonly sharing: MicroBatchOptions;
   /** Brings weights that other ranks own. */
   readonly weights?: Pick<UnitWeights, "stepped" | "settle"> | undefined;
+  /** Communicators of the model, besides those of the mesh. */
+  readonly communicators?: readonly Communicator[] | undefined;
 }
 
 /** A whole model on this rank: one micro-batch after the other, and the sum over the replicas. */
 export class WholeModelEngine implements GradientEngine {
+  /** Those of the model. */
+  readonly communicators: readonly Communicator[] | undefined;
   readonly #parts: WholeModelParts;
 
   /** Puts the parts together. */
   constructor(parts: WholeModelParts) {
     this.#parts = parts;
+    this.communicators = parts.communicators;
   }
 
   /** This replica's micro-batches. */

@@ -85,7 +85,7 @@ export interface PipelineEngineParts {
 export class PipelineEngine implements GradientEngine {
   /** Batches that an evaluation takes at once, so that the stages have something to do. */
   readonly batchesAtOnce: number;
-  /** Those of the two ends. */
+  /** Those of the two ends, and of the model. */
   readonly communicators: readonly Communicator[];
   readonly #parts: PipelineEngineParts;
   readonly #pipeline: Pipeline;
@@ -105,7 +105,7 @@ export class PipelineEngine implements GradientEngine {
       backend.upload(grad, values);
     };
     this.#pipeline = new Pipeline(model, { ranks, maxRows, sums, bring });
-    this.communicators = [this.#pipeline.ends];
+    this.communicators = [this.#pipeline.ends, ...model.passes.communicators];
   }
 
   /** How long the stages have stood still since the last report; all of them call it. */

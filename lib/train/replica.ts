@@ -71,11 +71,18 @@ export function openReplica(backend: Backend, parts: ReplicaParts): Replica {
   };
   const partitioned = shards?.gradients !== undefined;
   const sharing = { microBatch, replicas, order, partitioned };
+  const { communicators } = model.passes;
   const isCut = shards !== undefined || tensor.size > 1;
   return {
     engine: ranks.size > 1
       ? new PipelineEngine(backend, { model, ranks, maxRows, sums, sharing, shards })
-      : new WholeModelEngine({ model, sum: sums[0]!, sharing, weights: shards?.weights }),
+      : new WholeModelEngine({
+        model,
+        sum: sums[0]!,
+        sharing,
+        weights: shards?.weights,
+        communicators,
+      }),
     sharing: isCut
       ? { axes: { shard, tensor }, ownership: shards?.ownership, pieces: shards?.pieces }
       : undefined,

@@ -9,6 +9,7 @@
 
 import { DTYPE_CODES } from "../../../kernels/abi.ts";
 import type { Address } from "../../backend/backend.ts";
+import type { Communicator } from "../../comm/communicator.ts";
 import type { BatchPlace } from "./batch.ts";
 import { backwardBlock, forwardBlock } from "./block.ts";
 import type { BlocksRun, BlocksSetup } from "./block_run.ts";
@@ -269,6 +270,12 @@ export class StagePasses {
       vocab: config.vocabSize,
       dim: config.hiddenSize,
     });
+  }
+
+  /** Communicators of passes besides the tensor ranks': of those that have the same keys and values. */
+  get communicators(): readonly Communicator[] {
+    const { exchange } = this.#parts.setup;
+    return exchange === undefined || exchange.copies === exchange.ranks ? [] : [exchange.copies];
   }
 
   /** How many of the rows of a batch are here between stages: fewer where tensor ranks share them. */
