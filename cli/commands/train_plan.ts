@@ -46,6 +46,7 @@ export async function printPlan(config: RunConfig, flags: PlanFlags, io: Io): Pr
     seqLen: ramp.at(settings.steps - 1).seqLen,
     training: trainingOptions(settings),
     machine: await machineOf({ hardware, devices }, settings),
+    predictedMfu: step === undefined || "error" in step ? undefined : step.mfu,
   });
   const ranks = hardware === undefined ? plannedRanks(config, devices) : undefined;
   if (flags.json) {
@@ -161,7 +162,8 @@ function timeRows({ machine, mfu, mfuSource, tokensPerSecond, seconds }: TrainPl
   const { name, devices, peakFlops } = machine;
   return [
     ["machine", devices > 1 ? `${devices} x ${name}` : name],
-    ["peak per device", `${formatCount(peakFlops)}FLOP/s`],
+    // 10^9 operations are a giga, where 10^9 tokens are a billion.
+    ["peak per device", `${formatCount(peakFlops).replace("B", "G")}FLOP/s`],
     ["model FLOPs utilization", `${(100 * mfu).toFixed(1)}%`, mfuSource],
     ["tokens per second", formatCount(tokensPerSecond)],
     ...(devices > 1

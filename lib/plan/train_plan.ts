@@ -27,6 +27,8 @@ export interface TrainPlanOptions {
   readonly training: TrainingOptions;
   /** The machine. */
   readonly machine: PlannedMachine;
+  /** Share of its peak that a step on paper reaches, where there is one. */
+  readonly predictedMfu?: number | undefined;
 }
 
 /** What a plan is for: a named kind of device, or this machine by its measured peak. */
@@ -74,7 +76,7 @@ const ASSUMED_MFU = 0.5;
 
 /**
  * Plans a run: `seconds = tokens (6 N + 12 L H Q T) / (devices peak MFU)`. Where a paper has published
- * its speed for the model on these devices, the share is the paper's.
+ * its speed for the model on these devices, the share is the paper's, else that of a step on paper.
  *
  * @throws {UsageError} For a machine that is not known.
  */
@@ -107,7 +109,7 @@ export function planTraining(options: TrainPlanOptions): TrainPlan {
 }
 
 function speedOf(
-  { machine, preset }: TrainPlanOptions,
+  { machine, preset, predictedMfu }: TrainPlanOptions,
   flops: number,
 ): Pick<TrainPlan, "machine" | "mfu" | "mfuSource"> {
   if (!("hardware" in machine)) {
@@ -121,6 +123,9 @@ function speedOf(
   const { name, title, peakFlops, memory, usualMfu } = hardwareOf(machine.hardware);
   const published = publishedRun(preset, name);
   const planned = { name: title, devices: machine.devices, peakFlops, memory };
+  if (published === undefined && predictedMfu !== undefined) {
+    return { machine: planned, mfu: predictedMfu, mfuSource: "the step on paper below" };
+  }
   if (published === undefined) {
     return { machine: planned, mfu: usualMfu, mfuSource: "usual for well-made training" };
   }

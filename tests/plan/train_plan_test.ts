@@ -91,3 +91,22 @@ Deno.test("a machine that is not known is refused with the nearest that is", () 
       error instanceof UsageError && error.hint === "did you mean a100-80gb?",
   );
 });
+
+Deno.test("where no paper says a speed, that of a step on paper counts", () => {
+  const { config, recipe } = presetOf("llama2-7b");
+  const options = {
+    preset: "llama2-7b",
+    model: config,
+    tokens: recipe.tokens,
+    seqLen: recipe.seqLen,
+    training: { maxRows: recipe.seqLen },
+    machine: { hardware: "h200", devices: 8 },
+  };
+  assert.equal(planTraining({ ...options, predictedMfu: 0.37 }).mfu, 0.37);
+  const published = {
+    ...options,
+    preset: "llama1-65b",
+    machine: { hardware: "a100-80gb", devices: 8 },
+  };
+  assert.notEqual(planTraining({ ...published, predictedMfu: 0.37 }).mfu, 0.37);
+});
