@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Interrupted } from "../../lib/base/errors.ts";
+import { ConfigError, Interrupted } from "../../lib/base/errors.ts";
 import type { Communicator } from "../../lib/comm/communicator.ts";
 import { tellStarter } from "../../lib/comm/local/run.ts";
 import { NOWHERE, type Output } from "../io.ts";
@@ -34,8 +34,10 @@ export async function run(
     });
     return { trained };
   } catch (thrown) {
-    if (!(thrown instanceof Interrupted)) throw thrown;
-    return { interrupted: { message: thrown.message, hint: thrown.hint } };
+    const isRefused = thrown instanceof ConfigError;
+    if (!isRefused && !(thrown instanceof Interrupted)) throw thrown;
+    const { message, hint } = thrown;
+    return { ended: isRefused ? "refused" : "interrupted", message, hint };
   }
 }
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Interrupted } from "../../lib/base/errors.ts";
+import { ConfigError, Interrupted } from "../../lib/base/errors.ts";
 import { runLocal } from "../../lib/comm/local/run.ts";
 import { withRestarts } from "../../lib/train/run.ts";
 import type { RunConfig } from "../../lib/train/run_config.ts";
@@ -28,10 +28,17 @@ export interface VirtualRankInput {
   readonly stop: SharedArrayBuffer;
 }
 
-/** What a virtual rank returns: an interruption is no failure of one rank, but the end of all. */
+/** What a virtual rank returns: an interruption or a config refused is no failure of one rank alone. */
 export type VirtualRankResult =
   | { readonly trained: TrainedSession }
-  | { readonly interrupted: { readonly message: string; readonly hint: string | undefined } };
+  | {
+    /** Why all ranks have ended. */
+    readonly ended: "interrupted" | "refused";
+    /** What the error says. */
+    readonly message: string;
+    /** Its hint. */
+    readonly hint: string | undefined;
+  };
 
 /** What the ranks of a process are run for. */
 export interface VirtualCall {
@@ -75,8 +82,8 @@ export async function trainVirtual(call: VirtualCall): Promise<TrainedSession> {
         onTold: (_, text) => io.stderr.write(text as string),
       });
       if ("trained" in first!) return first.trained;
-      const { message, hint } = first!.interrupted;
-      throw new Interrupted(message, { hint });
+      const { ended, message, hint } = first!;
+      throw new (ended === "interrupted" ? Interrupted : ConfigError)(message, { hint });
     });
   } finally {
     signal.removeEventListener("abort", onAbort);

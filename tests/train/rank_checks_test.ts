@@ -7,6 +7,7 @@ import { factsOf } from "../../lib/train/agreement.ts";
 import { writeDataset } from "../data/dataset_fixture.ts";
 import type { ChecksInput } from "./rank_checks_program.ts";
 import { inRunFolder, smallRun, walks } from "./run_fixture.ts";
+import type { SessionInput, SessionResult } from "./session_program.ts";
 
 function check(ranks: number, input: ChecksInput): Promise<(string | undefined)[]> {
   const module = new URL("./rank_checks_program.ts", import.meta.url);
@@ -54,6 +55,21 @@ Deno.test("data that differ in one byte in the middle are other data", async () 
     bytes[bytes.length >> 1]! ^= 1;
     writeFileSync(bin, bytes);
     assert.notDeepEqual(factsOf(smallRun(data), options).data, before.data);
+  });
+});
+
+Deno.test("a bit that flips in one rank's weights ends the run, which names the rank", async () => {
+  await inRunFolder(async ({ folder, data }) => {
+    const module = new URL("./session_program.ts", import.meta.url);
+    const train = (checkReplicas: number) => {
+      const config = smallRun(data, { mesh: "data=4", microBatch: 1, checkReplicas });
+      const run = join(folder, `run-${checkReplicas}`);
+      const input: SessionInput = { config, run, backend: "auto", corrupted: 7 };
+      return runLocal<SessionResult>(module, { ranks: 4, input, timeLimitMs: 60_000 });
+    };
+    await assert.rejects(train(5), /after step 10: rank 0 differs in "model.layers.0/);
+    // Nobody would have noticed.
+    assert.equal((await train(0))[0]!.rows.length, 12);
   });
 });
 

@@ -18,6 +18,8 @@ export interface SessionInput {
   readonly run: string;
   /** The backend of each rank. */
   readonly backend: BackendName | "auto";
+  /** The step after which a weight of the first rank is changed by a bit. */
+  readonly corrupted?: number;
   /** The step after which this rank fails. */
   readonly fails?: { readonly rank: number; readonly step: number };
 }
@@ -32,7 +34,7 @@ export interface SessionResult {
 
 /** Trains as one rank of all. */
 export async function run(world: Communicator, input: SessionInput): Promise<SessionResult> {
-  const { config, run, backend, fails } = input;
+  const { config, run, backend, fails, corrupted } = input;
   const rows: MetricsRow[] = [];
   const events: RunEvent[] = [];
   let steps = 0;
@@ -48,8 +50,16 @@ export async function run(world: Communicator, input: SessionInput): Promise<Ses
         return false;
       },
     },
-    observe: () => ({
-      step: (row) => void rows.push(row),
+    observe: ({ machine, backend }) => ({
+      step: (row) => {
+        rows.push(row);
+        if (row.step !== corrupted) return;
+        const { weight } = machine.model.parameters[1]!;
+        const word = new Uint32Array(1);
+        backend.download(word, weight);
+        word[0]! ^= 1;
+        backend.upload(weight, word);
+      },
       event: (event) => void events.push(event),
       rewound: () => {},
       flopsPerToken: () => 1,
