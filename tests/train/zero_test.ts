@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import type { ModelConfig } from "../../lib/model/config.ts";
+import { multipliesBf16 } from "../../lib/model/training/precision.ts";
 import { presetOf } from "../../lib/model/presets.ts";
 import type { TrainSettings } from "../../lib/train/settings.ts";
 import { onBackends } from "../on_backends.ts";
@@ -115,3 +116,18 @@ onBackends("shards of any number follow PyTorch's 20 steps of AdamW", async (on)
     });
   }
 });
+
+onBackends(
+  "stages of ZeRO have the bits of data parallelism with blocks computed again, in bf16 where it can be",
+  async (on) => {
+    using opened = await on.open();
+    const dtype = multipliesBf16(opened.backend.info) ? "bf16" : "f32";
+    const common = { model: WIDE, microBatch: 1, dtype, recompute: "full" } as const;
+    const runs = [
+      { mesh: "data=2", zero: 1, ...common } as const,
+      ...([1, 2, 3] as const).map((zero) => ({ mesh: "shard=2", zero, ...common })),
+    ];
+    const [wanted, ...found] = await train(on.name, 2, runs);
+    found.forEach((results, i) => assertSame(results, wanted![0]!, `stage ${i + 1}`));
+  },
+);
