@@ -3,10 +3,12 @@
  * beside it, and compares with what the papers say:
  *
  *     deno run scripts/simulate.ts [--json] [--fit]
+ *     deno run --allow-write scripts/simulate.ts --trace FILE --run llama3.1-405b
  *
  * Each chip has one fitted constant, `sustained` in `lib/plan/efficiency.ts`; `--fit` finds it again. What
- * else goes in is the makers' or was measured by others with small programs. The run fails where a figure
- * is missed by more than 10%.
+ * else goes in is the makers' or was measured by others with small programs. It fails where a figure is
+ * missed by more than 10%. `--trace` writes every task of a step, rank by rank of the pipeline and lane by
+ * lane, as Perfetto and chrome://tracing read them.
  *
  * @module
  */
@@ -15,7 +17,14 @@ import { parseArgs } from "node:util";
 import { meshText } from "../lib/comm/mesh.ts";
 import { efficiencyOf } from "../lib/plan/efficiency.ts";
 import { type ChipName, CHIPS } from "../lib/plan/hardware.ts";
-import { fitSustained, heldOutResiduals, type Residual, residuals } from "../lib/plan/residuals.ts";
+import { PUBLISHED_RUNS } from "../lib/plan/published.ts";
+import {
+  fitSustained,
+  heldOutResiduals,
+  recordRun,
+  type Residual,
+  residuals,
+} from "../lib/plan/residuals.ts";
 
 /** Largest relative error that is taken. */
 const TOLERANCE = 0.1;
@@ -24,6 +33,8 @@ const { values: options } = parseArgs({
   options: {
     json: { type: "boolean", default: false },
     fit: { type: "boolean", default: false },
+    trace: { type: "string" },
+    run: { type: "string" },
   },
 });
 
@@ -120,6 +131,32 @@ function printFits(fits: ReadonlyMap<ChipName, number> | undefined, figures: num
   }
 }
 
+/** Writes the tasks of a published run's step. */
+function writeTrace(file: string, preset: string | undefined): void {
+  const run = PUBLISHED_RUNS.find((one) => one.preset === preset);
+  if (run === undefined) {
+    const known = [...new Set(PUBLISHED_RUNS.map((one) => one.preset))].join(", ");
+    console.error(`Cannot trace --run "${preset ?? ""}": known are ${known}`);
+    Deno.exit(2);
+  }
+  const lanes = ["compute", "shard", "data", "send"];
+  const events: object[] = Array.from({ length: run.step.mesh.pipeline }, (_, pid) => [
+    { ph: "M", name: "process_name", pid, args: { name: `rank ${pid} of the pipeline` } },
+    ...lanes.map((name, tid) => ({ ph: "M", name: "thread_name", pid, tid, args: { name } })),
+  ]).flat();
+  const micro = (seconds: number) => Math.round(1e6 * seconds);
+  recordRun(run, (rank, { lane, name, start, end }) => {
+    events.push({
+      ...{ ph: "X", name, pid: rank, tid: lanes.indexOf(lane) },
+      ...{ ts: micro(start), dur: micro(end - start) },
+    });
+  });
+  Deno.writeTextFileSync(file, JSON.stringify({ traceEvents: events }));
+  console.log(`${events.length} tasks of ${run.preset} on ${run.devices} devices: ${file}`);
+  Deno.exit(0);
+}
+
+if (options.trace !== undefined) writeTrace(options.trace, options.run);
 const all = residuals();
 const heldOut = heldOutResiduals();
 const fits = options.fit

@@ -20,7 +20,7 @@ import { collectiveSeconds, groupOf } from "./links.ts";
 import { pieceParameters } from "./piece_parameters.ts";
 import { type PieceKind, type PieceTimes, pieceTimes } from "./piece_time.ts";
 import { pipelineOf, type PlannedStage, type StepShape } from "./step_shape.ts";
-import { Timeline } from "./timeline.ts";
+import { Timeline, type TimelineEvent } from "./timeline.ts";
 
 /** Seconds of a rank's communication by kind, hidden or not. */
 export interface CommunicationSeconds {
@@ -39,7 +39,11 @@ const UPDATE_BYTES = 4 * 4 + 3 * 4 + 2;
 /** Bytes per parameter that the norm of the gradients reads. */
 const NORM_BYTES = 4;
 
-type Lane = "compute" | "shard" | "data" | "send";
+/** What a rank does side by side. */
+export type Lane = "compute" | "shard" | "data" | "send";
+
+/** Sees what ranks of a pipeline do. */
+export type RankRecorder = (rank: number, event: TimelineEvent<Lane>) => void;
 
 /** One layer, embedding or head in one pass. */
 interface Piece {
@@ -148,11 +152,26 @@ export class StepTimes {
   }
 }
 
+/** What a rank's replay needs. */
+export interface RankReplayOptions {
+  /** What takes how long. */
+  readonly times: StepTimes;
+  /** All stages. */
+  readonly stages: readonly PlannedStage[];
+  /** Sees what the rank does. */
+  readonly record?: RankRecorder | undefined;
+}
+
+/** A task as a trace calls it. */
+function nameOf(kind: PieceKind, { kind: pass, stage, microBatch }: PipelinePass): string {
+  return `${pass} ${kind}, stage ${stage}, micro-batch ${microBatch}`;
+}
+
 /** One rank of the pipeline on its way through the step. */
 export class RankReplay {
   readonly #times: StepTimes;
   readonly #pieces: readonly Piece[];
-  readonly #lanes: Timeline<Lane> = new Timeline();
+  readonly #lanes: Timeline<Lane>;
   readonly #ends: number[] = [];
   /** When the weights of the next pieces have been gathered. */
   readonly #gathered: number[] = [];
@@ -162,8 +181,9 @@ export class RankReplay {
   waitedForWeights = 0;
   exchanging = 0;
 
-  constructor(rank: number, times: StepTimes, stages: readonly PlannedStage[]) {
+  constructor(rank: number, { times, stages, record }: RankReplayOptions) {
     this.#times = times;
+    this.#lanes = new Timeline(record && ((event) => record(rank, event)));
     const passes = pipelinePasses(rank, times.pipeline);
     this.#pieces = passes.flatMap((pass) => piecesOf(pass, stages[pass.stage]!));
     const own = stages.filter((_, stage) => rankOfStage(stage, times.pipeline) === rank);
@@ -210,7 +230,9 @@ export class RankReplay {
       const gathers = this.#times.gathers(pass);
       const after = this.#ends[next - AHEAD - 1] ?? 0;
       const seconds = gathers ? this.#times.replicas[kind].gather : 0;
-      this.#gathered.push(seconds > 0 ? this.#lanes.add("shard", { seconds, after }) : 0);
+      this.#gathered.push(
+        seconds > 0 ? this.#lanes.add("shard", { seconds, after, name: "gather" }) : 0,
+      );
     }
   }
 
@@ -221,15 +243,23 @@ export class RankReplay {
     this.waitedForWeights += Math.max(0, gathered - begin);
     const time = this.#times.pieces[kind][pass.kind];
     const after = Math.max(gathered, ready);
-    const end = this.#lanes.add("compute", { seconds: time.seconds, after });
+    const end = this.#lanes.add("compute", {
+      seconds: time.seconds,
+      after,
+      name: nameOf(kind, pass),
+    });
     this.computing += time.computing;
     this.tensor += time.seconds - time.computing;
     this.exchanging += time.exchanging;
     this.#ends.push(end);
     if (!this.#times.reduces(pass)) return;
     const { reduce, reduceReplicas } = this.#times.replicas[kind];
-    const summed = this.#lanes.add("shard", { seconds: reduce, after: end });
-    this.#lanes.add(this.#times.dataLane, { seconds: reduceReplicas, after: summed });
+    const summed = this.#lanes.add("shard", { seconds: reduce, after: end, name: "reduce" });
+    this.#lanes.add(this.#times.dataLane, {
+      seconds: reduceReplicas,
+      after: summed,
+      name: "reduce",
+    });
   }
 
   #send({ kind, stage, microBatch }: PipelinePass, arrived: Map<number, number>): void {

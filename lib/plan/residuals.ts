@@ -12,6 +12,7 @@ import { flopsPerToken } from "./flops.ts";
 import { HELD_OUT_RUNS } from "./held_out.ts";
 import { type ChipName, hardwareOf } from "./hardware.ts";
 import { PUBLISHED_RUNS, type PublishedRun, TWO_PODS } from "./published.ts";
+import type { RankRecorder } from "./rank_replay.ts";
 import { replayStep, type StepReplay } from "./step_replay.ts";
 
 /** A published figure and what comes out on paper. */
@@ -96,6 +97,17 @@ function scalingOf(sustained?: number): Residual {
     predicted: alone.step / share / replay.step,
     replay,
   });
+}
+
+/**
+ * What the ranks of a published run do in a step, task by task.
+ *
+ * @param record Sees every task; tasks of one lane of a rank follow one another.
+ */
+export function recordRun(run: PublishedRun, record: RankRecorder): StepReplay {
+  const hardware = hardwareOf(run.hardware);
+  const device = { hardware, efficiency: efficiencyOf(hardware.chip), record };
+  return replayStep({ ...run.step, model: modelOf(run) }, device);
 }
 
 /** All published figures, or those of one chip with another constant. */

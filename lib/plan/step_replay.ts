@@ -7,7 +7,12 @@
  */
 
 import type { Device } from "./kernel_time.ts";
-import { type CommunicationSeconds, RankReplay, StepTimes } from "./rank_replay.ts";
+import {
+  type CommunicationSeconds,
+  type RankRecorder,
+  RankReplay,
+  StepTimes,
+} from "./rank_replay.ts";
 import { microBatchesOf, stagesOf, type StepShape } from "./step_shape.ts";
 
 /** Where the seconds of a step go, on the mean rank; they add up to the step. */
@@ -26,6 +31,12 @@ export interface StepSeconds {
   readonly optimizer: number;
 }
 
+/** A device, and who sees what it does. */
+export interface ReplayedDevice extends Device {
+  /** Sees every task of every rank of the pipeline. */
+  readonly record?: RankRecorder | undefined;
+}
+
 /** A step on paper. */
 export interface StepReplay extends StepSeconds {
   /** Waiting for other stages over all the rest: the bubble. */
@@ -37,12 +48,12 @@ export interface StepReplay extends StepSeconds {
 }
 
 /** Stages of a pipeline may have no layer; a pass through nothing still hands on what it was given. */
-function replayRanks(shape: StepShape, device: Device): RankReplay[] {
+function replayRanks(shape: StepShape, device: ReplayedDevice): RankReplay[] {
   const times = new StepTimes(shape, device);
   const stages = stagesOf(shape);
   const ranks = Array.from(
     { length: shape.mesh.pipeline },
-    (_, rank) => new RankReplay(rank, times, stages),
+    (_, rank) => new RankReplay(rank, { times, stages, record: device.record }),
   );
   const arrived = new Map<number, number>();
   while (ranks.some(({ done }) => !done)) {
@@ -53,7 +64,7 @@ function replayRanks(shape: StepShape, device: Device): RankReplay[] {
 }
 
 /** Replays a step. @throws {ConfigError} Where the model cannot be cut so. */
-export function replayStep(shape: StepShape, device: Device): StepReplay {
+export function replayStep(shape: StepShape, device: ReplayedDevice): StepReplay {
   const ranks = replayRanks(shape, device);
   const mean = (value: (rank: RankReplay) => number) =>
     ranks.reduce((sum, rank) => sum + value(rank), 0) / ranks.length;

@@ -5,6 +5,7 @@ import { efficiencyOf } from "../../lib/plan/efficiency.ts";
 import { flopsPerToken } from "../../lib/plan/flops.ts";
 import { hardwareOf } from "../../lib/plan/hardware.ts";
 import type { Device } from "../../lib/plan/kernel_time.ts";
+import type { RankRecorder } from "../../lib/plan/rank_replay.ts";
 import { replayLongStep, replayStep } from "../../lib/plan/step_replay.ts";
 import type { StepShape } from "../../lib/plan/step_shape.ts";
 
@@ -118,6 +119,36 @@ Deno.test("a long step is what its beginning and end say", () => {
       assert.ok(short.tasks < whole.tasks / 2);
       near(short.step, whole.step, 1e-3);
       near(short.computing, whole.computing, 1e-6);
+    }
+  }
+});
+
+Deno.test("tasks of a lane follow one another, and a stage begins when its message has come", () => {
+  const mesh = { data: 1, shard: 4, tensor: 2, pipeline: 4 };
+  const shape: StepShape = { ...STEP, mesh, zero: 3, chunks: 2 };
+  const ends = new Map<string, number>();
+  const began = new Map<string, number>();
+  const ended = new Map<string, number>();
+  let last = 0;
+  const record: RankRecorder = (rank, { lane, name, start, end }) => {
+    const place = `${rank} ${lane}`;
+    assert.ok(start >= (ends.get(place) ?? 0) - 1e-12 && end > start, `${place}: ${name}`);
+    ends.set(place, end);
+    last = Math.max(last, end);
+    const [, pass, stage] = /^(\w+) \w+, stage (\d+, micro-batch \d+)$/.exec(name) ?? [];
+    if (lane !== "compute") return;
+    const key = `${pass} ${stage}`;
+    began.set(key, Math.min(start, began.get(key) ?? Infinity));
+    ended.set(key, end);
+  };
+  const { step, optimizer } = replayStep(shape, { ...A100, record });
+  assert.ok(Math.abs(last + optimizer - step) < 1e-9);
+  assert.equal(began.size, 2 * 8 * 8);
+  for (let stage = 1; stage < 8; stage++) {
+    for (let microBatch = 0; microBatch < 8; microBatch++) {
+      const at = (pass: string, of: number) => `${pass} ${of}, micro-batch ${microBatch}`;
+      assert.ok(began.get(at("forward", stage))! > ended.get(at("forward", stage - 1))!);
+      assert.ok(began.get(at("backward", stage - 1))! > ended.get(at("backward", stage))!);
     }
   }
 });
