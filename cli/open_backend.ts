@@ -14,11 +14,13 @@ export async function openBackendFor(
   options: Pick<ComputeOptions, "backend" | "threads"> & {
     /** Ranks of one run on this machine. */
     readonly ranks?: number;
+    /** Whether only the processor can do the work: see `OpenBackendOptions`. */
+    readonly processor?: boolean;
   },
   log: Log,
 ): Promise<Backend> {
-  const { ranks = 1 } = options;
-  const backend = await openBackend({ backend: options.backend, threads: options.threads, ranks });
+  const { backend: name, threads: wanted, ranks = 1, processor = false } = options;
+  const backend = await openBackend({ backend: name, threads: wanted, ranks, processor });
   for (const { name, reason, warn } of backend.passedOver) {
     const text = `the ${name} backend was not taken: ${reason}`;
     if (warn) log.warn(text);

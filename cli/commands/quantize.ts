@@ -66,7 +66,7 @@ async function quantize(
   const importance = values.importance === undefined
     ? undefined
     : await readImportance(values.importance);
-  const backend = await openBackendFor(values, log);
+  const backend = await openBackendFor({ ...values, processor: true }, log);
   let ticker: Ticker | undefined;
   try {
     return await quantizeCheckpoint(source, {

@@ -19,7 +19,7 @@ export type Values = TokenizeDecodeOptions & TokenizeDecodeArguments;
 
 /** Runs `llamero tokenize decode`. */
 export async function run(values: Values, io: Io): Promise<void> {
-  const backend = await openBackendFor(values, new Log(io, values));
+  const backend = await openBackendFor({ ...values, processor: true }, new Log(io, values));
   try {
     const tokenizer = await openTokenizer(values.tokenizer, { backend });
     if (values.json) {

@@ -27,7 +27,7 @@ const ID_BYTES = 11;
 /** Runs `llamero tokenize encode`. */
 export async function run(values: Values, io: Io): Promise<void> {
   const log = new Log(io, values);
-  const backend = await openBackendFor(values, log);
+  const backend = await openBackendFor({ ...values, processor: true }, log);
   try {
     const tokenizer = await openTokenizer(values.tokenizer, { backend });
     const { special, invalid, bos, eos } = values;

@@ -21,7 +21,7 @@ export async function run(values: Values, io: Io): Promise<void> {
   const log = new Log(io, values);
   const signal = io.interruption();
   const { inputs, total } = namedTexts(values.inputs, io);
-  const backend = await openBackendFor(values, log);
+  const backend = await openBackendFor({ ...values, processor: true }, log);
   const size = total === undefined ? {} : { total };
   const ticker = log.progress({ label: "packing", ...size, format: formatBytes });
   let packed: Packed;

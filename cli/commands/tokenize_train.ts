@@ -33,7 +33,7 @@ export async function run(values: Values, io: Io, sources: Sources<Values>): Pro
   checkTraining(training);
   const { inputs, total } = namedTexts(values.files, io);
   using folder = TrainedFolder.create(values.out, { force: values.force });
-  const backend = await openBackendFor(values, log);
+  const backend = await openBackendFor({ ...values, processor: true }, log);
   const progress = new TrainingTicker(log, total);
   let trained: TrainedTokenizer;
   try {

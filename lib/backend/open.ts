@@ -19,6 +19,8 @@ export interface OpenBackendOptions {
   readonly backend?: "auto" | BackendName;
   /** Threads of the pool, the caller's included, or `auto` (the default): what the machine has free. */
   readonly threads?: number | "auto";
+  /** Whether `auto` leaves GPUs out: they have no kernels for texts, and quantize nothing. */
+  readonly processor?: boolean;
   /** Ranks of one run on this machine, which divide what it has free. @default {1} */
   readonly ranks?: number;
 }
@@ -79,9 +81,12 @@ function checkedThreads({ threads = "auto", ranks }: OpenBackendOptions): number
 }
 
 /** The first candidate that opens; the others' reasons go with it, or into the error. */
-async function openFirst(threads: number): Promise<Backend> {
+async function openFirst(
+  candidates: readonly Candidate[],
+  threads: number,
+): Promise<Backend> {
   const passedOver: PassedOver[] = [];
-  for (const candidate of CANDIDATES) {
+  for (const candidate of candidates) {
     try {
       return await candidate.open(threads, passedOver);
     } catch (error) {
@@ -110,7 +115,10 @@ async function openFirst(threads: number): Promise<Backend> {
 export async function openBackend(options: OpenBackendOptions = {}): Promise<Backend> {
   const threads = checkedThreads(options);
   const wanted = options.backend ?? "auto";
-  if (wanted === "auto") return await openFirst(threads);
+  if (wanted === "auto") {
+    const usable = CANDIDATES.filter(({ name }) => !options.processor || name !== "cuda");
+    return await openFirst(usable, threads);
+  }
   const candidate = CANDIDATES.find(({ name }) => name === wanted);
   if (candidate === undefined) {
     throw new UsageError(

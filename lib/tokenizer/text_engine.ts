@@ -57,7 +57,7 @@ let shared: Promise<Backend> | undefined;
 
 /** The backend of tokenizers that are opened without one: the best that is there, on one thread. */
 export function sharedTextBackend(): Promise<Backend> {
-  return shared ??= openBackend({ threads: 1 });
+  return shared ??= openBackend({ threads: 1, processor: true });
 }
 
 /** A tokenizer in a backend's memory. */

@@ -163,3 +163,13 @@ onBackends("forty contexts, one after another and beside each other, share nothi
     one[Symbol.dispose]();
   }
 });
+
+Deno.test("what only the processor does is never given to a GPU unasked", async () => {
+  const backend = await openBackend({ threads: 1, processor: true });
+  try {
+    assert.notEqual(backend.name, "cuda");
+    assert.ok(backend.passedOver.every(({ name }) => name !== "cuda"));
+  } finally {
+    backend.close();
+  }
+});
