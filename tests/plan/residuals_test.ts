@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { efficiencyOf } from "../../lib/plan/efficiency.ts";
 import { CHIPS } from "../../lib/plan/hardware.ts";
-import { fitSustained, residuals } from "../../lib/plan/residuals.ts";
+import { readFileSync } from "node:fs";
+import { fitSustained, heldOutResiduals, residuals } from "../../lib/plan/residuals.ts";
 import { flopsPerToken } from "../../lib/plan/flops.ts";
 import { presetOf } from "../../lib/model/presets.ts";
 import { meshSize } from "../../lib/comm/mesh.ts";
@@ -54,4 +55,16 @@ Deno.test("PaLM's hardware utilization, 57.8%, is its 46.2% and what full recomp
   const used = all.find(({ unit }) => unit === "% MFU")!.predicted;
   const hardware = used * (1 + recomputed / flopsPerToken(config, 2048).total);
   assert.ok(Math.abs(hardware / 57.8 - 1) <= 0.05, `${hardware}`);
+});
+
+Deno.test("the errors that the docs print are those that come out", () => {
+  const docs = readFileSync(new URL("../../docs/step_on_paper.md", import.meta.url), "utf8");
+  const printed = [...docs.matchAll(/\|\s+([+-][\d.]+)% \|/g)].map(([, percent]) =>
+    Number(percent)
+  );
+  const errors = [...all, ...heldOutResiduals()].map(({ error }) => 100 * error);
+  assert.equal(printed.length, errors.length);
+  errors.forEach((error, at) =>
+    assert.ok(Math.abs(error - printed[at]!) < 0.06, `${at}: ${error}`)
+  );
 });
