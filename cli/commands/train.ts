@@ -199,8 +199,12 @@ async function train(call: Call, work: Work): Promise<TrainedSession> {
     }
     return await trainLaunched(call, work);
   }
-  if (ranksOf(call, config) > 1) return await trainVirtual({ config, paths, values, io, signal });
-  return await withRestarts({ config, paths }, () => trainLaunched(call, work));
+  const { restarts } = config.settings;
+  const onRestart = (failure: Error, count: number) =>
+    log.warn(`${failure.message}; started again, ${count} of ${restarts}`);
+  const run = { config, paths, onRestart };
+  if (ranksOf(call, config) > 1) return await trainVirtual({ ...run, values, io, signal });
+  return await withRestarts(run, () => trainLaunched(call, work));
 }
 
 function trainLaunched(call: Call, { world, prepared }: Work): Promise<TrainedSession> {

@@ -52,6 +52,8 @@ export interface VirtualCall {
   readonly io: Io;
   /** Asks the run to save and end. */
   readonly signal: AbortSignal;
+  /** Is told of a failure after which all ranks are started again. */
+  readonly onRestart: (failure: Error, count: number) => void;
 }
 
 const MODULE = new URL("./train_rank.ts", import.meta.url);

@@ -122,7 +122,8 @@ export function formatReport(content: ReportContent): string {
     `<style>${STYLE}</style></head><body>\n${parts.join("\n")}\n</body></html>\n`;
 }
 
-function facts({ config, rows, goodput }: ReportContent): string {
+function facts({ config, rows, events, goodput }: ReportContent): string {
+  const exposed = exposedShare(events);
   const last = rows.at(-1);
   const evaluated = rows.findLast(({ eval_loss }) => eval_loss !== undefined);
   const ms = rows.reduce((sum, { step_ms }) => sum + step_ms, 0);
@@ -140,10 +141,19 @@ function facts({ config, rows, goodput }: ReportContent): string {
     ["tokens per second", last && ms > 0 ? formatCount((last.tokens / ms) * 1000) : undefined],
     ["model FLOPs utilization", last && percent(mean(rows.map(({ mfu }) => mfu)))],
     ["goodput", goodput === undefined ? undefined : percent(goodput)],
+    ["communication that stays exposed", exposed === undefined ? undefined : percent(exposed)],
   ];
   const cells = list.filter(([, value]) => value !== undefined)
     .map(([name, value]) => `<tr><td>${name}</td><td>${escapeHtml(value!)}</td></tr>`);
   return `<table>${cells.join("")}</table>`;
+}
+
+/** Share of all reported time in which ranks waited for one another; nothing for one rank. */
+function exposedShare(events: readonly TimedEvent[]): number | undefined {
+  const reports = events.filter((event) => event.event === "communication");
+  const ms = reports.reduce((sum, report) => sum + report.ms, 0);
+  const waited = reports.reduce((sum, report) => sum + report.exposed * report.ms, 0);
+  return ms === 0 ? undefined : waited / ms;
 }
 
 function plots(rows: readonly MetricsRow[]): string {

@@ -78,9 +78,15 @@ export function trainRun(options: RunOptions): Promise<TrainState> {
   return withRestarts(options, () => trainSession(options));
 }
 
-/** Runs a session, and again after a failure, as often as the settings say. */
+/**
+ * Runs a session, and again after a failure, as often as the settings say; a run that has never begun
+ * would only fail again.
+ */
 export async function withRestarts<T>(
-  { paths, config }: Pick<RunOptions, "paths" | "config">,
+  { paths, config, onRestart }: Pick<RunOptions, "paths" | "config"> & {
+    /** Is told of a failure that is followed by another session, and which that is. */
+    readonly onRestart?: ((failure: Error, count: number) => void) | undefined;
+  },
   session: () => Promise<T>,
 ): Promise<T> {
   for (let failures = 0;; failures++) {
@@ -88,8 +94,10 @@ export async function withRestarts<T>(
       return await session();
     } catch (thrown) {
       const again = failures < config.settings.restarts &&
-        !(thrown instanceof Interrupted || thrown instanceof ConfigError);
+        !(thrown instanceof Interrupted || thrown instanceof ConfigError) &&
+        readEvents(paths.events).some(({ event }) => event === "start");
       if (!again) throw thrown;
+      onRestart?.(asError(thrown), failures + 1);
       appendEvent(paths.events, {
         event: "restart",
         step: readMetrics(paths.metrics).at(-1)?.step ?? 0,

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type MetricsRow, readMetrics } from "../../lib/train/metrics.ts";
-import { runPaths } from "../../lib/train/run_folder.ts";
+import { checkpointSteps, runPaths } from "../../lib/train/run_folder.ts";
+import { readEvents } from "../../lib/train/events.ts";
+import { writeDataset } from "../data/dataset_fixture.ts";
 import { checkpointHashes, timeless } from "../train/run_fixture.ts";
 import { type Outcome, runCli } from "./run_cli.ts";
 import { inTrainingFolder, TINY_CONFIG, type TrainingFolder } from "./train_fixture.ts";
@@ -44,6 +46,15 @@ Deno.test("two virtual ranks train what one process trains; only the first one p
     assert.match(checkpoint, /step-000006$/);
     const config = readFileSync(runPaths(two.run).config, "utf8");
     assert.match(config, /^virtual-ranks = 2 +# flag --virtual-ranks$/m);
+    // Each of two ranks sends all gradients once a step: 2 (N-1)/N of them.
+    const parameters = Number(/^# ([\d,]+) parameters$/m.exec(config)![1]!.replaceAll(",", ""));
+    const reports = readEvents(runPaths(two.run).events)
+      .filter((event) => event.event === "communication");
+    assert.equal(reports.length, 6);
+    const sent = reports.reduce((sum, { schemes }) => sum + schemes.data!.bytes, 0);
+    const wanted = 6 * 2 * 4 * parameters;
+    assert.ok(Math.abs(sent - wanted) <= 0.05 * wanted, `${sent} bytes, ${wanted} were wanted`);
+    for (const { exposed } of reports) assert.ok(exposed >= 0 && exposed <= 1.05, `${exposed}`);
   });
 });
 
@@ -89,5 +100,30 @@ Deno.test("a mesh that does not fit ranks or model is refused before anything is
       assert.match(stderr, message);
       assert.throws(() => Deno.statSync(run), Deno.errors.NotFound);
     }
+  });
+});
+
+Deno.test("--restarts starts all virtual ranks again after one failed, so often at most", async () => {
+  await inTrainingFolder(async ({ folder, tokenizer }) => {
+    const config = join(folder, "tiny.toml");
+    writeFileSync(config, TINY_CONFIG);
+    // One window has an id that the vocabulary has not.
+    const documents = Array.from({ length: 40 }, (_, d) => {
+      return Array.from({ length: 100 }, (_, i) => d === 30 && i === 50 ? 9999 : (d + i) % 256);
+    });
+    const data = writeDataset(join(folder, "data"), documents);
+    const out = join(folder, "run");
+    const set = ["--config", config, "--tokenizer", tokenizer, "--data", data, "--steps", "200"];
+    const flags = ["--save-every", "2", "--virtual-ranks", "2", "--restarts", "2"];
+    const { code, stderr } = await runCli(["train", "--out", out, ...set, ...flags]);
+    assert.equal(code, 1);
+    assert.match(stderr, /rank \d failed: .*9999.*; started again, 1 of 2/);
+    assert.match(stderr, /started again, 2 of 2/);
+    assert.match(stderr, /^llamero: The work of 2 ranks has ended: rank \d failed: .*9999/m);
+    const events = readEvents(runPaths(out).events).map(({ event }) => event);
+    assert.equal(events.filter((event) => event === "restart").length, 2);
+    assert.equal(events.filter((event) => event === "start").length, 3);
+    // What was done before the failure is there to go on from.
+    assert.ok(checkpointSteps(runPaths(out)).length > 0);
   });
 });
