@@ -21,7 +21,7 @@ export interface BenchGenerateOptions extends ComputeOptions, Omit<ModelFlags, "
   readonly repeat: number;
 }
 
-const { kvType, activations } = MODEL_OPTIONS;
+const { kvType, activations, repack } = MODEL_OPTIONS;
 
 /** The record of `llamero bench generate`. */
 export const spec: CommandSpec<BenchGenerateOptions> = {
@@ -55,6 +55,7 @@ export const spec: CommandSpec<BenchGenerateOptions> = {
     },
     kvType,
     activations,
+    repack,
     ...COMPUTE_OPTIONS,
   },
   examples: [

@@ -38,8 +38,8 @@ export async function run(values: BenchGenerateOptions, io: Io): Promise<void> {
   const ticker = log.progress({ label: "measuring", total: values.repeat, unit: "runs" });
   try {
     const limits = measureLimits(backend);
-    const { activations } = values;
-    const decoder = await Decoder.load(backend, checkpoint, { activations, signal });
+    const { activations, repack } = values;
+    const decoder = await Decoder.load(backend, checkpoint, { activations, repack, signal });
     const runs = await benchGenerate(decoder, {
       ...values,
       signal,

@@ -10,7 +10,7 @@ import { COMPUTE_OPTIONS, type ComputeOptions } from "../options.ts";
 import { MODEL_OPTIONS, type ModelFlags } from "./generate.spec.ts";
 
 /** What `llamero eval perplexity` is called with. */
-export interface EvalPerplexityOptions extends ComputeOptions, ModelFlags {
+export interface EvalPerplexityOptions extends ComputeOptions, Omit<ModelFlags, "repack"> {
   /** A model in any format. */
   readonly model: string;
   /** A model to compare with. */

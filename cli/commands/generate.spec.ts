@@ -31,6 +31,8 @@ export interface ModelFlags {
   readonly kvType: "f32" | "f16" | "q8_0";
   /** How quantized weights are multiplied. */
   readonly activations: "auto" | "f32";
+  /** Which quantized weights are repacked. */
+  readonly repack: "auto" | "on" | "off";
 }
 
 /** What is said to whom. */
@@ -186,6 +188,15 @@ export const MODEL_OPTIONS: OptionSpecs<ModelFlags> = {
     choices: ["auto", "f32"],
     default: "auto",
     doc: "what quantized weights are multiplied by: int8 blocks, or exactly f32",
+  },
+  repack: {
+    group: "Computation",
+    value: "WHEN",
+    choices: ["auto", "on", "off"],
+    default: "auto",
+    doc:
+      "interleave quantized weights for faster decoding when they are first used: where memory " +
+      "allows, always, or never, which maps the file without a copy",
   },
 };
 

@@ -76,6 +76,7 @@ async function openModel(
       backend,
       tokenizer: values.tokenizer,
       activations: values.activations,
+      repack: values.repack,
       signal,
       progress: (done, total) => {
         if (total < LARGE_MODEL_BYTES) return;

@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-#define LLAMERO_ABI_HASH 2360719984674679.0
+#define LLAMERO_ABI_HASH 3967140519217295.0
 
 #define DTYPE_F32 0u
 #define DTYPE_F16 1u
@@ -34,6 +34,10 @@ int32_t k_rms_norm(address_t context, address_t out, address_t x, address_t weig
 int32_t k_layer_norm(address_t context, address_t out, address_t x, address_t weight, address_t bias, uint32_t rows, uint32_t dim, float eps);
 // Product with a weight. out[m,n] = (accumulate ? out[m,n] : 0) + sum_k x[m,k] weight[n,k]. x is f32, or q8_0 rows made by `convert`; weight is f32, f16, bf16 or a block type. An element's sum has the same order for every number of rows.
 int32_t k_matmul(address_t context, address_t out, address_t x, address_t weight, uint32_t x_dtype, uint32_t weight_dtype, uint32_t rows, uint32_t out_dim, uint32_t in_dim, uint32_t x_stride, uint32_t out_stride, uint32_t accumulate);
+// Interleaves the rows of a block type by sixteen, as `matmul_repacked` reads them; out may be x. What stood at byte b of a row's block stands at 16 b + row * piece of the group's, where a piece is two bytes for half-precision numbers and four for the rest; rows past the last sixteen stay as they are.
+int32_t k_repack(address_t context, address_t out, address_t x, uint32_t dtype, uint32_t rows, uint32_t dim);
+// `matmul` of q8_0 rows by a weight of a block type other than q8_0 that `repack` made, with the same bits. out[m,n] = (accumulate ? out[m,n] : 0) + sum_k x[m,k] weight[n,k]
+int32_t k_matmul_repacked(address_t context, address_t out, address_t x, address_t weight, uint32_t weight_dtype, uint32_t rows, uint32_t out_dim, uint32_t in_dim, uint32_t x_stride, uint32_t out_stride, uint32_t accumulate);
 // Converts rows between element types: f32 to f16, bf16 or q8_0, and any type to f32.
 int32_t k_convert(address_t context, address_t out, address_t x, uint32_t out_dtype, uint32_t x_dtype, uint32_t rows, uint32_t dim);
 // Rotary position embedding in place, angles given as a table of (cos, sin) per row made in double precision. layout 0 rotates halves (i, i + head_dim/2), 1 adjacent pairs (2i, 2i+1). `stride` is the distance of rows of x.
@@ -144,6 +148,8 @@ int32_t rt_fill(address_t context, address_t target, uint32_t value, double byte
 int32_t rt_map_file(address_t context, uint8_t *path, uint32_t path_bytes, uint8_t *out);
 // Unmaps what `map_file` mapped.
 int32_t rt_unmap_file(address_t context, address_t memory);
+// Takes the pages of a part of a mapped file out of memory; reading it brings them back.
+int32_t rt_forget_pages(address_t context, address_t memory, double bytes);
 // Chooses the queue of the calls that follow; queues run side by side where there are any.
 int32_t rt_queue(address_t context, uint32_t index);
 // Marks what is enqueued so far on the chosen queue, for `wait`.

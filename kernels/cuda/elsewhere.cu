@@ -1,5 +1,5 @@
-// Kernels of the table that a GPU does not have: texts are read on the processor, and models are
-// quantized there, once.
+// Kernels of the table that a GPU does not have: texts are read on the processor, models are quantized
+// there, once, and repacked weights are a layout for its vectors.
 
 #include "context.h"
 
@@ -10,6 +10,13 @@ extern "C" {
 
 int32_t k_quantize_weighted(address_t context, address_t, address_t, address_t, uint32_t, uint32_t,
                             uint32_t) {
+  ELSEWHERE(context);
+}
+int32_t k_repack(address_t context, address_t, address_t, uint32_t, uint32_t, uint32_t) {
+  ELSEWHERE(context);
+}
+int32_t k_matmul_repacked(address_t context, address_t, address_t, address_t, uint32_t, uint32_t,
+                          uint32_t, uint32_t, uint32_t, uint32_t, uint32_t) {
   ELSEWHERE(context);
 }
 int32_t k_text_open(address_t context, address_t, address_t, double) { ELSEWHERE(context); }

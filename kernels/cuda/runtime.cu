@@ -102,6 +102,10 @@ int32_t rt_unmap_file(address_t handle, address_t) {
   return contextOf(handle).refuse("a GPU maps no files");
 }
 
+int32_t rt_forget_pages(address_t handle, address_t, double) {
+  return contextOf(handle).refuse("a GPU maps no files");
+}
+
 int32_t rt_queue(address_t handle, uint32_t index) { return contextOf(handle).chooseQueue(index); }
 
 double rt_event(address_t handle) { return contextOf(handle).mark(); }

@@ -76,6 +76,44 @@ export const INFERENCE_KERNELS: Readonly<Record<string, Kernel>> = {
       "rows * in_dim * bytes(x_dtype) + out_dim * in_dim * bytes(weight_dtype) + rows * out_dim * 4",
     flops: "2 * rows * out_dim * in_dim",
   },
+  repack: {
+    doc:
+      "Interleaves the rows of a block type by sixteen, as `matmul_repacked` reads them; out may be " +
+      "x. What stood at byte b of a row's block stands at 16 b + row * piece of the group's, where a " +
+      "piece is two bytes for half-precision numbers and four for the rest; rows past the last " +
+      "sixteen stay as they are.",
+    source: "interleaved rows as in llama.cpp's ggml-cpu/repack.cpp, another order",
+    params: {
+      out: output("dtype", "rows dim"),
+      x: input("dtype", "rows dim"),
+      dtype: u32,
+      rows: u32,
+      dim: u32,
+    },
+    bytes: "rows * dim * 2 * bytes(dtype)",
+    flops: "0",
+  },
+  matmul_repacked: {
+    doc:
+      "`matmul` of q8_0 rows by a weight of a block type other than q8_0 that `repack` made, with " +
+      "the same bits. out[m,n] = (accumulate ? out[m,n] : 0) + sum_k x[m,k] weight[n,k]",
+    source: "lanes are columns, as in llama.cpp's ggml-cpu/repack.cpp",
+    params: {
+      out: inout("f32", "rows out_dim"),
+      x: input("q8_0", "rows in_dim"),
+      weight: input("weight_dtype", "out_dim in_dim"),
+      weight_dtype: u32,
+      rows: u32,
+      out_dim: u32,
+      in_dim: u32,
+      x_stride: u32,
+      out_stride: u32,
+      accumulate: u32,
+    },
+    bytes:
+      "rows * in_dim * bytes(q8_0) + out_dim * in_dim * bytes(weight_dtype) + rows * out_dim * 4",
+    flops: "2 * rows * out_dim * in_dim",
+  },
   convert: {
     doc: "Converts rows between element types: f32 to f16, bf16 or q8_0, and any type to f32.",
     source: "IEEE 754 round to nearest even; ggml's block formats",

@@ -88,6 +88,11 @@ export const RUNTIME: Readonly<Record<string, RuntimeFunction>> = {
     params: { context: "address", memory: "address" },
     result: "i32",
   },
+  forget_pages: {
+    doc: "Takes the pages of a part of a mapped file out of memory; reading it brings them back.",
+    params: { context: "address", memory: "address", bytes: "size" },
+    result: "i32",
+  },
   queue: {
     doc: "Chooses the queue of the calls that follow; queues run side by side where there are any.",
     params: { context: "address", index: "u32" },

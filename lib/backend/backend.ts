@@ -41,6 +41,8 @@ export interface MappedFile {
   readonly address: Address;
   /** Length of the file in bytes. */
   readonly bytes: number;
+  /** Takes the pages of a part of it out of the process's memory; reading it brings them back. */
+  forget(address: Address, bytes: number): void;
   /** Unmaps it; no address inside it may be used afterwards. */
   close(): void;
 }

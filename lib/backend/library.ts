@@ -186,7 +186,7 @@ export class LibraryBackend implements Backend {
     if (!this.#mapsFiles) return undefined;
     const name = new TextEncoder().encode(path);
     const found = new Float64Array(2);
-    const { rt_map_file, rt_unmap_file } = this.#library.symbols;
+    const { rt_map_file, rt_unmap_file, rt_forget_pages } = this.#library.symbols;
     if (rt_map_file(this.#context, name, name.length, found) !== 0) {
       throw new LlameroError(`Cannot map "${path}": ${this.#lastError()}`);
     }
@@ -194,6 +194,10 @@ export class LibraryBackend implements Backend {
     return {
       address,
       bytes,
+      forget: (part, size) => {
+        const status = rt_forget_pages(this.#context, part, size);
+        this.#check(status, `let go of ${size} bytes of "${path}"`);
+      },
       close: () => {
         if (this.#open) this.#check(rt_unmap_file(this.#context, address), `unmap "${path}"`);
       },

@@ -191,11 +191,16 @@ export class DecoderSession {
       activations,
       scratch: at.quantized,
       observe: options.observe,
+      quantized: weights.repacked,
     });
     this.head = new Head(backend, {
       config,
       weights,
-      products: new Products(backend, { activations, scratch: at.headQuantized }),
+      products: new Products(backend, {
+        activations,
+        scratch: at.headQuantized,
+        quantized: weights.repacked,
+      }),
       buffers: at,
       hidden_TD: at.hidden_TD,
       rows: limits.rows,

@@ -33,6 +33,8 @@ export interface WeightPart {
   readonly outDim: number;
   /** Address of the first row. */
   readonly address: Address;
+  /** Whether rows are interleaved as kernel `repack` does it. */
+  readonly repacked?: boolean | undefined;
 }
 
 /** A weight [out, in]: one part, or several whose rows lie apart or differ in type. */
@@ -90,12 +92,19 @@ export type ProductObserver = (
   inputs: Pick<ProductArguments, "x" | "rows">,
 ) => void;
 
+/** Says how the parts of a weight lie in memory when activations are quantized. */
+export interface QuantizedParts {
+  /** The parts of a weight, repacked or as they are. */
+  partsOf(weight: Weight): readonly WeightPart[];
+}
+
 /** Products with weights on one backend. */
 export class Products {
   readonly #backend: Backend;
   readonly #activations: Activations;
   readonly #scratch: Address;
   readonly #observe: ProductObserver | undefined;
+  readonly #quantized: QuantizedParts | undefined;
 
   /** `scratch` holds {@linkcode activationBytes} of the largest product. */
   constructor(
@@ -104,12 +113,15 @@ export class Products {
       readonly activations: Activations;
       readonly scratch: Address;
       readonly observe?: ProductObserver | undefined;
+      /** Where weights of block types are found instead. */
+      readonly quantized?: QuantizedParts | undefined;
     },
   ) {
     this.#backend = backend;
     this.#activations = options.activations;
     this.#scratch = options.scratch;
     this.#observe = options.observe;
+    this.#quantized = options.quantized;
   }
 
   /** out[r,n] = (accumulate ? out[r,n] : 0) + sum_k x[r,k] weight[n,k]. */
@@ -128,14 +140,14 @@ export class Products {
         dim: weight.inDim,
       });
     }
+    const parts = quantizes ? this.#quantized?.partsOf(weight) : undefined;
     let target = out;
-    for (const part of weight.parts) {
+    for (const part of parts ?? weight.parts) {
       const quantized = quantizes && isQuantized(part.dtype);
-      kernels.matmul({
+      const product = {
         out: target,
         x: quantized ? this.#scratch : x,
         weight: part.address,
-        x_dtype: quantized ? DTYPE_CODES.q8_0 : DTYPE_CODES.f32,
         weight_dtype: DTYPE_CODES[part.dtype],
         rows,
         out_dim: part.outDim,
@@ -143,7 +155,12 @@ export class Products {
         x_stride: weight.inDim,
         out_stride: weight.outDim,
         accumulate: accumulate ? 1 : 0,
-      });
+      };
+      if (part.repacked) kernels.matmul_repacked(product);
+      else {
+        const x_dtype = quantized ? DTYPE_CODES.q8_0 : DTYPE_CODES.f32;
+        kernels.matmul({ ...product, x_dtype });
+      }
       target += part.outDim * 4;
     }
   }

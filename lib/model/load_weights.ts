@@ -20,6 +20,7 @@ import type { ModelConfig } from "./config.ts";
 import { DecoderWeights, type Placed } from "./decoder_weights.ts";
 import { WEIGHT_DTYPES } from "./linear.ts";
 import { aligned } from "./memory_plan.ts";
+import { type Repack, RepackedWeights } from "./repacked_weights.ts";
 import type { RopeLayout } from "./rope.ts";
 import { type WeightSpec, weightSpecs } from "./weights.ts";
 
@@ -45,6 +46,8 @@ export type Residence = "auto" | "mapped" | "read";
 export interface LoadOptions {
   /** Where they live. @default {"auto"} */
   readonly residence?: Residence | undefined;
+  /** Which weights are repacked for decoding; `off` maps files of any size. @default {"auto"} */
+  readonly repack?: Repack | undefined;
   /** Called with the bytes read so far and those to read. */
   readonly progress?: ((done: number, total: number) => void) | undefined;
   /** Stops between chunks of the file. */
@@ -92,7 +95,12 @@ export async function loadWeights(
   source: DecoderSource,
   options: LoadOptions = {},
 ): Promise<DecoderWeights> {
-  const files = mapFiles(backend, source, options.residence ?? "auto");
+  const repack = options.repack ?? "auto";
+  const files = mapFiles(
+    backend,
+    source,
+    options.residence ?? (repack === "off" ? "mapped" : "auto"),
+  );
   const bases: Address[] = [];
   const close = () => {
     for (const file of files.values()) file.close();
@@ -117,7 +125,11 @@ export async function loadWeights(
     for (const job of plan.jobs) {
       placed.set(job.spec.name, { dtype: job.dtype, address: addressOf(job) });
     }
-    return new DecoderWeights(source.config, { placed, readBytes, close });
+    const embedding = placed.get("embedding")!.address;
+    const repacked = repack === "off" || backend.name === "cuda"
+      ? undefined
+      : new RepackedWeights(backend, { repack, files: files.values(), embedding });
+    return new DecoderWeights(source.config, { placed, readBytes, repacked, close });
   } catch (error) {
     close();
     throw error;

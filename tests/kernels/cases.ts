@@ -71,6 +71,8 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
   text_encode: "tests/tokenizer",
   text_stream: "tests/tokenizer",
   text_close: "tests/tokenizer",
+  repack: "tests/kernels/repack_test.ts",
+  matmul_repacked: "tests/kernels/repack_test.ts",
   gemm_pack: "tests/kernels/gemm_pack_test.ts",
   quantize_weighted: "tests/quant/golden_hashes_test.ts",
   text_train_open: "tests/tokenizer/train",

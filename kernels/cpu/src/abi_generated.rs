@@ -4,7 +4,7 @@ use crate::context::{Address, enter, guard, pointer};
 use crate::{ops, runtime};
 
 /// Hash of the kernel table that this library was built from.
-pub const ABI_HASH: f64 = 2360719984674679.0;
+pub const ABI_HASH: f64 = 3967140519217295.0;
 
 /// Codes of element and block types as they cross the ABI.
 #[allow(dead_code)]
@@ -54,6 +54,20 @@ pub unsafe extern "C" fn k_layer_norm(context: Address, out: Address, x: Address
 #[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
 pub unsafe extern "C" fn k_matmul(context: Address, out: Address, x: Address, weight: Address, x_dtype: u32, weight_dtype: u32, rows: u32, out_dim: u32, in_dim: u32, x_stride: u32, out_stride: u32, accumulate: u32) -> i32 {
     unsafe { enter(context, &[out, x, weight], |context| ops::matmul(context, pointer::<f32>(out), pointer::<u8>(x) as *const u8, pointer::<u8>(weight) as *const u8, x_dtype, weight_dtype, rows, out_dim, in_dim, x_stride, out_stride, accumulate)) }
+}
+
+/// Interleaves the rows of a block type by sixteen, as `matmul_repacked` reads them; out may be x. What stood at byte b of a row's block stands at 16 b + row * piece of the group's, where a piece is two bytes for half-precision numbers and four for the rest; rows past the last sixteen stay as they are.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_repack(context: Address, out: Address, x: Address, dtype: u32, rows: u32, dim: u32) -> i32 {
+    unsafe { enter(context, &[out, x], |context| ops::repack(context, pointer::<u8>(out), pointer::<u8>(x) as *const u8, dtype, rows, dim)) }
+}
+
+/// `matmul` of q8_0 rows by a weight of a block type other than q8_0 that `repack` made, with the same bits. out[m,n] = (accumulate ? out[m,n] : 0) + sum_k x[m,k] weight[n,k]
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_matmul_repacked(context: Address, out: Address, x: Address, weight: Address, weight_dtype: u32, rows: u32, out_dim: u32, in_dim: u32, x_stride: u32, out_stride: u32, accumulate: u32) -> i32 {
+    unsafe { enter(context, &[out, x, weight], |context| ops::matmul_repacked(context, pointer::<f32>(out), pointer::<u8>(x) as *const u8, pointer::<u8>(weight) as *const u8, weight_dtype, rows, out_dim, in_dim, x_stride, out_stride, accumulate)) }
 }
 
 /// Converts rows between element types: f32 to f16, bf16 or q8_0, and any type to f32.
@@ -439,6 +453,13 @@ pub unsafe extern "C" fn rt_map_file(context: Address, path: *mut u8, path_bytes
 #[allow(clippy::missing_safety_doc)]
 pub unsafe extern "C" fn rt_unmap_file(context: Address, memory: Address) -> i32 {
     guard(1, || unsafe { runtime::unmap_file(context, memory) })
+}
+
+/// Takes the pages of a part of a mapped file out of memory; reading it brings them back.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc)]
+pub unsafe extern "C" fn rt_forget_pages(context: Address, memory: Address, bytes: f64) -> i32 {
+    guard(1, || unsafe { runtime::forget_pages(context, memory, bytes as usize) })
 }
 
 /// Chooses the queue of the calls that follow; queues run side by side where there are any.

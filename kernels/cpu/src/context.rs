@@ -186,6 +186,14 @@ impl Context {
         unsafe { &mut *self.files.get() }.remove(&address).is_some()
     }
 
+    /// Whether a range of addresses lies in one mapped file.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn has_mapped(&self, range: core::ops::Range<usize>) -> bool {
+        let files = unsafe { &*self.files.get() };
+        let before = files.range(..=range.start).next_back();
+        before.is_some_and(|(address, file)| range.end <= address + file.bytes())
+    }
+
     /// Keeps why the last call failed.
     pub fn set_error(&self, text: impl Into<Cow<'static, str>>) {
         unsafe { *self.error.get() = text.into() };

@@ -28,6 +28,9 @@ pub mod mapping {
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     const MAP_ANONYMOUS: c_int = 0x1000;
     const MADV_WILLNEED: c_int = 3;
+    const MADV_DONTNEED: c_int = 4;
+    /// No page is larger, but for huge ones, of which files have none.
+    const PAGE: usize = 1 << 16;
     #[cfg(target_os = "linux")]
     const MADV_HUGEPAGE: c_int = 14;
 
@@ -66,6 +69,18 @@ pub mod mapping {
         address
     }
 
+    /// Takes the whole pages of a part of a mapped file out of the process's memory.
+    ///
+    /// # Safety
+    /// The range must lie in a mapping that `map_file` made.
+    pub unsafe fn forget(address: *mut u8, length: usize) {
+        let first = (address as usize).next_multiple_of(PAGE);
+        let end = (address as usize + length) / PAGE * PAGE;
+        if first < end {
+            unsafe { madvise(first as *mut c_void, end - first, MADV_DONTNEED) };
+        }
+    }
+
     /// # Safety
     /// `address` and `length` must be those of one mapping that nothing uses any more.
     pub unsafe fn unmap(address: *mut u8, length: usize) {
@@ -98,6 +113,7 @@ pub mod mapping {
             bytes: usize,
         ) -> *mut c_void;
         fn UnmapViewOfFile(address: *const c_void) -> i32;
+        fn VirtualUnlock(address: *mut c_void, bytes: usize) -> i32;
         fn CloseHandle(handle: *mut c_void) -> i32;
         fn GetModuleHandleExW(flags: u32, address: *const c_void, module: *mut *mut c_void) -> i32;
     }
@@ -118,6 +134,14 @@ pub mod mapping {
             CloseHandle(mapping);
             address.cast()
         }
+    }
+
+    /// Takes a part of a mapped file out of the process's memory: unlocking what is not locked does.
+    ///
+    /// # Safety
+    /// The range must lie in a mapping that `map_file` made.
+    pub unsafe fn forget(address: *mut u8, length: usize) {
+        unsafe { VirtualUnlock(address.cast(), length) };
     }
 
     /// # Safety

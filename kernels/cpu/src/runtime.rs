@@ -149,6 +149,23 @@ pub unsafe fn unmap_file(address: Address, memory: Address) -> i32 {
     unsafe { fail(address, "the address is not one that map_file gave") }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
+pub unsafe fn forget_pages(address: Address, memory: Address, bytes: usize) -> i32 {
+    let first = memory as usize;
+    match unsafe { context(address) }.has_mapped(first..first.saturating_add(bytes)) {
+        true => {
+            unsafe { crate::os::mapping::forget(pointer(memory), bytes) };
+            0
+        }
+        false => unsafe { fail(address, "the range is not inside of a mapped file") },
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+pub unsafe fn forget_pages(address: Address, _memory: Address, _bytes: usize) -> i32 {
+    unsafe { fail(address, "WebAssembly cannot map files") }
+}
+
 #[cfg(target_arch = "wasm32")]
 pub unsafe fn map_file(address: Address, _path: *mut u8, _bytes: u32, _out: *mut u8) -> i32 {
     unsafe { fail(address, "WebAssembly cannot map files") }

@@ -8,7 +8,7 @@ mod peak_read;
 
 pub use convert::convert;
 pub use convert_blocks::quantize_weighted;
-pub use matmul::matmul;
+pub use matmul::{matmul, matmul_repacked, repack};
 pub use peak_fma::peak_fma;
 pub use peak_read::peak_read;
 

@@ -8,7 +8,8 @@
 //! blocks at a time.
 
 use super::Product;
-use super::levels::{Layout, PIECE, Target, unpack_on};
+use super::int8_pack::{pack_groups, pack_piece_on};
+use super::levels::{Layout, PIECE};
 use super::prepared::{Prepared, prepare_block};
 use crate::context::Context;
 use crate::quant::BlockFormat;
@@ -17,10 +18,10 @@ use crate::simd::{Int8, Int8Isa, Simd, per_int8_isa};
 
 /// Rows of x in a panel, and vectors of columns in a panel of weights: a tile.
 const MR: usize = 4;
-const NV: usize = 2;
+pub const NV: usize = 2;
 
 /// Blocks of k that are packed and multiplied at a time: their weights stay in the first cache.
-const BLOCKS: usize = 16;
+pub const BLOCKS: usize = 16;
 
 /// Blocks of k that are taken apart at a time.
 const PIECE_BLOCKS: usize = PIECE / 32;
@@ -28,13 +29,12 @@ const PIECE_BLOCKS: usize = PIECE / 32;
 /// Rows of x that are packed at a time.
 const MAX_ROWS: usize = 512;
 
-/// The most columns of a panel of weights.
-const MAX_COLUMNS: usize = 32;
-
 /// What the threads share: the product, and where things lie in scratch.
-struct Plan<'a> {
-    product: &'a Product,
-    layout: Layout,
+pub struct Plan<'a> {
+    pub product: &'a Product,
+    pub layout: Layout,
+    /// Whether rows of weights are interleaved in groups.
+    repacked: bool,
     first_row: usize,
     rows: usize,
     /// Packed x, and bytes of one block of a panel of it.
@@ -53,12 +53,12 @@ const fn x_block(level_bytes: usize) -> usize {
 }
 
 /// Bytes of the levels of one block of a panel of weights.
-const fn level_block(level_bytes: usize, lanes: usize) -> usize {
+pub const fn level_block(level_bytes: usize, lanes: usize) -> usize {
     NV * lanes * 32 * level_bytes
 }
 
 /// Floats of the scales of a panel of weights, or of its minima: two units a block.
-const fn scale_floats(lanes: usize) -> usize {
+pub const fn scale_floats(lanes: usize) -> usize {
     2 * BLOCKS * NV * lanes
 }
 
@@ -69,6 +69,26 @@ const fn panel_bytes(level_bytes: usize, lanes: usize) -> usize {
 
 /// Computes the product.
 pub unsafe fn multiply(isa: Int8Isa, context: &Context, product: &Product, layout: Layout) {
+    unsafe { multiply_any(isa, context, product, layout, false) }
+}
+
+/// The same of repacked weights, whole groups of them.
+pub unsafe fn multiply_repacked(
+    isa: Int8Isa,
+    context: &Context,
+    product: &Product,
+    layout: Layout,
+) {
+    unsafe { multiply_any(isa, context, product, layout, true) }
+}
+
+unsafe fn multiply_any(
+    isa: Int8Isa,
+    context: &Context,
+    product: &Product,
+    layout: Layout,
+    repacked: bool,
+) {
     let lanes = isa.isa().lanes();
     let x_block = x_block(isa.level_bytes());
     let max_rows = product.rows.min(MAX_ROWS).next_multiple_of(MR);
@@ -80,7 +100,7 @@ pub unsafe fn multiply(isa: Int8Isa, context: &Context, product: &Product, layou
     for first_row in (0..product.rows).step_by(MAX_ROWS) {
         let rows = MAX_ROWS.min(product.rows - first_row);
         #[rustfmt::skip]
-        let plan = Plan { product, layout, first_row, rows, x, x_block, work, work_bytes };
+        let plan = Plan { product, layout, repacked, first_row, rows, x, x_block, work, work_bytes };
         context.parallel(rows.div_ceil(MR), &|panel, _| {
             unsafe { pack_x_on(isa, &plan, panel) };
         });
@@ -138,7 +158,11 @@ unsafe fn chunk_of(isa: Int8Isa, plan: &Plan, column: usize, worker: usize) {
             let count = BLOCKS.min(blocks - first);
             for piece in (0..count).step_by(PIECE_BLOCKS) {
                 let range = (first, piece, PIECE_BLOCKS.min(count - piece));
-                pack_piece_on(isa, isa, plan, weights, (column, columns), range);
+                if plan.repacked {
+                    pack_groups(isa, plan, weights, (column, columns), range);
+                } else {
+                    pack_piece_on(isa, isa, plan, weights, (column, columns), range);
+                }
             }
             add_blocks_on(isa, plan, weights, sums.cast(), first, count);
         }
@@ -164,82 +188,6 @@ unsafe fn write_out<Q: Int8>(plan: &Plan, sums: *const f32, (column, columns): (
                     sum = Q::S::add(Q::S::load_first(out, columns - i), sum);
                 }
                 Q::S::store_first(out, sum, columns - i);
-            }
-        }
-    }
-}
-
-per_int8_isa! {
-    unsafe fn pack_piece_on = pack_piece(
-        kind: Int8Isa,
-        plan: &Plan,
-        to: *mut u8,
-        columns: (usize, usize),
-        range: (usize, usize, usize),
-    );
-}
-
-/// Packs `count` blocks of a panel of weights, from block `piece` of those that start at `first`. Where
-/// a column is missing the last one stands once more, and is not written out.
-#[inline(always)]
-unsafe fn pack_piece<Q: Int8>(
-    kind: Int8Isa,
-    plan: &Plan,
-    to: *mut u8,
-    (column, columns): (usize, usize),
-    (first, piece, count): (usize, usize, usize),
-) {
-    unsafe {
-        let (product, layout, lanes) = (plan.product, &plan.layout, Q::S::LANES);
-        let row_bytes = layout.row_bytes(product.in_dim);
-        let weight = product.weight.add(layout.row_bytes(32 * (first + piece)));
-        let size = NV * lanes;
-        let scales = to.add(BLOCKS * level_block(Q::LEVEL_BYTES, lanes));
-        let scales = scales.cast::<f32>().add(piece * 32 / layout.unit * size);
-        let mut rows = [0u64; MAX_COLUMNS * PIECE / 8];
-        let rows = rows.as_mut_ptr().cast::<u8>();
-        for i in (0..size).step_by(4) {
-            let mut from = [weight; 4];
-            for (j, from) in from.iter_mut().enumerate() {
-                *from = weight.add((column + (i + j).min(columns - 1)) * row_bytes);
-                for line in (0..layout.row_bytes(PIECE)).step_by(64) {
-                    Q::S::prefetch(from.wrapping_add(layout.row_bytes(PIECE) + line));
-                }
-            }
-            let target = Target {
-                levels: rows.add(i * PIECE),
-                row_bytes: PIECE,
-                scales: scales.add(i),
-                minima: scales.add(scale_floats(lanes) + i),
-                unit_floats: size,
-            };
-            unpack_on(kind, product.weight_dtype, from, 32 * count, target);
-        }
-        for block in 0..count {
-            let to = to.add((piece + block) * level_block(Q::LEVEL_BYTES, lanes));
-            turn::<Q>(to, rows.add(32 * block));
-        }
-    }
-}
-
-/// Turns one block of levels, a row for each column, into words with a lane for each column.
-#[inline(always)]
-unsafe fn turn<Q: Int8>(to: *mut u8, rows: *const u8) {
-    unsafe {
-        let (size, bytes) = (NV * Q::S::LANES, 32 * Q::LEVEL_BYTES);
-        let mut wide = [0u64; MAX_COLUMNS * 64 / 8];
-        let wide = wide.as_mut_ptr().cast::<u8>();
-        let (mut from, mut stride) = (rows, PIECE);
-        if Q::LEVEL_BYTES > 1 {
-            for i in 0..size {
-                Q::pack_levels(wide.add(i * bytes), rows.add(i * PIECE));
-            }
-            (from, stride) = (wide, bytes);
-        }
-        for word in (0..bytes / 4).step_by(Q::SQUARE) {
-            for i in (0..size).step_by(Q::SQUARE) {
-                let to = to.add((word * size + i) * 4);
-                Q::transpose(from.add(i * stride + word * 4), stride, to, size * 4);
             }
         }
     }

@@ -13,11 +13,13 @@
 //! unit's products of integers, is exact, and `scale` is that of the weight's unit times that of x,
 //! rounded once; then, where units have a minimum, sum = fma(minimum, scale of x times the sum of its
 //! levels, sum). So every path, layout and instruction set gives the same bits (but for `fma` where it
-//! rounds twice). levels/ takes blocks apart; `prepared` says what of a block of x is shared.
+//! rounds twice). levels/ takes blocks apart; `prepared` says what of a block of x is shared; repacked/ has
+//! the layout for which few rows cost no more than reading the weights.
 
 mod in_place;
 mod int8_direct;
 mod int8_in_place;
+mod int8_pack;
 mod int8_packed;
 #[cfg(test)]
 mod int8_tests;
@@ -25,6 +27,7 @@ mod levels;
 mod packed;
 mod panel;
 mod prepared;
+mod repacked;
 #[cfg(test)]
 mod tests;
 mod weight;
@@ -33,6 +36,7 @@ use crate::abi_generated::dtype;
 use crate::context::{Context, Status};
 use crate::simd::{Int8Isa, Isa, isa};
 use levels::layout;
+pub use repacked::{matmul_repacked, repack};
 
 /// The arguments of one product; strides are in elements.
 #[derive(Clone, Copy)]

@@ -60,6 +60,23 @@ pub trait Int8: Copy + 'static {
     unsafe fn ints_load(p: *const u8) -> Self::Ints;
     /// Adds, in each lane, the products of the packed levels of a weight and of an activation.
     unsafe fn ints_dot(sum: Self::Ints, w: Self::Ints, x: Self::Ints) -> Self::Ints;
+    /// Adds, in each lane, the products of four bytes: levels of a weight from 0 to 127, and signed levels
+    /// of an activation.
+    unsafe fn ints_dot_bytes(sum: Self::Ints, w: Self::Ints, x: Self::Ints) -> Self::Ints;
+    /// a & b
+    unsafe fn ints_and(a: Self::Ints, b: Self::Ints) -> Self::Ints;
+    /// a | b
+    unsafe fn ints_or(a: Self::Ints, b: Self::Ints) -> Self::Ints;
+    /// Writes one integer a lane.
+    unsafe fn ints_store(p: *mut u8, a: Self::Ints);
+    /// a - b in both halves of every lane, 16-bit integers.
+    unsafe fn ints_sub_halves(a: Self::Ints, b: Self::Ints) -> Self::Ints;
+    /// a - b, wrapping.
+    unsafe fn ints_sub(a: Self::Ints, b: Self::Ints) -> Self::Ints;
+    /// a >> bits, zeros coming in; bits < 32.
+    unsafe fn ints_shr(a: Self::Ints, bits: u32) -> Self::Ints;
+    /// a << bits; bits < 32.
+    unsafe fn ints_shl(a: Self::Ints, bits: u32) -> Self::Ints;
     /// The lanes as floats.
     unsafe fn ints_floats(a: Self::Ints) -> <Self::S as Simd>::F32;
     /// Turns a square of 32-bit words: word c of row r becomes word r of row c. Strides in bytes.
@@ -213,3 +230,5 @@ mod tests;
 pub mod wasm;
 #[cfg(target_arch = "x86_64")]
 pub mod x86;
+#[cfg(target_arch = "x86_64")]
+mod x86_blocks;

@@ -111,6 +111,50 @@ impl Int8 for Neon8 {
         }
     }
     #[inline(always)]
+    unsafe fn ints_dot_bytes(sum: int32x4_t, w: int32x4_t, x: int32x4_t) -> int32x4_t {
+        unsafe {
+            let (w, x) = (vreinterpretq_s8_s32(w), vreinterpretq_s8_s32(x));
+            let low = vmull_s8(vget_low_s8(w), vget_low_s8(x));
+            vpadalq_s16(sum, vpaddq_s16(low, vmull_high_s8(w, x)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn ints_and(a: int32x4_t, b: int32x4_t) -> int32x4_t {
+        unsafe { vandq_s32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn ints_or(a: int32x4_t, b: int32x4_t) -> int32x4_t {
+        unsafe { vorrq_s32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn ints_store(p: *mut u8, a: int32x4_t) {
+        unsafe { vst1q_u8(p, vreinterpretq_u8_s32(a)) }
+    }
+    #[inline(always)]
+    unsafe fn ints_sub_halves(a: int32x4_t, b: int32x4_t) -> int32x4_t {
+        unsafe {
+            vreinterpretq_s32_s16(vsubq_s16(
+                vreinterpretq_s16_s32(a),
+                vreinterpretq_s16_s32(b),
+            ))
+        }
+    }
+    #[inline(always)]
+    unsafe fn ints_sub(a: int32x4_t, b: int32x4_t) -> int32x4_t {
+        unsafe { vsubq_s32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn ints_shr(a: int32x4_t, bits: u32) -> int32x4_t {
+        unsafe {
+            let down = vdupq_n_s32(-(bits as i32));
+            vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(a), down))
+        }
+    }
+    #[inline(always)]
+    unsafe fn ints_shl(a: int32x4_t, bits: u32) -> int32x4_t {
+        unsafe { vshlq_s32(a, vdupq_n_s32(bits as i32)) }
+    }
+    #[inline(always)]
     unsafe fn ints_floats(a: int32x4_t) -> float32x4_t {
         unsafe { vcvtq_f32_s32(a) }
     }

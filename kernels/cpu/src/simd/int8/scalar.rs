@@ -75,6 +75,58 @@ impl Int8 for Scalar8 {
         sum
     }
     #[inline(always)]
+    unsafe fn ints_dot_bytes(mut sum: [i32; 4], w: [i32; 4], x: [i32; 4]) -> [i32; 4] {
+        for i in 0..4 {
+            let (w, x) = (w[i].to_le_bytes(), x[i].to_le_bytes());
+            for byte in 0..4 {
+                sum[i] += i32::from(w[byte]) * i32::from(x[byte] as i8);
+            }
+        }
+        sum
+    }
+    #[inline(always)]
+    unsafe fn ints_and(mut a: [i32; 4], b: [i32; 4]) -> [i32; 4] {
+        for i in 0..4 {
+            a[i] &= b[i];
+        }
+        a
+    }
+    #[inline(always)]
+    unsafe fn ints_or(mut a: [i32; 4], b: [i32; 4]) -> [i32; 4] {
+        for i in 0..4 {
+            a[i] |= b[i];
+        }
+        a
+    }
+    #[inline(always)]
+    unsafe fn ints_store(p: *mut u8, a: [i32; 4]) {
+        unsafe { p.cast::<[i32; 4]>().write_unaligned(a) }
+    }
+    #[inline(always)]
+    unsafe fn ints_sub_halves(mut a: [i32; 4], b: [i32; 4]) -> [i32; 4] {
+        for i in 0..4 {
+            let low = (a[i] as i16).wrapping_sub(b[i] as i16);
+            let high = (a[i] >> 16).wrapping_sub(b[i] >> 16);
+            a[i] = high << 16 | i32::from(low as u16);
+        }
+        a
+    }
+    #[inline(always)]
+    unsafe fn ints_sub(mut a: [i32; 4], b: [i32; 4]) -> [i32; 4] {
+        for i in 0..4 {
+            a[i] = a[i].wrapping_sub(b[i]);
+        }
+        a
+    }
+    #[inline(always)]
+    unsafe fn ints_shr(a: [i32; 4], bits: u32) -> [i32; 4] {
+        a.map(|a| (a as u32 >> bits) as i32)
+    }
+    #[inline(always)]
+    unsafe fn ints_shl(a: [i32; 4], bits: u32) -> [i32; 4] {
+        a.map(|a| a << bits)
+    }
+    #[inline(always)]
     unsafe fn ints_floats(a: [i32; 4]) -> [f32; 4] {
         a.map(|a| a as f32)
     }

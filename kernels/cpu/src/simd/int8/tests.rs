@@ -102,6 +102,58 @@ unsafe fn check_packed<Q: Int8>(seed: u32) {
 }
 per_int8_isa! { unsafe fn packed_on = check_packed(seed: u32); }
 
+/// Bytes of lanes multiplied and taken apart, against plain integers.
+#[inline(always)]
+unsafe fn check_bytes<Q: Int8>(seed: u32) {
+    unsafe {
+        let lanes = Q::S::LANES;
+        let columns: Vec<[i8; 32]> = (0..lanes)
+            .map(|c| levels(seed + c as u32, -128).map(|level| level & 127))
+            .collect();
+        let x = levels(seed + 99, -127);
+        let word =
+            |c: usize, word: usize| columns[c].as_ptr().cast::<i32>().add(word).read_unaligned();
+        let (mut sum, mut parts) = (Q::ints_splat(-5), Q::ints_splat(0));
+        for i in 0..8 {
+            let words: Vec<i32> = (0..lanes).map(|c| word(c, i)).collect();
+            let w = Q::ints_load(words.as_ptr().cast());
+            let x = x.as_ptr().cast::<i32>().add(i).read_unaligned();
+            sum = Q::ints_dot_bytes(sum, w, Q::ints_splat(x));
+            let high = Q::ints_and(Q::ints_shr(w, i as u32 + 3), Q::ints_splat(255));
+            let low = Q::ints_shr(Q::ints_shl(w, 28), 20);
+            parts = Q::ints_sub(parts, Q::ints_or(high, low));
+        }
+        let mut got = vec![0i32; lanes];
+        let halves = Q::ints_sub_halves(Q::ints_splat(0x0003_0001), Q::ints_splat(0x0005_0002));
+        Q::ints_store(got.as_mut_ptr().cast(), halves);
+        assert_eq!(got, vec![-0x0001_0001; lanes]);
+        let mut got = vec![0f32; lanes];
+        Q::S::store(got.as_mut_ptr(), Q::ints_floats(sum));
+        let want: Vec<f32> = columns
+            .iter()
+            .map(|w| (product(w, &x) - 5) as f32)
+            .collect();
+        assert_eq!(got, want);
+        Q::S::store(got.as_mut_ptr(), Q::ints_floats(parts));
+        let part = |w: u32, i: u32| (w >> (i + 3) & 255 | (w & 15) << 8) as i32;
+        let want = (0..lanes).map(|c| {
+            let sum: i32 = (0..8).map(|i| part(word(c, i) as u32, i as u32)).sum();
+            -sum as f32
+        });
+        assert_eq!(got, want.collect::<Vec<f32>>());
+    }
+}
+per_int8_isa! { unsafe fn bytes_on = check_bytes(seed: u32); }
+
+#[test]
+fn bytes_of_lanes_multiply_exactly_and_come_apart() {
+    for isa in Int8Isa::available() {
+        for seed in 0..100 {
+            unsafe { bytes_on(isa, seed) };
+        }
+    }
+}
+
 #[test]
 fn blocks_multiply_exactly_up_to_the_ends_of_their_range() {
     for isa in Int8Isa::available() {

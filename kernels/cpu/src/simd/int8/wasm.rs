@@ -1,8 +1,9 @@
 //! Products of levels in WebAssembly.
 //!
-//! The relaxed byte product is left alone: with the signs that it needs, and with the check for levels
-//! of -128 that exactness then needs, it is no faster than 16-bit products of levels that are widened
-//! while they are read (kernels/lab/LOG.md has the numbers).
+//! The relaxed byte product wants one factor below 128. Levels of repacked weights are; for signed ones
+//! it is left alone: with the signs that it needs, and with the check for levels of -128 that exactness
+//! then needs, it is no faster than 16-bit products of levels that are widened while they are read
+//! (kernels/lab/LOG.md has the numbers).
 
 use super::Int8;
 use crate::simd::Wasm;
@@ -110,6 +111,39 @@ impl Int8 for Wasm8 {
     #[inline(always)]
     unsafe fn ints_dot(sum: v128, w: v128, x: v128) -> v128 {
         i32x4_add(sum, i32x4_dot_i16x8(w, x))
+    }
+    /// Exact however the processor does it: signed times seven bits fits every intermediate type.
+    #[inline(always)]
+    unsafe fn ints_dot_bytes(sum: v128, w: v128, x: v128) -> v128 {
+        i32x4_relaxed_dot_i8x16_i7x16_add(x, w, sum)
+    }
+    #[inline(always)]
+    unsafe fn ints_and(a: v128, b: v128) -> v128 {
+        v128_and(a, b)
+    }
+    #[inline(always)]
+    unsafe fn ints_or(a: v128, b: v128) -> v128 {
+        v128_or(a, b)
+    }
+    #[inline(always)]
+    unsafe fn ints_store(p: *mut u8, a: v128) {
+        unsafe { v128_store(p.cast(), a) }
+    }
+    #[inline(always)]
+    unsafe fn ints_sub_halves(a: v128, b: v128) -> v128 {
+        i16x8_sub(a, b)
+    }
+    #[inline(always)]
+    unsafe fn ints_sub(a: v128, b: v128) -> v128 {
+        i32x4_sub(a, b)
+    }
+    #[inline(always)]
+    unsafe fn ints_shr(a: v128, bits: u32) -> v128 {
+        u32x4_shr(a, bits)
+    }
+    #[inline(always)]
+    unsafe fn ints_shl(a: v128, bits: u32) -> v128 {
+        i32x4_shl(a, bits)
     }
     #[inline(always)]
     unsafe fn ints_floats(a: v128) -> v128 {

@@ -6,6 +6,9 @@
 //! 2 * 128 * 127 < 2^15.
 
 use super::Int8;
+use super::x86_blocks::{
+    all_parts_words, halves_of_parts, raised_block, sums_of_parts, transpose8,
+};
 use crate::simd::{Avx2, Avx512};
 use core::arch::x86_64::*;
 
@@ -24,85 +27,6 @@ pub struct Avx512Words;
 /// Sixteen lanes; packed levels are bytes.
 #[derive(Clone, Copy)]
 pub struct Avx512Vnni;
-
-/// 32 signed levels plus 128.
-#[inline(always)]
-unsafe fn raised_block(p: *const i8) -> __m256i {
-    unsafe { _mm256_xor_si256(_mm256_loadu_si256(p.cast()), _mm256_set1_epi8(-128)) }
-}
-
-/// The product of two blocks in eight parts, without VNNI.
-#[inline(always)]
-unsafe fn parts_words(w: __m256i, x: __m256i) -> __m256i {
-    unsafe {
-        let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
-        _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))
-    }
-}
-
-#[inline(always)]
-unsafe fn all_parts_words(w: &[__m256i; 4], x: __m256i) -> [__m256i; 4] {
-    unsafe {
-        [
-            parts_words(w[0], x),
-            parts_words(w[1], x),
-            parts_words(w[2], x),
-            parts_words(w[3], x),
-        ]
-    }
-}
-
-/// Adds up the eight parts of each of four products, the first four and the last four by themselves.
-#[inline(always)]
-unsafe fn halves_of_parts(parts: [__m256i; 4]) -> [__m128i; 2] {
-    unsafe {
-        let ab = _mm256_hadd_epi32(parts[0], parts[1]);
-        let cd = _mm256_hadd_epi32(parts[2], parts[3]);
-        let sums = _mm256_hadd_epi32(ab, cd);
-        let upper = _mm256_extracti128_si256::<1>(sums);
-        [_mm256_castsi256_si128(sums), upper]
-    }
-}
-
-/// Adds up the eight parts of each of four products.
-#[inline(always)]
-unsafe fn sums_of_parts(parts: [__m256i; 4]) -> __m128i {
-    unsafe {
-        let [lower, upper] = halves_of_parts(parts);
-        _mm_add_epi32(lower, upper)
-    }
-}
-
-/// Turns a square of eight by eight words.
-#[inline(always)]
-unsafe fn transpose8(from: *const u8, from_stride: usize, to: *mut u8, to_stride: usize) {
-    unsafe {
-        let mut rows = [_mm256_setzero_si256(); 8];
-        for (i, row) in rows.iter_mut().enumerate() {
-            *row = _mm256_loadu_si256(from.add(i * from_stride).cast());
-        }
-        // Pairs of words of neighbouring rows, pairs of those pairs, then the halves.
-        let mut two = rows;
-        for i in 0..4 {
-            two[2 * i] = _mm256_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
-            two[2 * i + 1] = _mm256_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]);
-        }
-        let mut four = two;
-        for i in 0..2 {
-            for j in 0..2 {
-                let (a, b) = (two[4 * i + j], two[4 * i + j + 2]);
-                four[4 * i + 2 * j] = _mm256_unpacklo_epi64(a, b);
-                four[4 * i + 2 * j + 1] = _mm256_unpackhi_epi64(a, b);
-            }
-        }
-        for i in 0..4 {
-            let low = _mm256_permute2x128_si256::<0x20>(four[i], four[i + 4]);
-            let high = _mm256_permute2x128_si256::<0x31>(four[i], four[i + 4]);
-            _mm256_storeu_si256(to.add(i * to_stride).cast(), low);
-            _mm256_storeu_si256(to.add((i + 4) * to_stride).cast(), high);
-        }
-    }
-}
 
 /// What the four have in common.
 macro_rules! in_256_bits {
@@ -174,6 +98,34 @@ macro_rules! ints_in_256_bits {
             unsafe { _mm256_loadu_si256(p.cast()) }
         }
         #[inline(always)]
+        unsafe fn ints_and(a: __m256i, b: __m256i) -> __m256i {
+            unsafe { _mm256_and_si256(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn ints_or(a: __m256i, b: __m256i) -> __m256i {
+            unsafe { _mm256_or_si256(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn ints_store(p: *mut u8, a: __m256i) {
+            unsafe { _mm256_storeu_si256(p.cast(), a) }
+        }
+        #[inline(always)]
+        unsafe fn ints_sub_halves(a: __m256i, b: __m256i) -> __m256i {
+            unsafe { _mm256_sub_epi16(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn ints_sub(a: __m256i, b: __m256i) -> __m256i {
+            unsafe { _mm256_sub_epi32(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn ints_shr(a: __m256i, bits: u32) -> __m256i {
+            unsafe { _mm256_srlv_epi32(a, _mm256_set1_epi32(bits as i32)) }
+        }
+        #[inline(always)]
+        unsafe fn ints_shl(a: __m256i, bits: u32) -> __m256i {
+            unsafe { _mm256_sllv_epi32(a, _mm256_set1_epi32(bits as i32)) }
+        }
+        #[inline(always)]
         unsafe fn ints_floats(a: __m256i) -> __m256 {
             unsafe { _mm256_cvtepi32_ps(a) }
         }
@@ -193,6 +145,34 @@ macro_rules! ints_in_512_bits {
         #[inline(always)]
         unsafe fn ints_load(p: *const u8) -> __m512i {
             unsafe { _mm512_loadu_si512(p.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn ints_and(a: __m512i, b: __m512i) -> __m512i {
+            unsafe { _mm512_and_si512(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn ints_or(a: __m512i, b: __m512i) -> __m512i {
+            unsafe { _mm512_or_si512(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn ints_store(p: *mut u8, a: __m512i) {
+            unsafe { _mm512_storeu_si512(p.cast(), a) }
+        }
+        #[inline(always)]
+        unsafe fn ints_sub_halves(a: __m512i, b: __m512i) -> __m512i {
+            unsafe { _mm512_sub_epi16(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn ints_sub(a: __m512i, b: __m512i) -> __m512i {
+            unsafe { _mm512_sub_epi32(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn ints_shr(a: __m512i, bits: u32) -> __m512i {
+            unsafe { _mm512_srlv_epi32(a, _mm512_set1_epi32(bits as i32)) }
+        }
+        #[inline(always)]
+        unsafe fn ints_shl(a: __m512i, bits: u32) -> __m512i {
+            unsafe { _mm512_sllv_epi32(a, _mm512_set1_epi32(bits as i32)) }
         }
         #[inline(always)]
         unsafe fn ints_floats(a: __m512i) -> __m512 {
@@ -220,6 +200,13 @@ impl Int8 for Avx2Words {
     #[inline(always)]
     unsafe fn ints_dot(sum: __m256i, w: __m256i, x: __m256i) -> __m256i {
         unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(w, x)) }
+    }
+    #[inline(always)]
+    unsafe fn ints_dot_bytes(sum: __m256i, w: __m256i, x: __m256i) -> __m256i {
+        unsafe {
+            let pairs = _mm256_maddubs_epi16(w, x);
+            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        }
     }
 }
 
@@ -261,6 +248,10 @@ impl Int8 for Avx2Vnni {
     unsafe fn ints_dot(sum: __m256i, w: __m256i, x: __m256i) -> __m256i {
         unsafe { _mm256_dpbusd_avx_epi32(sum, w, x) }
     }
+    #[inline(always)]
+    unsafe fn ints_dot_bytes(sum: __m256i, w: __m256i, x: __m256i) -> __m256i {
+        unsafe { _mm256_dpbusd_avx_epi32(sum, w, x) }
+    }
 }
 
 impl Int8 for Avx512Words {
@@ -279,6 +270,13 @@ impl Int8 for Avx512Words {
     #[inline(always)]
     unsafe fn ints_dot(sum: __m512i, w: __m512i, x: __m512i) -> __m512i {
         unsafe { _mm512_add_epi32(sum, _mm512_madd_epi16(w, x)) }
+    }
+    #[inline(always)]
+    unsafe fn ints_dot_bytes(sum: __m512i, w: __m512i, x: __m512i) -> __m512i {
+        unsafe {
+            let pairs = _mm512_maddubs_epi16(w, x);
+            _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))
+        }
     }
 }
 
@@ -318,6 +316,10 @@ impl Int8 for Avx512Vnni {
     }
     #[inline(always)]
     unsafe fn ints_dot(sum: __m512i, w: __m512i, x: __m512i) -> __m512i {
+        unsafe { _mm512_dpbusd_epi32(sum, w, x) }
+    }
+    #[inline(always)]
+    unsafe fn ints_dot_bytes(sum: __m512i, w: __m512i, x: __m512i) -> __m512i {
         unsafe { _mm512_dpbusd_epi32(sum, w, x) }
     }
 }
