@@ -111,9 +111,9 @@ export async function gpuReport(): Promise<GpuReport> {
 }
 
 /** The library of MPI, as the native library finds it. */
-function mpiLibrary(): MpiLibrary | { readonly missing: string } {
+function mpiLibrary(name: string | undefined): MpiLibrary | { readonly missing: string } {
   try {
-    return findMpiLibrary();
+    return findMpiLibrary(name);
   } catch (error) {
     if (!(error instanceof BackendError)) throw error;
     const { message, hint } = error;
@@ -121,15 +121,15 @@ function mpiLibrary(): MpiLibrary | { readonly missing: string } {
   }
 }
 
-/** The MPI launcher and library. */
-export async function mpiReport(): Promise<MpiReport> {
+/** The MPI launcher and library, or that of a name or path. */
+export async function mpiReport(named?: string): Promise<MpiReport> {
   const { text, reason } = await ask("mpirun", ["--version"]);
   if (text === undefined) return { available: false, reason: `${reason}; ${INSTALL_MPI}` };
   const lines = text.split("\n").map((line) => line.trim());
   // MPICH's launcher says its version on a line of its own below a heading.
   const version = lines.find((line) => line.startsWith("Version:"));
   const launcher = version === undefined ? lines[0]! : `MPICH ${version}`;
-  const library = mpiLibrary();
+  const library = mpiLibrary(named);
   if ("missing" in library) return { available: false, reason: `${launcher}; ${library.missing}` };
   const { name } = library;
   return { available: true, reason: `${launcher}; ${name}: ${library.version}`, library };

@@ -14,7 +14,10 @@ import type { Io } from "./io.ts";
  * one fails, the others fail too and name it.
  */
 export async function onWorld<T>(io: Io, work: (world: World) => Promise<T>): Promise<T> {
-  const world = openWorld({ environment: (name) => io.env(name) });
+  const world = openWorld({
+    environment: (name) => io.env(name),
+    library: io.env("LLAMERO_MPI"),
+  });
   const { rank } = world.communicator;
   try {
     const result = await work(world);

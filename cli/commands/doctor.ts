@@ -56,11 +56,11 @@ async function tried(backend: Availability): Promise<BackendReport> {
   }
 }
 
-async function examine(): Promise<Report> {
+async function examine(io: Io): Promise<Report> {
   const [backends, gpu, mpi] = await Promise.all([
     availableBackends().then((found) => Promise.all(found.map(tried))),
     gpuReport(),
-    mpiReport(),
+    mpiReport(io.env("LLAMERO_MPI")),
   ]);
   const [release, name, memory] = [systemRelease(), processorName(), memoryReport()];
   return {
@@ -124,7 +124,7 @@ function print(report: Report, io: Io): void {
 
 /** Examines the machine and reports. */
 export async function run({ json }: DoctorOptions, io: Io): Promise<void> {
-  const report = await examine();
+  const report = await examine(io);
   if (json) writeJson(io.stdout, report);
   else print(report, io);
 }

@@ -14,14 +14,14 @@ import type { Communicator } from "./communicator.ts";
 import { DEFAULT_TIME_LIMIT_MS, Engine } from "./engine.ts";
 import { alone, worldOf } from "./group.ts";
 import { type Environment, launchFrom } from "./mpi/launch.ts";
-import { type MpiTimes, openMpi } from "./mpi/open.ts";
+import { type MpiOptions, openMpi } from "./mpi/open.ts";
 import type { Transport } from "./transport.ts";
 
 /** What can carry messages between ranks. */
 export type TransportName = "local" | "mpi" | "nccl";
 
 /** How a world is opened. */
-export interface WorldOptions extends MpiTimes {
+export interface WorldOptions extends MpiOptions {
   /** What carries the messages; without, "mpi" where a launcher has started this process. */
   readonly transport?: string | undefined;
   /** The environment of the process, in which launchers say which rank it is. */

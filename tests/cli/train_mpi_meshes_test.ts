@@ -29,9 +29,12 @@ const WAYS: readonly (readonly string[])[] = [
   ["data=4"],
   ["data=2,shard=2", "--zero", "1"],
   ["shard=2", "--zero", "3", "--reduce", "tree"],
+  ["tensor=2"],
   ["pipeline=2"],
   ["pipeline=2", "--pipeline-schedule", "interleaved"],
   ["data=2,pipeline=2"],
+  ["data=2,tensor=2"],
+  ["data=2,tensor=2,pipeline=2"],
 ];
 
 for (const [mesh = "", ...flags] of WAYS) {

@@ -53,11 +53,11 @@ export function mpiLibraryNames(options: {
 }
 
 /**
- * The MPI library that this system has.
+ * The MPI library that this system has, or that of a name or path.
  *
  * @throws {BackendError} Where it has none.
  * @throws {Unavailable} Where the native library, through which it is reached, is not here.
  */
-export function findMpiLibrary(): MpiLibrary {
-  return findMpi(mpiLibraryNames());
+export function findMpiLibrary(name?: string): MpiLibrary {
+  return findMpi(name === undefined ? mpiLibraryNames() : [name]);
 }

@@ -4,14 +4,16 @@
  * @module
  */
 
-import { type MpiLink, openMpiLink } from "../../backend/mpi_link.ts";
+import { findMpi, type MpiLink, openMpiLink } from "../../backend/mpi_link.ts";
 import { BackendError, ConfigError } from "../../base/errors.ts";
 import type { Launch } from "./launch.ts";
 import { INSTALL_MPI, mpiLibraryNames } from "./library.ts";
 import { MpiTransport } from "./transport.ts";
 
-/** Time limits of a world over MPI, in milliseconds. */
-export interface MpiTimes {
+/** How a world over MPI is opened; times are in milliseconds. */
+export interface MpiOptions {
+  /** Name or path of the MPI library to load instead of the usual ones. */
+  readonly library?: string | undefined;
   /** Between two signs of life of a rank. */
   readonly heartbeatMs?: number | undefined;
   /** A rank without signs of life for so long is taken for lost. */
@@ -39,20 +41,22 @@ export interface MpiWorld {
  * @throws {BackendError} Where MPI is not here or does not start; says what to install.
  * @throws {ConfigError} Where MPI sees other ranks than the launcher has announced.
  */
-export function openMpi(launch: Launch, times: MpiTimes = {}): MpiWorld {
-  const { heartbeatMs = HEARTBEAT_MS, silenceMs = SILENCE_MS, openingMs = OPENING_MS } = times;
-  const libraries = mpiLibraryNames({ family: launch.family });
+export function openMpi(launch: Launch, options: MpiOptions = {}): MpiWorld {
+  const { heartbeatMs = HEARTBEAT_MS, silenceMs = SILENCE_MS, openingMs = OPENING_MS } = options;
+  const { library } = options;
+  const libraries = library === undefined ? mpiLibraryNames({ family: launch.family }) : [library];
   const started = `this process was started by ${launch.launcher} as rank ${launch.rank}`;
-  let link: MpiLink;
-  try {
-    link = openMpiLink({ libraries, heartbeatMs, silenceMs, openingMs });
-  } catch (thrown) {
-    if (!(thrown instanceof BackendError)) throw thrown;
-    const hint = thrown.hint ??
-      (thrown.message.startsWith("Cannot load") ? INSTALL_MPI : undefined);
-    const message = `Cannot connect ${launch.size} ranks, of which ${started}: ${thrown.message}`;
-    throw new BackendError(message, { hint, cause: thrown });
-  }
+  const attempt = <T>(action: () => T, hint?: string): T => {
+    try {
+      return action();
+    } catch (thrown) {
+      if (!(thrown instanceof BackendError)) throw thrown;
+      const message = `Cannot connect ${launch.size} ranks: ${started}; ${thrown.message}`;
+      throw new BackendError(message, { hint: thrown.hint ?? hint, cause: thrown });
+    }
+  };
+  attempt(() => findMpi(libraries), `install MPI: ${INSTALL_MPI}`);
+  const link = attempt(() => openMpiLink({ libraries, heartbeatMs, silenceMs, openingMs }));
   if (link.size !== launch.size || link.rank !== launch.rank) {
     link.abort(link.rank, `rank ${link.rank} is rank ${launch.rank} of another launcher`);
     const seen = `MPI sees rank ${link.rank} of ${link.size}`;
