@@ -151,9 +151,14 @@ export class Pipeline {
       }
     });
     // The last rank comes here first: its messages leave while the pipeline runs empty.
+    const shared = this.#startShare(run);
     run.unended.forEach((sum) => sum.end());
-    this.#addTied();
-    const losses = this.#share(run);
+    this.#startTied();
+    const ended = performance.now();
+    const losses = shared();
+    // Who is done earlier stands still too, until the pipeline has run empty.
+    run.mail.waitedMs += performance.now() - ended;
+    this.#tied?.finish();
     this.#times = addTimes(this.#times, {
       ...{ steps: 1, microBatches: batches.length, waitedMs: run.mail.waitedMs, ...spent },
       totalMs: performance.now() - began,
@@ -182,7 +187,7 @@ export class Pipeline {
       this.#model.passes.cancel(flight);
       this.#leave(run, pass);
     });
-    return this.#share(run);
+    return this.#startShare(run)();
   }
 
   #begin(batches: readonly TrainBatch[]): StepRun {
@@ -283,24 +288,25 @@ export class Pipeline {
     run.losses[microBatch] = sumLosses(batch, { ...scores, zLoss });
   }
 
-  /** Adds up the gradients of the two copies of a tied embedding. */
-  #addTied(): void {
+  /** Begins to add up the gradients of the two copies of a tied embedding. */
+  #startTied(): void {
     if (this.#tied === undefined) return;
     this.#options.bring?.(this.#tiedAt);
     this.#tied.start();
-    this.#tied.finish();
   }
 
-  /** The last rank tells all others the losses. */
-  #share({ batches, losses }: StepRun): LossSums[] {
-    const { ranks } = this.#options;
+  /** Begins to tell all ranks the losses, which the last one has; the others add zero to them. */
+  #startShare({ batches, losses }: StepRun): () => LossSums[] {
     const told = new Float64Array(4 * batches.length);
     losses.forEach(({ ce, z, weight, count }, i) => told.set([ce, z, weight, count], 4 * i));
-    ranks.broadcast(told, ranks.size - 1);
-    return batches.map((_, i) => {
-      const [ce, z, weight, count] = told.subarray(4 * i, 4 * i + 4) as unknown as number[];
-      return { ce: ce!, z: z!, weight: weight!, count: count! };
-    });
+    const handle = this.#options.ranks.startAllReduce(told);
+    return () => {
+      handle.wait();
+      return batches.map((_, i) => {
+        const [ce, z, weight, count] = told.subarray(4 * i, 4 * i + 4) as unknown as number[];
+        return { ce: ce!, z: z!, weight: weight!, count: count! };
+      });
+    };
   }
 }
 
