@@ -68,7 +68,8 @@ function piecesOf(pass: PipelinePass, stage: PlannedStage): Piece[] {
 }
 
 /** Parameters of a piece, and seconds of what replicas exchange of it. */
-interface ReplicaTimes {
+export interface ReplicaTimes {
+  /** How many. */
   readonly parameters: number;
   /** bf16 weights, gathered over the shards that have them. */
   readonly gather: number;
@@ -80,14 +81,20 @@ interface ReplicaTimes {
 
 /** What all ranks of a pipeline know of the step. */
 export class StepTimes {
+  /** Seconds of passes through pieces. */
   readonly pieces: PieceTimes;
+  /** Seconds of what replicas exchange. */
   readonly replicas: Readonly<Record<PieceKind, ReplicaTimes>>;
+  /** How the pipeline is cut and fed. */
   readonly pipeline: PipelineShape;
+  /** Seconds of a message between stages. */
   readonly message: number;
+  /** Where gradients travel over `data`. */
   readonly dataLane: Lane;
   readonly #shape: StepShape;
   readonly #device: Device;
 
+  /** Finds what everything takes. */
   constructor(shape: StepShape, device: Device) {
     this.#shape = shape;
     this.#device = device;
@@ -176,11 +183,16 @@ export class RankReplay {
   /** When the weights of the next pieces have been gathered. */
   readonly #gathered: number[] = [];
   readonly #parameters: number;
+  /** Seconds in which it has computed. */
   computing = 0;
+  /** Seconds in which it has waited for tensor-parallel ranks. */
   tensor = 0;
+  /** Seconds in which it has waited for weights. */
   waitedForWeights = 0;
+  /** Seconds of tensor-parallel communication, hidden or not. */
   exchanging = 0;
 
+  /** Puts the rank before its first piece. */
   constructor(rank: number, { times, stages, record }: RankReplayOptions) {
     this.#times = times;
     this.#lanes = new Timeline(record && ((event) => record(rank, event)));
@@ -195,10 +207,12 @@ export class RankReplay {
     }, 0);
   }
 
+  /** Whether it has computed everything. */
   get done(): boolean {
     return this.#ends.length === this.#pieces.length;
   }
 
+  /** Pieces that it computes. */
   get tasks(): number {
     return this.#pieces.length;
   }
@@ -279,10 +293,12 @@ export class RankReplay {
     return Math.max(this.computed, this.#lanes.end("shard"), this.#lanes.end("data"));
   }
 
+  /** Seconds of its update. */
   get optimizer(): number {
     return this.#times.optimizer(this.#parameters);
   }
 
+  /** Seconds of its communication by kind, hidden or not. */
   communication(): CommunicationSeconds {
     const replicas = this.#lanes.busy("shard") + this.#lanes.busy("data");
     return { tensor: this.exchanging, replicas, pipeline: this.#lanes.busy("send") };

@@ -16,6 +16,7 @@ export class EstimatedSteps {
   readonly #times: Map<string, PieceTimes> = new Map();
   readonly #stages: Map<string, readonly PlannedStage[]> = new Map();
 
+  /** Of steps on one kind of device. */
   constructor(device: Device) {
     this.#device = device;
   }

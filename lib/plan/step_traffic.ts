@@ -60,8 +60,10 @@ export const HALVES: TravellingBytes = { value: 2, weight: 2 };
 export const FLOATS: TravellingBytes = { value: 4, weight: 4 };
 
 /** How often rows are exchanged for one micro-batch. */
-interface Exchanges {
+export interface Exchanges {
+  /** All-gathers. */
   readonly gathers: number;
+  /** Reduce-scatters. */
   readonly scatters: number;
 }
 
