@@ -24,7 +24,8 @@ import { partCount } from "./tensor_totals.ts";
 /** Vectors of at most so many bytes are exchanged whole: `SHORT_BYTES` of lib/comm/collectives.ts. */
 const SHORT_BYTES = 1024;
 
-type Place = Pick<Communicator, "rank" | "size">;
+/** Where a rank stands on an axis. */
+export type Place = Pick<Communicator, "rank" | "size">;
 
 /** Bytes that a rank sends in an all-reduce of a vector. */
 export function allReduceBytes(

@@ -15,7 +15,7 @@ import type { TrainedNorm } from "./parameters.ts";
 import type { OnItsWay } from "./row_exchange.ts";
 
 /** The parts of a backward pass that norms' sums depend on. */
-type NormsRun = Pick<BlocksRun, "backend" | "config" | "exchange" | "working">;
+export type NormsRun = Pick<BlocksRun, "backend" | "config" | "exchange" | "working">;
 
 /** Where a norm's gradient is made: in its place, or beside it as a share of the sum over ranks. */
 export function normShare(
