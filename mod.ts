@@ -93,10 +93,19 @@ export type { RopeLayout } from "./lib/model/rope.ts";
 export * from "./lib/model/init.ts";
 export * from "./lib/model/training/memory.ts";
 export type {
+  HeldWeight,
+  ModelParts,
+  PlannedParts,
+  StageParts,
+  WeightSlice,
+} from "./lib/model/training/parts.ts";
+export type {
   DropoutState,
   GradientOptions,
+  InFlight,
   LossSums,
   Parameter as TrainedParameter,
+  PlanOptions,
   Recompute,
   TargetScores,
   Trainable,

@@ -49,6 +49,8 @@ export interface WorkingBuffers {
   readonly keyValueSums: Address;
   /** Tokens of the batch that this rank has, as rows of its part of the embedding. */
   readonly sharedIds_T: Address;
+  /** Rows on their way in bf16, where products round them to it. */
+  readonly halves_TD: Address;
 }
 
 /** What {@linkcode workingBytes} depends on besides the config. */
@@ -57,6 +59,8 @@ export interface WorkingOptions extends RowCounts {
   readonly drops: boolean;
   /** What the backward pass computes again. */
   readonly recompute: Recompute;
+  /** Whether products round to bf16. */
+  readonly halved: boolean;
   /** How many ranks share the model. */
   readonly ranks: number;
   /** How many of them have the same key and value heads. */
@@ -70,7 +74,7 @@ export function workingBytes(
 ): Record<keyof WorkingBuffers, number> {
   const { hiddenSize: D, intermediateSize: F, headDim: E, parallelBlock } = config;
   const { numAttentionHeads: H, numKeyValueHeads: K } = config;
-  const { rows, ownRows, drops, recompute, ranks, copies } = options;
+  const { rows, ownRows, drops, recompute, halved, ranks, copies } = options;
   const shared = (bytes: number) => ranks > 1 ? bytes : 0;
   return {
     dhidden_TD: 4 * ownRows * D,
@@ -87,6 +91,7 @@ export function workingBytes(
     normSums_2D: shared(4 * 2 * D),
     keyValueSums: copies > 1 ? 4 * 2 * K * E * D : 0,
     sharedIds_T: shared(4 * rows),
+    halves_TD: shared(halved ? 2 * rows * D : 0),
   };
 }
 

@@ -52,7 +52,7 @@ export function activationSizes(
   for (let batch = 0; batch < inFlight.batches; batch++) {
     batches[`${batch}.batch`] = trainBatchBytes(config, rows);
   }
-  const copies = keyValueCopies(whole, parts);
+  const shared = { ranks, copies: keyValueCopies(whole, parts), halved: options.dtype === "bf16" };
   const largestPart = Math.ceil(whole.vocabSize / ranks);
   const head = ranks === 1
     ? trainingHeadBytes(config, rows)
@@ -61,7 +61,7 @@ export function activationSizes(
     kept,
     working: {
       ...split.shared,
-      ...workingBytes(config, { ...counts, drops: dropout > 0, recompute, ranks, copies }),
+      ...workingBytes(config, { ...counts, drops: dropout > 0, recompute, ...shared }),
       ...batches,
     },
     head: inFlight.heads > 0 ? head : {},

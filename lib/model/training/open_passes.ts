@@ -81,12 +81,13 @@ export function openPasses(source: PassesSource): StagePasses {
 }
 
 /** How rows go between tensor ranks; nothing where the model is whole. */
-function exchangeOf({ backend, config, options }: PassesSource): RowExchange | undefined {
-  const { parts = {}, maxRows } = options;
+function exchangeOf({ backend, config, at, options }: PassesSource): RowExchange | undefined {
+  const { parts = {}, maxRows, dtype } = options;
   const ranks = parts.tensor;
   if (ranks === undefined || ranks.size === 1) return undefined;
   const copies = keyValueCopies(config, parts);
-  return new RowExchange(backend, { ranks, copies, width: config.hiddenSize, maxRows });
+  const halves = dtype === "bf16" ? at.halves_TD! : 0;
+  return new RowExchange(backend, { ranks, copies, width: config.hiddenSize, maxRows, halves });
 }
 
 function sharedEmbedding(

@@ -8,7 +8,9 @@
  * has two of each forward (one of each where its halves are parallel), as many backward, and in the
  * backward one gathering more for each norm, whose result is kept by own rows alone (section 4.2.2:
  * "an extra all-gather"); `full` recomputation has those of the forward again instead, less the last
- * adding. Gradients of norms, 4 D each, go round once a block.
+ * adding. Gradients of norms, 4 D each, go round once a block. In bf16 what is gathered
+ * goes as the products that read it will round it, which is half the bytes of f32 and the same bits;
+ * sums stay f32.
  *
  * A batch's rows are cut as evenly as can be, whatever sequences they belong to: lengths need not
  * divide. Partial sums are added in the order of `lib/comm/tree_sum.ts`.
@@ -16,6 +18,7 @@
  * @module
  */
 
+import { DTYPE_CODES } from "../../../kernels/abi.ts";
 import type { Address, Backend } from "../../backend/backend.ts";
 import type { Communicator } from "../../comm/communicator.ts";
 import { evenParts, type Part } from "../../comm/parts.ts";
@@ -72,6 +75,8 @@ export interface RowExchangeOptions {
   readonly width: number;
   /** Most rows of a batch. */
   readonly maxRows: number;
+  /** Where rows are rounded to bf16 [T, width], if that is what products do with them; or 0. */
+  readonly halves: Address;
 }
 
 /** Most rows of the residual stream that one of `size` ranks has. */
@@ -94,12 +99,15 @@ export class RowExchange {
   readonly copies: Communicator;
   readonly #backend: Backend;
   readonly #width: number;
+  readonly #halves: Address;
   readonly #rows: Float32Array<ArrayBuffer>;
   readonly #gradients: Float32Array<ArrayBuffer>;
   #gradient: OnItsWay | undefined;
 
   /** Splits off the ranks that have the same key and value heads; every tensor rank calls this. */
-  constructor(backend: Backend, { ranks, copies, width, maxRows }: RowExchangeOptions) {
+  constructor(backend: Backend, options: RowExchangeOptions) {
+    const { ranks, copies, width, maxRows } = options;
+    this.#halves = options.halves;
     this.ranks = ranks;
     const color = Math.floor(ranks.rank / copies);
     this.copies = copies === ranks.size ? ranks : ranks.split({ color, name: "kv copies" });
@@ -167,22 +175,42 @@ export class RowExchange {
 
   #gather(exchanged: RowsExchanged, staging: Float32Array<ArrayBuffer>): OnItsWay {
     const { from, to, rows } = exchanged;
-    const { parts, lengths, all } = this.#cut(exchanged, staging);
+    const halved = this.#halves !== 0;
+    const values = halved ? new Uint16Array(staging.buffer) : staging;
+    const { parts, lengths, all } = this.#cut(exchanged, values);
     const rowBytes = 4 * this.#width;
     const own = parts[this.ranks.rank]!;
     const mine = from + rowBytes * (own.start - this.own(rows).first);
-    this.#backend.download(all.of(this.ranks.rank), mine);
+    if (halved) this.#convert("narrow", { at: mine, ...own });
+    const sent = halved ? this.#halves + 2 * this.#width * own.start : mine;
+    this.#backend.download(all.of(this.ranks.rank), sent);
     this.#backend.copy(to + rowBytes * own.start, mine, rowBytes * (own.end - own.start));
     const handle = this.ranks.startAllGather(all.values, { lengths });
     return {
       finish: () => {
         handle.wait();
-        parts.forEach(({ start, end }, rank) => {
-          if (rank === this.ranks.rank || start === end) return;
-          this.#backend.upload(to + rowBytes * start, all.of(rank));
+        parts.forEach((part, rank) => {
+          if (rank === this.ranks.rank || part.start === part.end) return;
+          const at = to + rowBytes * part.start;
+          const come = halved ? this.#halves + 2 * this.#width * part.start : at;
+          this.#backend.upload(come, all.of(rank));
+          if (halved) this.#convert("widen", { at, ...part });
         });
       },
     };
+  }
+
+  /** Rows of f32 at an address to their place among the halves, or back. */
+  #convert(way: "narrow" | "widen", { at, start, end }: Part & { readonly at: Address }): void {
+    const halves = this.#halves + 2 * this.#width * start;
+    const { f32, bf16 } = DTYPE_CODES;
+    const shape = { rows: end - start, dim: this.#width };
+    if (shape.rows === 0) return;
+    this.#backend.kernels.convert(
+      way === "narrow"
+        ? { out: halves, x: at, out_dtype: bf16, x_dtype: f32, ...shape }
+        : { out: at, x: halves, out_dtype: f32, x_dtype: bf16, ...shape },
+    );
   }
 
   /** Starts to add everybody's rows in `from`; own rows of the sum go to `to`. */
@@ -203,7 +231,10 @@ export class RowExchange {
   }
 
   /** The rows of a piece by ranks, and the values that are sent of it, behind those of earlier pieces. */
-  #cut({ rows, piece = ALL }: RowsExchanged, staging: Float32Array<ArrayBuffer>) {
+  #cut<Values extends Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>>(
+    { rows, piece = ALL }: RowsExchanged,
+    staging: Values,
+  ) {
     let begin = 0;
     for (let index = 0; index < piece.index; index++) {
       for (const { start, end } of this.#parts(rows, { index, of: piece.of })) {
@@ -213,8 +244,10 @@ export class RowExchange {
     const parts = this.#parts(rows, piece);
     const lengths = parts.map(({ start, end }) => (end - start) * this.#width);
     const firsts = lengths.map((_, rank) => lengths.slice(0, rank).reduce((a, b) => a + b, 0));
-    const values = staging.subarray(begin, begin + firsts.at(-1)! + lengths.at(-1)!);
-    const of = (rank: number) => values.subarray(firsts[rank]!, firsts[rank]! + lengths[rank]!);
+    const slice = (first: number, count: number) =>
+      staging.subarray(begin + first, begin + first + count) as Values;
+    const values = slice(0, firsts.at(-1)! + lengths.at(-1)!);
+    const of = (rank: number) => slice(firsts[rank]!, lengths[rank]!);
     return { parts, lengths, all: { values, of } };
   }
 

@@ -294,18 +294,39 @@ for (const [name, recompute] of WIRE) {
   );
 }
 
+onBackends("in bf16 rows are gathered in half the bytes", async (on) => {
+  using opened = await on.open(1);
+  if (!multipliesBf16(opened.backend.info)) return;
+  const input = { backend: on.name, model: "llama_mha", batches: [goldenTrainBatch("llama_mha")] };
+  const [rounded, exact] = [
+    await onTensorRanks(2, { ...input, options: { dtype: "bf16" } } as TensorInput),
+    await onTensorRanks(2, input as TensorInput),
+  ];
+  const { config } = await goldenSource("llama_mha");
+  const { hiddenSize: width, numHiddenLayers: L } = config;
+  const rows = input.batches[0]!.tokens.length;
+  rounded.forEach(({ bytes }, rank) => {
+    const { gather } = rowBytes(rows, { rank, size: 2, width });
+    const saved = (6 * L + 1) * gather / 2;
+    strictEqual(bytes["allGather"], exact[rank]!.bytes["allGather"]! - saved);
+    strictEqual(bytes["reduceScatter"], exact[rank]!.bytes["reduceScatter"]);
+  });
+}, { only: "native" });
+
 onBackends("memory of a tensor rank is taken as planned", async (on) => {
+  using opened = await on.open(1);
+  const dtype = multipliesBf16(opened.backend.info) ? "bf16" : "f32";
+  const full = { recompute: "full", dropout: 0.1, packWeights: true, dtype } as const;
   for (const parallelBlock of [false, true]) {
-    const config = { ...ODD, parallelBlock };
-    for (const options of [{}, { recompute: "full", dropout: 0.1, packWeights: true }] as const) {
-      const batches = [oddBatch(11, 1)];
-      const input = { backend: on.name, model: config, batches, options };
+    const model = { ...ODD, parallelBlock };
+    for (const options of [{}, full]) {
+      const input = { backend: on.name, model, batches: [oddBatch(11, 1)], options };
       const results = await onTensorRanks(4, input);
       for (const [rank, { taken }] of results.entries()) {
         const parts = { tensor: { rank, size: 4 } };
-        const plan = planTrainingBytes(config, { maxRows: 11, ...options, parts });
+        const plan = planTrainingBytes(model, { maxRows: 11, ...options, parts });
         strictEqual(taken, plan.total - plan.moments - plan.exchange);
-        strictEqual(plan.exchange, 2 * 4 * 11 * config.hiddenSize);
+        strictEqual(plan.exchange, 2 * 4 * 11 * model.hiddenSize);
       }
     }
   }
