@@ -11,7 +11,7 @@ import { characterPiece } from "./byte_level.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { FLAG, PREFIX } from "./description.ts";
 import { GGUF_TOKENIZER } from "./gguf.ts";
-import { mergesOfRanks } from "./merge_list.ts";
+import { byteLevelMerges } from "./merge_list.ts";
 import { patternOfFlags } from "./split_patterns.ts";
 
 type Entry = readonly [name: string, value: GgufValue];
@@ -88,18 +88,8 @@ function bytes(definition: TokenizerDefinition): Entry[] {
     ["pre", { type: "string", value: patternOfFlags(description.flags).pre[0]! }],
     ["tokens", strings(tokens)],
     ["token_type", integers(Int32Array.from(tokens, (_, id) => type(id)))],
-    ["merges", strings(mergeLines(definition))],
+    ["merges", strings(byteLevelMerges(description).map((merge) => merge.join(" ")))],
   ];
-}
-
-function mergeLines({ description }: TokenizerDefinition): string[] {
-  if ((description.flags & FLAG.list) === 0) {
-    return mergesOfRanks(description.pieces).map(([left, right]) => `${left} ${right}`);
-  }
-  const { bytes, ends } = description.merges;
-  const half = (i: number): string =>
-    characterPiece(bytes.subarray(i === 0 ? 0 : ends[i - 1], ends[i]));
-  return Array.from({ length: ends.length / 2 }, (_, i) => `${half(2 * i)} ${half(2 * i + 1)}`);
 }
 
 /** The keys and values that a GGUF file holds its tokenizer in. */

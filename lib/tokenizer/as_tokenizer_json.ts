@@ -19,7 +19,7 @@ import { characterPiece } from "./byte_level.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { FLAG, PREFIX, SPECIAL_FLAG } from "./description.ts";
 import { SPACES_REMOVED } from "./huggingface_symbols.ts";
-import { type Merge, mergesOfRanks, mergesOfScores } from "./merge_list.ts";
+import { byteLevelMerges, type Merge, mergesOfScores } from "./merge_list.ts";
 import { patternOfFlags } from "./split_patterns.ts";
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -161,15 +161,6 @@ function symbolsJson(definition: TokenizerDefinition): string {
   );
 }
 
-/** The merges of a byte-level tokenizer, which may have them as a list already. */
-function byteMerges({ description }: TokenizerDefinition): Merge[] {
-  if ((description.flags & FLAG.list) === 0) return mergesOfRanks(description.pieces);
-  const { bytes, ends } = description.merges;
-  const half = (i: number): string =>
-    characterPiece(bytes.subarray(i === 0 ? 0 : ends[i - 1], ends[i]));
-  return Array.from({ length: ends.length / 2 }, (_, i) => [half(2 * i), half(2 * i + 1)]);
-}
-
 /** The pieces that bytes merge into, in GPT-2's characters, with their ids. */
 export function bytePieces(pieces: PieceList): [string, number][] {
   const all = Array.from({ length: pieceCount(pieces) }, (_, id) => id);
@@ -210,7 +201,7 @@ function bytesJson(definition: TokenizerDefinition): string {
       byte_fallback: false,
       ignore_merges: (definition.description.flags & FLAG.wholeFirst) !== 0,
       vocab: bytePieces(pieces),
-      merges: byteMerges(definition),
+      merges: byteLevelMerges(definition.description),
     },
   );
 }

@@ -40,6 +40,8 @@ export const FLAG = {
   numbersAlone: 2048,
   /** Names that are found late are found in the normal form. */
   normalNames: 4096,
+  /** The halves of merges are written in GPT-2's characters for bytes. */
+  characters: 8192,
 } as const;
 
 /** When a space is put in front of the text. */

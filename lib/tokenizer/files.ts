@@ -12,6 +12,7 @@ import { formatSentencePieceModel } from "../formats/sentencepiece_model.ts";
 import { formatTiktokenRanks } from "../formats/tiktoken_ranks.ts";
 import { asLlama2cPieces, asSentencePiece, cannotHold } from "./as_sentencepiece.ts";
 import { asTokenizerConfig, asTokenizerJson } from "./as_tokenizer_json.ts";
+import { bytesOfCharacterTexts } from "./byte_level.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { FLAG } from "./description.ts";
 
@@ -53,7 +54,9 @@ export function asTiktokenRanks(definition: TokenizerDefinition): PieceList {
 
 /** Whether the results of the listed merges come in the order of their ids. */
 function mergesByIds({ description }: TokenizerDefinition): boolean {
-  const { pieces, merges } = description;
+  const { pieces } = description;
+  const merges = bytesOfCharacterTexts(description.merges);
+  if (typeof merges === "number") return false;
   const latin1 = new TextDecoder("latin1");
   const ids = new Map<string, number>();
   for (let id = 0; id < pieceCount(pieces); id++) {

@@ -112,13 +112,6 @@ function pieceLists(json: TokenizerJson, addedMerge: boolean): PieceLists {
   return { shown: lists.shown.finish(), bytes: lists.bytes.finish(), raw: lists.raw.finish() };
 }
 
-/** The halves of merges as bytes. */
-function byteMerges(json: TokenizerJson): PackedTexts {
-  const halves = bytesOfCharacterTexts(json.merges);
-  if (typeof halves !== "number") return halves;
-  throw unsupported(json, `merge ${halves >> 1} has a character that stands for no byte`);
-}
-
 /** The parts of a byte-level tokenizer's definition. */
 export function defineByteLevelParts(
   json: TokenizerJson,
@@ -146,13 +139,14 @@ export function byteLevelParts(
   return {
     description: {
       family: "bytes",
-      flags: FLAG.list | FLAG.huggingFace | split.flags | (wholeFirst ? FLAG.wholeFirst : 0),
+      flags: FLAG.list | FLAG.characters | FLAG.huggingFace | split.flags |
+        (wholeFirst ? FLAG.wholeFirst : 0),
       prefix: PREFIX.none,
       pieces: bytes,
       ranks: new Uint32Array(bytes.types.length).fill(NONE),
       unknown: NONE,
       byteIds: new Uint32Array(256).fill(NONE),
-      merges: byteMerges(json),
+      merges: { bytes: json.merges.bytes, ends: json.merges.ends },
       specials: addedSpecials(json),
       charsmap: new Uint8Array(),
     },

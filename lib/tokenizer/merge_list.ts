@@ -13,6 +13,9 @@ import {
   pieceText,
 } from "../formats/piece_list.ts";
 import { characterPiece } from "./byte_level.ts";
+import { type Description, FLAG } from "./description.ts";
+
+const decoder = new TextDecoder();
 
 /** A merge: its left and its right half. */
 export type Merge = readonly [left: string, right: string];
@@ -55,6 +58,15 @@ export function mergesOfRanks(ranks: PieceList): Merge[] {
     }
   });
   return sorted(splits);
+}
+
+/** The merges of a byte-level tokenizer, in GPT-2's characters, which may have them as a list already. */
+export function byteLevelMerges({ flags, pieces, merges }: Description): Merge[] {
+  if ((flags & FLAG.list) === 0) return mergesOfRanks(pieces);
+  const { bytes, ends } = merges;
+  const half = (i: number): string =>
+    decoder.decode(bytes.subarray(i === 0 ? 0 : ends[i - 1], ends[i]));
+  return Array.from({ length: ends.length / 2 }, (_, i) => [half(2 * i), half(2 * i + 1)]);
 }
 
 /** Numbers that a split takes. */

@@ -1,7 +1,7 @@
 //! The description of a tokenizer as it comes from outside: a header of words, then arrays.
 //!
-//! `lib/tokenizer/blob.ts` writes it. All numbers are u32, little-endian; every array begins at a
-//! multiple of four bytes. Nothing is believed: all offsets are checked.
+//! `lib/tokenizer/description.ts` writes it. All numbers are u32, little-endian; every array begins
+//! at a multiple of four bytes. Nothing is believed: all offsets are checked.
 
 use super::hash::Texts;
 use alloc::vec::Vec;
@@ -63,6 +63,8 @@ pub mod Flags {
     pub const NUMBERS_ALONE: u32 = 2048;
     /// Names that are matched late are matched in the normal form.
     pub const NORMAL_NAMES: u32 = 4096;
+    /// The halves of merges are written in GPT-2's characters for bytes.
+    pub const CHARACTERS: u32 = 8192;
 }
 
 /// Types of pieces, SentencePiece's codes; 0 is an id without a piece.

@@ -1,6 +1,7 @@
 //! Tokenizers whose bytes merge, inside the pieces of a split pattern (tiktoken, Llama 3).
 
 use super::blob::{Blob, Flags};
+use super::byte_characters::push_bytes;
 use super::cache::{Cache, Key, LONGEST};
 use super::few;
 use super::hash::{NONE, PieceTable};
@@ -27,8 +28,10 @@ impl ByteLevel {
     /// Builds the tables.
     pub fn new(blob: Blob) -> Result<ByteLevel, Refusal> {
         let count = blob.pieces.len() as u32;
-        let there = (0..count).filter(|&t| !blob.pieces.get(t).is_empty());
-        let by_text = piece_table(&blob.pieces, there)?;
+        let used: Vec<u32> = (0..count)
+            .filter(|&t| !blob.pieces.get(t).is_empty())
+            .collect();
+        let by_text = piece_table(&blob.pieces, used.iter().copied())?;
         let mut byte_tokens = [NONE; 256];
         for byte in 0..=255u8 {
             let token = by_text.find(&blob.pieces, &[byte], 0, 1);
@@ -37,8 +40,15 @@ impl ByteLevel {
             }
             byte_tokens[byte as usize] = token;
         }
-        let copy = |piece: &[u8], out: &mut Vec<u8>| out.extend_from_slice(piece);
-        let merges = merges(&blob, &blob.pieces, &by_text, blob.ranks.clone(), copy)?;
+        let characters = blob.flag(Flags::CHARACTERS);
+        let rewrite = |half: &[u8], out: &mut Vec<u8>| {
+            if characters {
+                push_bytes(half, out)
+            } else {
+                out.extend_from_slice(half)
+            }
+        };
+        let merges = merges(&blob, &blob.pieces, &by_text, blob.ranks.clone(), rewrite)?;
         let whole_first = blob.flag(Flags::WHOLE_FIRST);
         let pattern = Pattern {
             gpt2: blob.flag(Flags::SPLIT_GPT2),
@@ -48,6 +58,7 @@ impl ByteLevel {
         let mut vocabulary = Vocabulary::new(Draft {
             texts: blob.pieces,
             by_text,
+            used,
             base,
             merges,
         })?;

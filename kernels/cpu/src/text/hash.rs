@@ -149,7 +149,7 @@ impl PieceTable {
         if bytes.len() > INLINE {
             return self.insert_long(texts, token);
         }
-        let (low, high) = unsafe { short_key(bytes, 0, bytes.len()) };
+        let (low, high) = unsafe { short_key(&texts.bytes, texts.start(token), bytes.len()) };
         let mask = self.short.len() - 1;
         let first = (hash_short(low, high) >> self.short_shift) as usize;
         for probe in 0..LONGEST_PROBE {
@@ -236,13 +236,17 @@ impl Texts {
     /// Bytes of a token.
     #[inline(always)]
     pub fn get(&self, token: u32) -> &[u8] {
-        let end = self.ends[token as usize] as usize;
-        let start = if token == 0 {
+        &self.bytes[self.start(token)..self.ends[token as usize] as usize]
+    }
+
+    /// Where a token's bytes begin among those of all.
+    #[inline(always)]
+    fn start(&self, token: u32) -> usize {
+        if token == 0 {
             0
         } else {
             self.ends[token as usize - 1] as usize
-        };
-        &self.bytes[start..end]
+        }
     }
 
     /// Texts from their bytes and ends, which must not go back nor beyond the bytes.

@@ -9,6 +9,7 @@
 
 pub mod backtrack;
 pub mod blob;
+pub mod byte_characters;
 pub mod bytes;
 pub mod cache;
 pub mod chars;

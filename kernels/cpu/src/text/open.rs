@@ -54,24 +54,32 @@ pub fn merge_list(
     by_text: &PieceTable,
     rewrite: impl Fn(&[u8], &mut Vec<u8>),
 ) -> Result<Merges, Refusal> {
-    let mut list = Vec::with_capacity(blob.merges.len() / 2);
+    let mut list: Vec<Merge> = Vec::with_capacity(blob.merges.len() / 2);
     let mut whole = Vec::new();
     for rank in 0..blob.merges.len() as u32 / 2 {
         whole.clear();
         rewrite(blob.merges.get(rank * 2), &mut whole);
         let half = whole.len();
         rewrite(blob.merges.get(rank * 2 + 1), &mut whole);
-        let spans = [(0, half), (half, whole.len() - half), (0, whole.len())];
-        let mut found = [NONE; 3];
-        for (which, &(at, len)) in spans.iter().enumerate() {
-            found[which] = if len == 0 {
+        let len = whole.len();
+        // A key is read at once where there is room behind it.
+        whole.resize(len + INLINE, 0);
+        let last = list.last().map_or(NONE, |merge| merge.3);
+        let result = next_result(texts, last, &whole[..len]);
+        let find = |at: usize, len: usize| {
+            if len == 0 {
                 NONE
             } else {
                 by_text.find(texts, &whole, at, len)
-            };
-            if found[which] == NONE {
-                return Err(Refusal::MissingPiece(rank, which as u32));
             }
+        };
+        let found = [
+            find(0, half),
+            find(half, len - half),
+            if result == NONE { find(0, len) } else { result },
+        ];
+        if let Some(which) = found.iter().position(|&token| token == NONE) {
+            return Err(Refusal::MissingPiece(rank, which as u32));
         }
         list.push((found[0], found[1], rank, found[2]));
     }
@@ -84,6 +92,16 @@ pub fn merge_list(
         sorted,
         in_turn: list,
     }))
+}
+
+/// The result of a merge where it is that of the one before or the next token: most lists are in the
+/// order of their results.
+fn next_result(texts: &Texts, last: u32, text: &[u8]) -> u32 {
+    let next = last.wrapping_add(1);
+    [last, next]
+        .into_iter()
+        .find(|&token| (token as usize) < texts.len() && texts.get(token) == text)
+        .unwrap_or(NONE)
 }
 
 /// Merges in the order of left, right and rank. Left halves are dealt out by number: most of them have

@@ -90,10 +90,10 @@ impl Symbols {
         let base = add_characters(&mut tokens, &blob, &mut chars);
         let joins = joins(&tokens, &chars);
         let count = tokens.texts.len() as u32;
-        let by_text = piece_table(
-            &tokens.texts,
-            (0..count).filter(|&t| tokens.mergeable[t as usize]),
-        )?;
+        let used: Vec<u32> = (0..count)
+            .filter(|&t| tokens.mergeable[t as usize])
+            .collect();
+        let by_text = piece_table(&tokens.texts, used.iter().copied())?;
         if !blob.flag(Flags::HUGGING_FACE) {
             reserve(&mut tokens, &blob, &by_text);
         }
@@ -106,6 +106,7 @@ impl Symbols {
         let vocabulary = Vocabulary::new(Draft {
             texts: tokens.texts,
             by_text,
+            used,
             base,
             merges,
         })?;

@@ -45,11 +45,13 @@ fn vocabulary(random: &mut Random, letters: usize, pieces: usize, ties: bool) ->
         texts.push(piece);
         ranks.push(*rank);
     }
-    let by_text = piece_table(&texts, 0..texts.len() as u32).ok().unwrap();
+    let used: Vec<u32> = (0..texts.len() as u32).collect();
+    let by_text = piece_table(&texts, used.iter().copied()).ok().unwrap();
     let base = (0..letters as u32).collect();
     let draft = Draft {
         texts,
         by_text,
+        used,
         base,
         merges: Merges::Concatenation(ranks),
     };

@@ -8,7 +8,7 @@ use super::open::Refusal;
 use super::special::{LATE, Search, Specials};
 use super::symbols::Symbols;
 use super::units::{TASK_BYTES, Unit, cut, tasks};
-use super::utf8::first_invalid;
+use super::utf8::first_invalid_of_all;
 use super::worker::Worker;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -117,7 +117,7 @@ impl Tokenizer {
     ) -> Outcome {
         self.ids.clear();
         self.counts.clear();
-        if let Some(refused) = self.refuse(text, *request) {
+        if let Some(refused) = self.refuse(text, *request, parallel) {
             return refused;
         }
         let inside = self.encode_inside(text, request, parallel);
@@ -167,7 +167,7 @@ impl Tokenizer {
     ) -> Outcome {
         self.ids.clear();
         self.counts.clear();
-        if let Some(refused) = self.refuse(text, request) {
+        if let Some(refused) = self.refuse(text, request, parallel) {
             return refused;
         }
         let threads = self.workers.len();
@@ -181,9 +181,9 @@ impl Tokenizer {
     }
 
     /// Texts that are not well-formed, and special tokens where none may be.
-    fn refuse(&self, text: &[u8], request: Request) -> Option<Outcome> {
+    fn refuse(&self, text: &[u8], request: Request, parallel: Parallel) -> Option<Outcome> {
         if !request.replace
-            && let Some(at) = first_invalid(text)
+            && let Some(at) = first_invalid_of_all(text, parallel)
         {
             return Some(Outcome::Invalid(at));
         }

@@ -1,5 +1,8 @@
 //! Characters of UTF-8 text.
 
+use super::tokenizer::Parallel;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
 /// The replacement character U+FFFD.
 pub const REPLACEMENT: &[u8; 3] = b"\xef\xbf\xbd";
 
@@ -57,6 +60,32 @@ pub fn well_formed(text: &[u8], at: usize) -> usize {
 /// Offset of the first byte that is not part of well-formed text, or `None`.
 pub fn first_invalid(text: &[u8]) -> Option<usize> {
     core::str::from_utf8(text).err().map(|e| e.valid_up_to())
+}
+
+/// Bytes of a text that are checked as one task.
+const PART: usize = 1 << 18;
+
+/// The same for a long text, on all threads.
+pub fn first_invalid_of_all(text: &[u8], parallel: Parallel) -> Option<usize> {
+    if text.len() < 2 * PART {
+        return first_invalid(text);
+    }
+    let is_start = |&at: &usize| text.get(at).is_none_or(|byte| byte & 0xc0 != 0x80);
+    // No character of a well-formed text reaches across the first that begins behind a part.
+    let start = |part: usize| {
+        let from = (part * PART).min(text.len());
+        (from..text.len().min(from + 4))
+            .find(is_start)
+            .unwrap_or(from)
+    };
+    let first = AtomicUsize::new(usize::MAX);
+    parallel(text.len().div_ceil(PART), &|part, _| {
+        let from = start(part);
+        if let Some(at) = first_invalid(&text[from..start(part + 1)]) {
+            first.fetch_min(from + at, Ordering::Relaxed);
+        }
+    });
+    Some(first.into_inner()).filter(|&at| at < text.len())
 }
 
 /// Whether the text from `at` could become well-formed with more bytes behind it.

@@ -75,6 +75,8 @@ pub struct Draft {
     pub texts: Texts,
     /// All tokens that text can become, by text.
     pub by_text: PieceTable,
+    /// Those tokens.
+    pub used: Vec<u32>,
     /// Tokens that are not made by merging: bytes or characters.
     pub base: Vec<u32>,
     /// How neighbours merge.
@@ -133,13 +135,11 @@ impl Vocabulary {
         let Draft {
             texts,
             by_text,
+            used,
             base,
             merges,
         } = draft;
         let count = texts.len() as u32;
-        let used: Vec<u32> = (0..count)
-            .filter(|&t| draft_uses(&texts, &by_text, t))
-            .collect();
         let length = |t: u32| u16::try_from(texts.get(t).len());
         let lengths: Result<Vec<u16>, _> = (0..count).map(length).collect();
         let mut vocabulary = Vocabulary {
@@ -213,10 +213,4 @@ impl Vocabulary {
             }
         }
     }
-}
-
-/// Whether a token is the one that its text stands for.
-fn draft_uses(texts: &Texts, by_text: &PieceTable, token: u32) -> bool {
-    let text = texts.get(token);
-    !text.is_empty() && by_text.find(texts, text, 0, text.len()) == token
 }
