@@ -151,12 +151,38 @@ export function parseSentencePieceModel(bytes: Uint8Array, file: string): Senten
   return { pieces: pieces.finish(), ...specs, rest };
 }
 
-function readPiece(
-  bytes: Uint8Array,
-  at: { start: number; end: number; refuse: RefuseProtobuf; pieces: PieceListBuilder },
-): void {
-  const reader = new ProtobufReader(bytes, at.refuse, at.start, at.end);
-  const found = { start: 0, end: 0, score: 0, type: PIECE_TYPE.normal as number };
+/** A piece as its message says, the end of its text not above its start where it has none. */
+interface FoundPiece {
+  start: number;
+  end: number;
+  score: number;
+  type: number;
+}
+
+/** A tag and, for the text, its length in one byte. */
+const TEXT_HEAD = 2;
+const SCORE_BYTES = 5;
+const TYPE_BYTES = 2;
+const word = new DataView(new ArrayBuffer(4));
+
+/** The piece of a message that is written as `spm_train` does: text, score, and mostly no type. */
+function usualPiece(bytes: Uint8Array, at: { start: number; end: number }): FoundPiece | undefined {
+  const start = at.start + TEXT_HEAD;
+  const length = bytes[at.start + 1]!;
+  const end = start + length;
+  const rest = at.end - end - SCORE_BYTES;
+  const typed = rest === TYPE_BYTES && bytes[end + SCORE_BYTES] === PIECE.type << 3 &&
+    bytes[at.end - 1]! < 0x80;
+  const usual = bytes[at.start] === (PIECE.text << 3 | 2) && length < 0x80 &&
+    bytes[end] === (PIECE.score << 3 | 5) && (rest === 0 || typed);
+  if (!usual) return undefined;
+  for (let i = 0; i < 4; i++) word.setUint8(i, bytes[end + 1 + i]!);
+  const type = typed ? bytes[at.end - 1]! : PIECE_TYPE.normal;
+  return { start, end, score: word.getFloat32(0, true), type };
+}
+
+function pieceOfFields(reader: ProtobufReader): FoundPiece {
+  const found: FoundPiece = { start: 0, end: 0, score: 0, type: PIECE_TYPE.normal };
   while (reader.next()) {
     if (reader.number === PIECE.text && reader.wire === "bytes") {
       found.start = reader.start;
@@ -167,6 +193,15 @@ function readPiece(
       found.type = reader.value;
     }
   }
+  return found;
+}
+
+function readPiece(
+  bytes: Uint8Array,
+  at: { start: number; end: number; refuse: RefuseProtobuf; pieces: PieceListBuilder },
+): void {
+  const found = usualPiece(bytes, at) ??
+    pieceOfFields(new ProtobufReader(bytes, at.refuse, at.start, at.end));
   const id = at.pieces.count;
   if (found.end === found.start) throw at.refuse(`piece ${id} is empty`, at.start);
   if (Number.isNaN(found.score)) throw at.refuse(`piece ${id} has the score NaN`, at.start);

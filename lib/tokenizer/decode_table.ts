@@ -11,7 +11,7 @@ import {
   type PieceList,
   pieceText,
 } from "../formats/piece_list.ts";
-import { type DecodeTable, SURFACE } from "./detokenizer.ts";
+import { characterLength, type DecodeTable, SURFACE } from "./detokenizer.ts";
 
 const MARK = [0xe2, 0x96, 0x81] as const;
 const SPACE = 0x20;
@@ -55,7 +55,8 @@ export function pieceDecodeTable(pieces: PieceList, rules: DecodeRules): DecodeT
   const kinds = new Uint8Array(count);
   const offsets = new Uint32Array(count + 1);
   const unknown = new TextEncoder().encode(rules.unknownSurface ?? "");
-  const unknowns = pieces.types.reduce((sum, type) => sum + +(type === PIECE_TYPE.unknown), 0);
+  let unknowns = 0;
+  for (const type of pieces.types) if (type === PIECE_TYPE.unknown) unknowns++;
   // A malformed byte becomes three.
   const bytes = new Uint8Array(pieces.bytes.length * 3 + count + unknowns * unknown.length);
   let at = 0;
@@ -89,7 +90,8 @@ export function pieceDecodeTable(pieces: PieceList, rules: DecodeRules): DecodeT
 }
 
 function startsWithMark(bytes: Uint8Array, start: number, end: number): boolean {
-  return end - start >= 3 && MARK.every((byte, i) => bytes[start + i] === byte);
+  return end - start >= 3 && bytes[start] === MARK[0] && bytes[start + 1] === MARK[1] &&
+    bytes[start + 2] === MARK[2];
 }
 
 /** Writes a piece's text; what is not UTF-8 in it becomes U+FFFD. Gives the end. */
@@ -99,17 +101,19 @@ function writeText(
   to: { target: Uint8Array; at: number; marks: boolean },
 ): number {
   const { bytes } = pieces;
+  const { target, marks } = to;
   const end = pieces.offsets[id + 1]!;
   let { at } = to;
-  for (let i = pieces.offsets[id]!; i < end; i++) {
-    if (bytes[i]! < 0x80) {
-      to.target[at++] = bytes[i]!;
-    } else if (to.marks && startsWithMark(bytes, i, end)) {
-      to.target[at++] = SPACE;
-      i += 2;
-    } else {
-      return writeSlowly(pieces, id, to);
+  let from = pieces.offsets[id]!;
+  while (from < end) {
+    if (marks && startsWithMark(bytes, from, end)) {
+      target[at++] = SPACE;
+      from += MARK.length;
+      continue;
     }
+    const length = characterLength(bytes, from);
+    if (length <= 0 || from + length > end) return writeSlowly(pieces, id, to);
+    for (const behind = from + length; from < behind; from++) target[at++] = bytes[from]!;
   }
   return at;
 }
