@@ -41,6 +41,8 @@ export interface ReplayedDevice extends Device {
 export interface StepReplay extends StepSeconds {
   /** Waiting for other stages over all the rest: the bubble. */
   readonly bubble: number;
+  /** Seconds in which the busiest rank computes and exchanges rows. */
+  readonly busiest: number;
   /** Seconds of communication by kind, hidden or not, of the mean rank. */
   readonly communication: CommunicationSeconds;
   /** Tasks that were replayed. */
@@ -86,6 +88,7 @@ export function replayStep(shape: StepShape, device: ReplayedDevice): StepReplay
     pipeline,
     optimizer,
     bubble: pipeline / (computing + tensor),
+    busiest: Math.max(...ranks.map((rank) => rank.computing + rank.tensor)),
     communication: {
       tensor: communication("tensor"),
       replicas: communication("replicas"),
@@ -96,11 +99,13 @@ export function replayStep(shape: StepShape, device: ReplayedDevice): StepReplay
 }
 
 /** Rounds of a pipeline after which one is like the other. */
-const ROUNDS = 2;
+const ROUNDS = 3;
 
 /**
  * Replays a step of many micro-batches by its beginning and end: after a few rounds of the pipeline
- * each round takes as long as the one before, so that two short replays say what a long one would.
+ * each round takes as long as the one before, so that two short replays say what a long one would. Where
+ * stages differ the faster ranks run ahead for some rounds yet; in the long run none is faster than the
+ * busiest.
  *
  * @throws {ConfigError} Where the model cannot be cut so.
  */
@@ -116,21 +121,27 @@ export function replayLongStep(shape: StepShape, device: Device): StepReplay {
   const rounds = (all - more) / pipeline;
   const extend = (from: number, to: number) => to + rounds * (to - from);
   const seconds = (kind: keyof StepSeconds) => extend(short[kind], long[kind]);
-  const [computing, tensor, waited] = [
+  const busiest = extend(short.busiest, long.busiest);
+  const round = Math.max(long.step - short.step, long.busiest - short.busiest);
+  const step = long.step + rounds * round;
+  const [computing, tensor, replicas, optimizer] = [
     seconds("computing"),
     seconds("tensor"),
-    seconds("pipeline"),
+    seconds("replicas"),
+    seconds("optimizer"),
   ];
+  const waited = step - computing - tensor - replicas - optimizer;
   const communication = (kind: keyof CommunicationSeconds) =>
     extend(short.communication[kind], long.communication[kind]);
   return {
-    step: seconds("step"),
+    step,
     computing,
     tensor,
-    replicas: seconds("replicas"),
+    replicas,
     pipeline: waited,
-    optimizer: seconds("optimizer"),
+    optimizer,
     bubble: waited / (computing + tensor),
+    busiest,
     communication: {
       tensor: communication("tensor"),
       replicas: communication("replicas"),

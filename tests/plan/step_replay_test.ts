@@ -123,6 +123,18 @@ Deno.test("a long step is what its beginning and end say", () => {
   }
 });
 
+Deno.test("a long step of unequal stages is not shorter than what its busiest rank computes", () => {
+  const { config: model } = presetOf("llama3.2-1b");
+  const mesh = { data: 1, shard: 1, tensor: 1, pipeline: 2 };
+  for (const chunks of [1, 2]) {
+    const shape: StepShape = { ...STEP, model, mesh, chunks, sequences: 512 };
+    const [whole, short] = [replayStep(shape, A100), replayLongStep(shape, A100)];
+    assert.ok(short.step > short.busiest && whole.step > whole.busiest);
+    assert.ok(short.pipeline > 0);
+    near(short.step, whole.step, 0.01);
+  }
+});
+
 Deno.test("tasks of a lane follow one another, and a stage begins when its message has come", () => {
   const mesh = { data: 1, shard: 4, tensor: 2, pipeline: 4 };
   const shape: StepShape = { ...STEP, mesh, zero: 3, chunks: 2 };
