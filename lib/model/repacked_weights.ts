@@ -14,6 +14,7 @@ import type { Address, Backend, MappedFile } from "../backend/backend.ts";
 import { BackendError } from "../base/errors.ts";
 import { formatMemory } from "../base/format.ts";
 import { bytesOf, type DType } from "../tensor/dtype.ts";
+import { aligned } from "./memory_plan.ts";
 import type { Weight, WeightPart } from "./linear.ts";
 
 /**
@@ -32,6 +33,8 @@ export const REPACKED_DTYPES: ReadonlySet<DType> = new Set<DType>([
 const GROUP_ROWS = 16;
 /** Under `auto` a second copy of a matrix, where its original has to stay, takes at most this. */
 const SECOND_COPY_BYTES = 64 << 20;
+/** Copies of mapped weights are gathered in allocations of this size; what is not used is not resident. */
+const SLAB_BYTES = 64 << 20;
 
 /** What is repacked, and what must not be touched. */
 export interface RepackOptions {
@@ -49,7 +52,9 @@ export class RepackedWeights {
   readonly #options: RepackOptions;
   readonly #files: readonly MappedFile[];
   readonly #parts = new Map<Weight, readonly WeightPart[]>();
-  readonly #copies: Address[] = [];
+  readonly #allocations: Address[] = [];
+  /** Where the next copy of a mapped weight goes. */
+  #slab = { next: 0, end: 0 };
 
   /** Nothing is repacked yet. */
   constructor(backend: Backend, options: RepackOptions) {
@@ -102,9 +107,7 @@ export class RepackedWeights {
     if (file === undefined && address !== embedding) return address;
     if (file === undefined && repack === "auto" && bytes > SECOND_COPY_BYTES) return undefined;
     try {
-      const target = this.#backend.alloc(bytes);
-      this.#copies.push(target);
-      return target;
+      return file === undefined ? this.#alloc(bytes) : this.#fromSlab(bytes);
     } catch (cause) {
       if (!(cause instanceof BackendError)) throw cause;
       if (repack === "auto") return undefined;
@@ -115,9 +118,28 @@ export class RepackedWeights {
     }
   }
 
+  #alloc(bytes: number): Address {
+    const memory = this.#backend.alloc(bytes);
+    this.#allocations.push(memory);
+    return memory;
+  }
+
+  /** Room beside other copies, so that only the last huge page of a slab is not full. */
+  #fromSlab(bytes: number): Address {
+    if (this.#slab.end - this.#slab.next < bytes) {
+      const size = Math.max(bytes, SLAB_BYTES);
+      const next = this.#alloc(size);
+      this.#slab = { next, end: next + size };
+    }
+    const target = this.#slab.next;
+    this.#slab.next += aligned(bytes);
+    return target;
+  }
+
   /** Gives the copies back. */
   close(): void {
     this.#parts.clear();
-    for (const copy of this.#copies.splice(0)) this.#backend.free(copy);
+    this.#slab = { next: 0, end: 0 };
+    for (const memory of this.#allocations.splice(0)) this.#backend.free(memory);
   }
 }
