@@ -127,3 +127,20 @@ Deno.test("--restarts starts all virtual ranks again after one failed, so often 
     assert.ok(checkpointSteps(runPaths(out)).length > 0);
   });
 });
+
+Deno.test("a sample of a model that is shared out is the text of one that is not", async () => {
+  await inTrainingFolder(async (folder) => {
+    const sampled = async (name: string, ...flags: string[]) => {
+      const set = ["--sample-every", "3", "--sample-prompt", "line", "--virtual-ranks", "2"];
+      const { code, stderr, run } = await tiny(folder, name, ...set, ...flags);
+      assert.equal(code, 0, stderr);
+      return readFileSync(runPaths(run).samples, "utf8").trim().split("\n");
+    };
+    const wanted = await sampled("data", "--mesh", "data=2");
+    assert.equal(wanted.length, 2);
+    for (const zero of ["1", "3"]) {
+      const texts = await sampled(`zero${zero}`, "--mesh", "shard=2", "--zero", zero);
+      assert.deepEqual(texts, wanted);
+    }
+  });
+});
