@@ -18,7 +18,7 @@
  * @module
  */
 
-import type { Recompute } from "../model/training/trainable.ts";
+import type { Recompute, TrainingDType } from "../model/training/trainable.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { pieceParameters } from "./piece_parameters.ts";
 import { gatheredParameters } from "./weight_gathers.ts";
@@ -47,17 +47,21 @@ export interface StepTraffic {
 
 /** Bytes of what travels. */
 export interface TravellingBytes {
-  /** A hidden value or its gradient. */
+  /** A hidden value or its gradient, that is summed or goes to another stage. */
   readonly value: 2 | 4;
+  /** One of rows that are gathered. */
+  readonly gathered: 2 | 4;
   /** A weight that is gathered. */
   readonly weight: 2 | 4;
 }
 
 /** bf16 values and weights, as accelerators have them. */
-export const HALVES: TravellingBytes = { value: 2, weight: 2 };
+export const HALVES: TravellingBytes = { value: 2, gathered: 2, weight: 2 };
 
-/** f32 values and weights, as this machine's backends exchange them. */
-export const FLOATS: TravellingBytes = { value: 4, weight: 4 };
+/** f32 values and weights, as this machine's backends exchange them; in bf16 rows are gathered as such. */
+export function floats(dtype: TrainingDType): TravellingBytes {
+  return { value: 4, gathered: dtype === "bf16" ? 2 : 4, weight: 4 };
+}
 
 /** How often rows are exchanged for one micro-batch. */
 export interface Exchanges {
@@ -107,7 +111,7 @@ function replicaTraffic(shape: StepShape, { weight }: TravellingBytes) {
   };
 }
 
-function partTraffic(shape: StepShape, { value }: TravellingBytes) {
+function partTraffic(shape: StepShape, { value, gathered }: TravellingBytes) {
   const { model, microBatch, seqLen, recompute, chunks, mesh: { tensor, pipeline } } = shape;
   const microBatches = microBatchesOf(shape);
   const rowsBytes = value * microBatch * seqLen * model.hiddenSize;
@@ -120,7 +124,7 @@ function partTraffic(shape: StepShape, { value }: TravellingBytes) {
     : 0;
   const crossings = pipeline === 1 ? 0 : 2 * (pipeline * chunks - 1);
   return {
-    tensorAllGather: times(gathers),
+    tensorAllGather: times(gathers) * gathered / value,
     tensorReduceScatter: times(scatters),
     tensorSend: 2 * exchanged / tensor / pipeline,
     pipelineSend: (microBatches * crossings * rowsBytes + tied) / tensor / pipeline,

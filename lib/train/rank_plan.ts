@@ -9,7 +9,7 @@ import { BatchRamp } from "../data/ramp.ts";
 import { replayPipeline } from "../parallel/pipeline_replay.ts";
 import { costOfStage, stageCosts } from "../parallel/pipeline_stages.ts";
 import { planReplicaBytes, type ReplicaBytes } from "../parallel/replica_memory.ts";
-import { FLOATS, planStepTraffic, type StepTraffic } from "../plan/step_traffic.ts";
+import { floats, planStepTraffic, type StepTraffic } from "../plan/step_traffic.ts";
 import { type MeshPlace, rankOptions } from "./machine.ts";
 import { plannedPipeline } from "./pipeline_engine.ts";
 import type { RunConfig } from "./run_config.ts";
@@ -103,7 +103,7 @@ export function planMesh(
     mesh,
     microBatches,
     ranks: planRanks(config, mesh),
-    traffic: planStepTraffic({ ...shape, zero: mesh.shard > 1 ? zero : 0 }, FLOATS),
+    traffic: planStepTraffic({ ...shape, zero: mesh.shard > 1 ? zero : 0 }, floats(settings.dtype)),
     bubble,
   };
 }

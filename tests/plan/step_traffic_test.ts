@@ -3,7 +3,7 @@ import type { MeshNumbers } from "../../lib/comm/mesh.ts";
 import { countParameters } from "../../lib/model/parameters.ts";
 import { presetOf } from "../../lib/model/presets.ts";
 import type { StepShape } from "../../lib/plan/step_shape.ts";
-import { HALVES, planStepTraffic } from "../../lib/plan/step_traffic.ts";
+import { floats, HALVES, planStepTraffic } from "../../lib/plan/step_traffic.ts";
 
 const ONE: MeshNumbers = { data: 1, shard: 1, tensor: 1, pipeline: 1 };
 const STEP: StepShape = {
@@ -62,6 +62,17 @@ Deno.test("tensor parallel: ten exchanges of rows a block, two around the head, 
   const { tensorAllGather, tensorReduceScatter, tensorSend } = of({ mesh: { ...ONE, tensor: 4 } });
   near(tensorAllGather + tensorReduceScatter, 64 * (10 * 32 + 2) * ROWS * 3 / 4);
   near(tensorSend, 64 * 2 * ROWS * 3 / 16);
+});
+
+Deno.test("f32 rows are gathered in bf16 where products round them to it, and summed in f32", () => {
+  const shape: StepShape = { ...STEP, mesh: { ...ONE, tensor: 4 } };
+  const [f32, bf16] = [
+    planStepTraffic(shape, floats("f32")),
+    planStepTraffic(shape, floats("bf16")),
+  ];
+  near(bf16.tensorAllGather, f32.tensorAllGather / 2);
+  near(bf16.tensorReduceScatter, f32.tensorReduceScatter);
+  near(f32.total, 2 * planStepTraffic(shape, HALVES).total);
 });
 
 Deno.test("a parallel block exchanges half as often, and full recomputation more", () => {
