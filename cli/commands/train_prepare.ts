@@ -9,6 +9,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../../lib/base/errors.ts";
 import { formatBytes, formatInteger } from "../../lib/base/format.ts";
+import { meshSize, parseMesh } from "../../lib/comm/mesh.ts";
 import { checkDatasetTokenizers } from "../../lib/data/dataset_tokenizer.ts";
 import { packTexts } from "../../lib/data/pack.ts";
 import { datasetPaths } from "../../lib/formats/indexed_dataset.ts";
@@ -97,9 +98,21 @@ export async function follow(call: Call, inputs: RunInputs | undefined): Promise
 }
 
 /** The run as its folder has it, with the changes that are allowed. */
-async function resumed({ paths, flags }: Call): Promise<Prepared> {
-  const config = readRunConfig(paths, flags);
+async function resumed({ paths, flags, launched }: Call): Promise<Prepared> {
+  let config = readRunConfig(paths, flags);
+  if (launched === 1) config = readRunConfig(paths, withRanksOf(config, flags));
   return { config, tokenizer: await openRunTokenizer(config, paths) };
+}
+
+/** Where virtual ranks go on under another mesh, they are as many as it has. */
+function withRanksOf({ settings }: RunConfig, flags: RequestLayer): RequestLayer {
+  const { mesh, virtualRanks } = flags.settings;
+  if (mesh === undefined || mesh === "auto" || virtualRanks !== undefined) return flags;
+  if (settings.virtualRanks === 1) return flags;
+  return {
+    settings: { ...flags.settings, virtualRanks: meshSize(parseMesh(mesh)) },
+    origin: (name) => flags.origin(name === "virtualRanks" ? "mesh" : name),
+  };
 }
 
 /** What the config of a new run is resolved from. */

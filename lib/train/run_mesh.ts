@@ -32,8 +32,9 @@ export function checkMesh(
   const wanted = meshSize(mesh);
   if (wanted !== ranks) {
     const are = ranks === 1 ? "there is 1 rank" : `there are ${ranks} ranks`;
+    const has = wanted === 1 ? "1 rank" : `${wanted} ranks`;
     throw new ConfigError(
-      `Cannot use mesh ${quoted(meshText(mesh))}: it has ${wanted} ranks and ${are}`,
+      `Cannot use mesh ${quoted(meshText(mesh))}: it has ${has} and ${are}`,
       { hint: hintOf(mesh, ranks) },
     );
   }

@@ -78,6 +78,30 @@ Deno.test("a run of two ranks, twice or in two stretches, has the same bytes", a
   });
 });
 
+Deno.test("virtual ranks go on as many as another mesh has, or as one process", async () => {
+  await inTrainingFolder(async (folder) => {
+    const { run, code, stderr } = await tiny(folder, "run", "--virtual-ranks", "2");
+    assert.equal(code, 0, stderr);
+    const steps: [flags: string[], ranks: number][] = [
+      [["--mesh", "data=4"], 4],
+      [["--mesh", "shard=2", "--zero", "2"], 2],
+      [["--mesh", "data=1"], 1],
+      [["--mesh", "auto", "--virtual-ranks", "2"], 2],
+    ];
+    for (const [i, [flags, ranks]] of steps.entries()) {
+      const on = ["train", "--out", run, "--resume", "--steps", `${7 + i}`, ...flags];
+      const resumed = await runCli(on);
+      assert.equal(resumed.code, 0, resumed.stderr);
+      const config = readFileSync(runPaths(run).config, "utf8");
+      assert.match(config, new RegExp(`^virtual-ranks = ${ranks} `, "m"));
+      assert.equal(readMetrics(runPaths(run).metrics).length, 7 + i);
+    }
+    const refused = await runCli(["train", "--out", run, "--resume", "--virtual-ranks", "3"]);
+    assert.equal(refused.code, 2);
+    assert.match(refused.stderr, /data=3 times shard=1 does not divide 4 sequences/);
+  });
+});
+
 Deno.test("a mesh that does not fit ranks or model is refused before anything is written", async () => {
   await inTrainingFolder(async (folder) => {
     const cases: readonly [flags: string[], message: RegExp][] = [
