@@ -215,7 +215,7 @@ export const spec: CommandSpec<TrainOptions> = {
     { command: "llamero train --out run/ --resume", doc: "go on with a run that was stopped" },
     {
       command: "llamero train --out run/ --resume --virtual-ranks 4 --mesh data=2,tensor=2",
-      doc: "go on with it on four ranks; with mpirun -n 4 before it they are processes",
+      doc: "go on with it on four ranks of one process; mpirun -n 4 starts processes instead",
     },
     {
       command: "llamero train --preset llama1-65b --plan --hardware a100-80gb --devices 2048",
