@@ -6,11 +6,13 @@
  */
 
 import type { Backend } from "../backend/backend.ts";
+import type { SequenceBatch } from "../data/batches.ts";
 import type { Parameter } from "../model/training/trainable.ts";
 import type { GradientReducer } from "./data.ts";
 import { GradientTree } from "./gradient_tree.ts";
 import type { OwnGradients } from "./own_gradients.ts";
 import { type ReduceOrder, takesTurns } from "./micro_batches.ts";
+import type { TiedGradient } from "./tied_gradient.ts";
 
 /** What gradients are added up with. */
 export interface GradientSumOptions {
@@ -27,6 +29,8 @@ export interface GradientSumOptions {
    * gradients alone. Wants one micro-batch a step, or the tree.
    */
   readonly own?: Pick<OwnGradients, "begin"> | undefined;
+  /** Adds up the gradient of a tied embedding, which then belongs to none of the units. */
+  readonly tied?: Pick<TiedGradient, "begin" | "headDone" | "done" | "finish"> | undefined;
 }
 
 /** Follows the micro-batches of a step. */
@@ -68,6 +72,13 @@ export class GradientSum {
     return this.#options.order === "ranks" && this.#current > 0;
   }
 
+  /** A micro-batch is about to be computed. */
+  computes({ tokens, targets }: Pick<SequenceBatch, "tokens" | "targets">): void {
+    if (!this.position.last) return;
+    const hasGradient = this.#current > 0 || targets.some((target) => target >= 0);
+    this.#options.tied?.begin({ tokens, hasGradient });
+  }
+
   /** Which of the step's micro-batches is being computed, and whether it is the last. */
   get position(): { readonly current: number; readonly last: boolean } {
     return { current: this.#current, last: this.#current === this.#count - 1 };
@@ -75,20 +86,23 @@ export class GradientSum {
 
   /** A unit of the backward pass has its gradients of this micro-batch. */
   left(unit: number): void {
-    const { units, reducer } = this.#options;
+    const { units, reducer, tied } = this.#options;
     const indices = units[unit]!;
     if (!this.#each) {
       if (!this.position.last) return;
       this.#tree?.finish(indices);
     }
+    if (unit === units.length - 1) tied?.headDone();
+    if (unit === 0) tied?.done();
     for (const index of indices.toReversed()) reducer.ready(index);
   }
 
   /** The micro-batch is done: with the last one, gradients are the sums over all replicas. */
   end(): void {
-    const { units, reducer } = this.#options;
+    const { units, reducer, tied } = this.#options;
     const { last } = this.position;
     if (this.#each || last) reducer.finish();
+    if (last) tied?.finish();
     if (!last) this.#tree?.add();
     else if (this.#each) this.#tree?.finish(units.flat());
     this.#current++;

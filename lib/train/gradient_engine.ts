@@ -75,7 +75,7 @@ export interface WholeModelParts {
   /** The model, which tells its units to the sum. */
   readonly model: Pick<Trainable, "forwardBackward" | "evaluate">;
   /** Adds up micro-batches and replicas. */
-  readonly sum: Pick<GradientSum, "begin" | "accumulates" | "end">;
+  readonly sum: Pick<GradientSum, "begin" | "computes" | "accumulates" | "end">;
   /** Who computes which sequences. */
   readonly sharing: MicroBatchOptions;
   /** Brings weights that other ranks own. */
@@ -122,6 +122,7 @@ export class WholeModelEngine implements GradientEngine {
     let firstRow = dropout?.firstRow ?? 0;
     sum.begin(batches.length);
     for (const [i, batch] of batches.entries()) {
+      sum.computes(batch);
       const { ce, z } = model.forwardBackward(batch, {
         weightScale,
         accumulate: sum.accumulates,

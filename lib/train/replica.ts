@@ -16,6 +16,7 @@ import type { TrainableModel } from "../model/training/trainable_model.ts";
 import { GradientReducer } from "../parallel/data.ts";
 import { GradientSum } from "../parallel/gradient_sum.ts";
 import type { ReduceOrder } from "../parallel/micro_batches.ts";
+import { TiedGradient } from "../parallel/tied_gradient.ts";
 import { Shards } from "../parallel/zero.ts";
 import { type GradientEngine, WholeModelEngine } from "./gradient_engine.ts";
 import type { OptimizerSharing } from "./optimizer.ts";
@@ -103,12 +104,35 @@ function stageSum(
     readonly order: ReduceOrder;
   },
 ): GradientSum {
-  const { model: { parameters }, mesh: { axes }, units, shards, order, bucketBytes } = options;
+  const { model: { parameters }, mesh: { axes }, shards, order, bucketBytes } = options;
+  const tied = tiedGradient(backend, options);
+  const units = options.units.map((unit, at) => at === 0 && tied !== undefined ? [] : unit);
   const reducer = new GradientReducer(backend, {
     ...{ parameters, bucketBytes, indices: units.flat() },
     replicas: axes.data,
     shard: shards?.ownership,
     take: shards?.gradients?.take,
   });
-  return new GradientSum(backend, { parameters, units, reducer, order, own: shards?.gradients });
+  const own = shards?.gradients;
+  return new GradientSum(backend, { parameters, units, reducer, order, own, tied });
+}
+
+/** Share of the vocabulary that replicas may look up at once for its gradient to be sent off early. */
+const MOST_LOOKED_UP = 1 / 8;
+
+/**
+ * Sends a tied embedding's gradient off early, where replicas have all of it and few of its rows have
+ * to travel again. In one tree micro-batches are added in another order, and gradients that are shared
+ * out part with their memory.
+ */
+function tiedGradient(
+  backend: Backend,
+  { model, mesh: { axes }, maxRows, order }: ReplicaParts & { readonly order: ReduceOrder },
+): TiedGradient | undefined {
+  const { data, shard, tensor, pipeline } = axes;
+  const { tieWordEmbeddings, vocabSize } = model.config;
+  if (!tieWordEmbeddings || data.size === 1 || order !== "ranks") return undefined;
+  if (shard.size * tensor.size * pipeline.size > 1) return undefined;
+  if (data.size * maxRows > vocabSize * MOST_LOOKED_UP) return undefined;
+  return new TiedGradient(backend, { parameter: model.parameters[0]!, replicas: data });
 }

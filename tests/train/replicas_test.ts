@@ -32,10 +32,10 @@ async function train(
   backend: ReplicaInput["backend"],
   change: Partial<TrainSettings> = {},
   batches: readonly ReplicaBatch[] = json<ReplicaBatch[]>("adamw_batches.json"),
-): Promise<ReplicaResult[]> {
+): Promise<Omit<ReplicaResult, "taken" | "sent">[]> {
   const input = { backend, batches, settings: { ...SETTINGS, ...change } };
   const [results] = await onReplicas(ranks, [input]);
-  return results!;
+  return results!.map(({ taken: _, sent: __, ...trained }) => trained);
 }
 
 onBackends("replicas follow PyTorch's 20 steps of AdamW on the whole batch", async (on) => {
