@@ -120,6 +120,8 @@ export * from "./lib/model/weights.ts";
 export * from "./lib/data/pack.ts";
 export * from "./lib/plan/flops.ts";
 export * from "./lib/plan/hardware.ts";
+export * from "./lib/plan/step_plan.ts";
+export * from "./lib/plan/step_traffic.ts";
 export * from "./lib/plan/train_plan.ts";
 export * from "./lib/tokenizer/open.ts";
 export { BYTE_DEFAULTS, TRAINING_DEFAULTS } from "./lib/tokenizer/train/options.ts";
