@@ -10,6 +10,7 @@ import { join, resolve } from "node:path";
 import { asError, ConfigError, LlameroError } from "../../lib/base/errors.ts";
 import { quotedPath } from "../../lib/base/quoted.ts";
 import { broadcastJson } from "../../lib/comm/json.ts";
+import { launchFrom } from "../../lib/comm/mpi/launch.ts";
 import type { World } from "../../lib/comm/open.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import { writeReport } from "../../lib/train/report.ts";
@@ -59,7 +60,12 @@ export async function run(
   sources: Sources<TrainOptions>,
 ): Promise<void> {
   const flags = requestOf(values, sources);
-  if (values.plan) return await planned(values, flags, io);
+  if (values.plan) {
+    // A plan needs no ranks, but one of those that a launcher started to print it.
+    const { rank = 0, size: launched = 1 } = launchFrom((name) => io.env(name)) ?? {};
+    if (rank > 0) return;
+    return await planned({ ...values, launched }, flags, io);
+  }
   const paths = runPaths(resolve(values.out!));
   if (await trainSupervised({ values, flags, io, paths })) return;
   const signal = io.interruption();
@@ -73,7 +79,11 @@ export async function run(
 }
 
 /** Plans what would be begun, or what the run in `--out` is. */
-async function planned(values: TrainOptions, flags: RequestLayer, io: Io): Promise<void> {
+async function planned(
+  values: TrainOptions & { readonly launched: number },
+  flags: RequestLayer,
+  io: Io,
+): Promise<void> {
   if (values.resume && values.out !== undefined) {
     return await printPlan(readRunConfig(runPaths(resolve(values.out)), flags), values, io);
   }

@@ -29,6 +29,8 @@ export interface PlanFlags {
   readonly devices: number | undefined;
   /** One object instead of text. */
   readonly json: boolean;
+  /** Ranks that a launcher has started. */
+  readonly launched: number;
 }
 
 /** Prints the plan of a run. */
@@ -39,6 +41,9 @@ export async function printPlan(config: RunConfig, flags: PlanFlags, io: Io): Pr
   const devices = plannedDevices(config, flags);
   const { hardware } = flags;
   const step = hardware === undefined ? undefined : plannedStep(config, { hardware, devices });
+  const ranks = hardware === undefined
+    ? plannedRanks(config, Math.max(devices, flags.launched))
+    : undefined;
   const plan = planTraining({
     preset,
     model,
@@ -48,7 +53,6 @@ export async function printPlan(config: RunConfig, flags: PlanFlags, io: Io): Pr
     machine: await machineOf({ hardware, devices }, settings),
     predictedMfu: step === undefined || "error" in step ? undefined : step.mfu,
   });
-  const ranks = hardware === undefined ? plannedRanks(config, devices) : undefined;
   if (flags.json) {
     writeJson(io.stdout, { ...plan, step, ranks, tokens, settings, model, preset });
     return;

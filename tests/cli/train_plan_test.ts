@@ -101,3 +101,12 @@ Deno.test("a plan for ranks that the model cannot be cut for is refused", async 
   assert.equal(code, 2);
   assert.match(stderr, /tensor=4 does not divide 6 heads/);
 });
+
+Deno.test("of ranks that a launcher started one prints the plan, for all of them", async () => {
+  const args = ["train", "--plan", "--preset", "llama2-7b", "--hardware", "h200"];
+  const env = (rank: number) => ({ OMPI_COMM_WORLD_RANK: `${rank}`, OMPI_COMM_WORLD_SIZE: "2" });
+  const outcomes = [await runCli(args, { env: env(0) }), await runCli(args, { env: env(1) })];
+  assert.deepEqual(outcomes.map(({ code }) => code), [0, 0]);
+  assert.match(outcomes[0]!.stdout, /^Parameters/);
+  assert.equal(outcomes[1]!.stdout, "");
+});
