@@ -5,6 +5,7 @@
  */
 
 import { type MachineLimits, measureLimits } from "../../lib/backend/limits.ts";
+import { formatBytes } from "../../lib/base/format.ts";
 import { openCheckpoint } from "../../lib/checkpoint/open.ts";
 import { benchGenerate, type GenerateCost, generateCost } from "../../lib/infer/bench.ts";
 import { Decoder } from "../../lib/model/decoder.ts";
@@ -25,6 +26,8 @@ interface Measured {
   readonly prompt: Rates;
   readonly decode: Rates;
   readonly cost: GenerateCost;
+  /** Bytes of weights that were repacked. */
+  readonly repacked: number;
   readonly limits: MachineLimits;
   readonly backend: { readonly name: string; readonly isa: string; readonly threads: number };
 }
@@ -49,6 +52,7 @@ export async function run(values: BenchGenerateOptions, io: Io): Promise<void> {
       prompt: ratesOf(runs.map(({ promptMs }) => values.promptTokens / promptMs * 1000)),
       decode: ratesOf(runs.map(({ decodeMs }) => values.maxTokens / decodeMs * 1000)),
       cost: generateCost(decoder, values),
+      repacked: decoder.weights.repacked?.bytes ?? 0,
       limits,
       backend: { name: backend.name, isa: backend.info.isa, threads: backend.info.threads },
     };
@@ -88,6 +92,7 @@ function jsonOf(measured: Measured, values: BenchGenerateOptions): unknown {
     prompt: { tokens: values.promptTokens, ...prompt, share_of_flops: shares.prompt },
     decode: { tokens: values.maxTokens, ...decode, share_of_bandwidth: shares.decode },
     repeat: values.repeat,
+    repacked_bytes: measured.repacked,
     limits: { flops_per_second: limits.flopsPerSecond, bytes_per_second: limits.bytesPerSecond },
     backend,
   };
@@ -105,7 +110,8 @@ function writeReport(measured: Measured, values: BenchGenerateOptions, io: Io): 
     share,
   ];
   const percent = (share: number) => `${(100 * share).toFixed(0)}%`;
-  io.stdout.write(`${values.model} on ${backend.name} (${backend.isa}, ${threads})\n\n`);
+  const layout = measured.repacked === 0 ? "" : `, ${formatBytes(measured.repacked)} repacked`;
+  io.stdout.write(`${values.model} on ${backend.name} (${backend.isa}, ${threads}${layout})\n\n`);
   writeTable(io.stdout, {
     columns: [
       { title: "" },

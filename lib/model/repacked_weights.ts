@@ -56,6 +56,8 @@ export class RepackedWeights {
   /** Where the next copy of a mapped weight goes. */
   #slab = { next: 0, end: 0 };
 
+  #bytes = 0;
+
   /** Nothing is repacked yet. */
   constructor(backend: Backend, options: RepackOptions) {
     this.#backend = backend;
@@ -78,6 +80,11 @@ export class RepackedWeights {
     return parts;
   }
 
+  /** Bytes of what has been repacked. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   #repacked(part: WeightPart, inDim: number): WeightPart {
     const { dtype, outDim, address } = part;
     if (!REPACKED_DTYPES.has(dtype) || outDim < GROUP_ROWS) return part;
@@ -94,6 +101,7 @@ export class RepackedWeights {
       rows: outDim,
       dim: inDim,
     });
+    this.#bytes += bytes;
     if (file !== undefined) {
       this.#backend.wait();
       file.forget(address, bytes);

@@ -1,8 +1,10 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { join } from "node:path";
 import { Decoder } from "../../lib/model/decoder.ts";
 import { generateCost } from "../../lib/infer/bench.ts";
 import { golden } from "../fixtures.ts";
 import { goldenSource } from "../model/golden_models.ts";
+import { NO_STORIES, STORIES } from "../infer/stories.ts";
 import { onBackends } from "../on_backends.ts";
 import { runCli } from "./run_cli.ts";
 
@@ -46,3 +48,16 @@ onBackends("the cost of a prompt and of a token is counted from the shapes", asy
   // Keys and values of 2 x 8 in half precision, of 10 + 1 .. 10 + 5 positions.
   strictEqual(cost.tokenBytes, 4 * (2 * block + vocabSize * d) + 2 * 2 * 16 * 2 * 13);
 });
+
+onBackends("bench generate says how much was repacked", async (on) => {
+  const model = join(STORIES, "stories260K-mixed.gguf");
+  const args = ["bench", "generate", "--model", model, "--backend", on.name, ...SMALL, "--json"];
+  const repacked = async (repack: string) => {
+    const { code, stdout, stderr } = await runCli([...args, "--repack", repack]);
+    strictEqual(code, 0, stderr);
+    return JSON.parse(stdout).repacked_bytes;
+  };
+  strictEqual(await repacked("off"), 0);
+  const bytes = await repacked("auto");
+  ok(bytes > 50_000 && bytes < 260_000, `${bytes} bytes`);
+}, { ignored: NO_STORIES });

@@ -1,7 +1,8 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { join } from "node:path";
 import { testWith } from "../fixtures.ts";
-import { STORIES, STORIES_TOKENIZER } from "../infer/stories.ts";
+import { NO_STORIES, STORIES, STORIES_TOKENIZER } from "../infer/stories.ts";
+import { onBackends } from "../on_backends.ts";
 import { type Outcome, runCli, type Surroundings } from "./run_cli.ts";
 
 const NEEDED = [join(STORIES, "expected.json")];
@@ -128,3 +129,24 @@ for (const args of EXCLUSIVE) {
     match(stderr, /^llamero: Cannot run "llamero generate": --/);
   });
 }
+
+const MIXED = join(STORIES, "stories260K-mixed.gguf");
+
+onBackends("generate --repack changes no token", async ({ name }) => {
+  const args = ["generate", "--model", MIXED, "--prompt", "Once upon a time", "--json"];
+  const texts = await Promise.all(["auto", "on", "off"].map(async (repack) => {
+    const flags = ["--temperature", "0", "--max-tokens", "60", "--backend", name];
+    const { code, stdout, stderr } = await runCli([...args, ...flags, "--repack", repack]);
+    strictEqual(code, 0, stderr);
+    return JSON.parse(stdout).tokens;
+  }));
+  strictEqual(texts[0].length, 60);
+  deepStrictEqual(texts[1], texts[0]);
+  deepStrictEqual(texts[2], texts[0]);
+}, { ignored: NO_STORIES });
+
+testWith([MIXED], "generate --repack takes auto, on or off", async () => {
+  const outcome = await runCli(["generate", "--model", MIXED, "--repack", "maybe"]);
+  strictEqual(outcome.code, 2);
+  match(outcome.stderr, /--repack.*"?maybe"?.*auto.*on.*off/);
+});

@@ -4,6 +4,7 @@
  *
  *     deno run -A scripts/bench/llamacpp/compare.ts --peer FOLDER --models FOLDER [--types q8_0,q4_0]
  *         [--preset llama-110m] [--threads 2] [--repeat 3] [--prompt-tokens 512] [--max-tokens 128]
+ *         [--repack auto|on|off]
  *
  * `--peer` is a folder outside of this repository in which `npm install node-llama-cpp` was run;
  * models are made in `--models` where they are missing. Needs node, and an otherwise idle machine.
@@ -25,6 +26,7 @@ const { values } = parseArgs({
     preset: { type: "string", default: "llama-110m" },
     threads: { type: "string", default: "2" },
     repeat: { type: "string", default: "3" },
+    repack: { type: "string", default: "auto" },
     "prompt-tokens": { type: "string", default: "512" },
     "max-tokens": { type: "string", default: "128" },
   },
@@ -42,6 +44,14 @@ const CLI = here("../../../cli/main.ts");
 interface Rates {
   readonly prompt: number;
   readonly decode: number;
+}
+
+/** Our rates, and what they were reached with. */
+interface OurRates extends Rates {
+  /** Share of the bandwidth that decoding reached. */
+  readonly bandwidth: number;
+  /** Bytes of weights that were repacked. */
+  readonly repacked: number;
 }
 
 async function output(command: string, args: readonly string[]): Promise<string> {
@@ -65,11 +75,12 @@ async function model(type: string): Promise<string> {
   return path;
 }
 
-async function ours(path: string): Promise<Rates & { readonly bandwidth: number }> {
+async function ours(path: string): Promise<OurRates> {
   const bench = async (promptTokens: string, maxTokens: string) => {
     const args = ["bench", "generate", "--model", path, "--threads", threads!, "--repeat", "1"];
     const sizes = ["--prompt-tokens", promptTokens, "--max-tokens", maxTokens, "--json"];
-    return JSON.parse(await output(Deno.execPath(), ["run", "-A", CLI, ...args, ...sizes]));
+    const all = [...args, "--repack", values.repack!, ...sizes];
+    return JSON.parse(await output(Deno.execPath(), ["run", "-A", CLI, ...all]));
   };
   const prompt = await bench(values["prompt-tokens"]!, "1");
   const decode = await bench("1", values["max-tokens"]!);
@@ -77,6 +88,7 @@ async function ours(path: string): Promise<Rates & { readonly bandwidth: number 
     prompt: prompt.prompt_tokens_per_second,
     decode: decode.decode_tokens_per_second,
     bandwidth: decode.decode.share_of_bandwidth,
+    repacked: decode.repacked_bytes,
   };
 }
 
@@ -92,11 +104,11 @@ function median(numbers: readonly number[]): number {
 
 mkdirSync(models, { recursive: true });
 console.log(
-  "type       prompt t/s: ours  theirs  ratio   decode t/s: ours  theirs  ratio  bandwidth",
+  "type       prompt t/s: ours  theirs  ratio   decode t/s: ours  theirs  ratio  bandwidth  repacked",
 );
 for (const type of values.types!.split(",")) {
   const path = await model(type);
-  const [a, b]: [(Rates & { readonly bandwidth: number })[], Rates[]] = [[], []];
+  const [a, b]: [OurRates[], Rates[]] = [[], []];
   for (let run = 0; run < repeat; run++) {
     a.push(await ours(path));
     b.push(await theirs(path));
@@ -109,6 +121,7 @@ for (const type of values.types!.split(",")) {
   });
   const share = median(a.map((one) => one.bandwidth));
   console.log(
-    `${type.padEnd(8)}${row[0]}  ${row[1]}${`${(100 * share).toFixed(0)}%`.padStart(10)}`,
+    `${type.padEnd(8)}${row[0]}  ${row[1]}${`${(100 * share).toFixed(0)}%`.padStart(10)}` +
+      `${a[0]!.repacked > 0 ? "yes" : "no"}`.padStart(10),
   );
 }
