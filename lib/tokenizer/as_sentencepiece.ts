@@ -23,6 +23,7 @@ import {
 } from "../formats/sentencepiece_model.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { FLAG, NONE, PREFIX } from "./description.ts";
+import { isOwnKind } from "./sentencepiece.ts";
 
 /** Makes the error for a tokenizer that a format cannot hold. */
 export function cannotHold(definition: TokenizerDefinition, target: string): FormatError {
@@ -33,6 +34,23 @@ export function cannotHold(definition: TokenizerDefinition, target: string): For
         : "its characters merge, and only merging bytes can be written"),
     { file: definition.file },
   );
+}
+
+/** What a SentencePiece model does that pieces and merges do not say, if there is such a thing. */
+export function beyondMerges({ model, description }: TokenizerDefinition): string | undefined {
+  if (model !== undefined && !isOwnKind(model)) return "it is no BPE model";
+  return (description.flags & FLAG.suffix) === 0 ? undefined : "it puts a space behind the text";
+}
+
+/** Refuses to write as `target` what only a model file can hold. @throws {FormatError} */
+export function refuseBeyondMerges(definition: TokenizerDefinition, target: string): void {
+  const what = beyondMerges(definition);
+  if (what === undefined) return;
+  const { file } = definition;
+  throw new FormatError(`Cannot write the tokenizer ${quoted(file)} as ${target}: ${what}`, {
+    file,
+    hint: "keep its tokenizer.model, which says so",
+  });
 }
 
 /** The names that llama2.c writes with line breaks around. */
@@ -146,6 +164,7 @@ export function asSentencePiece(definition: TokenizerDefinition): SentencePieceM
 export function asLlama2cPieces(definition: TokenizerDefinition): PieceList {
   if (definition.kind === "llama2c") return definition.pieces;
   if (definition.description.family !== "symbols") throw cannotHold(definition, "tokenizer.bin");
+  refuseBeyondMerges(definition, "tokenizer.bin");
   const { pieces } = asSentencePiece(definition);
   const { file, description } = definition;
   const byteStart = description.byteIds[0];

@@ -5,8 +5,6 @@
  * @module
  */
 
-import { FormatError } from "../base/errors.ts";
-import { quoted } from "../base/quoted.ts";
 import {
   PIECE_TYPE,
   pieceBytes,
@@ -14,7 +12,7 @@ import {
   type PieceList,
   pieceText,
 } from "../formats/piece_list.ts";
-import { asSentencePiece } from "./as_sentencepiece.ts";
+import { asSentencePiece, refuseBeyondMerges } from "./as_sentencepiece.ts";
 import { characterPiece } from "./byte_level.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { FLAG, PREFIX, SPECIAL_FLAG } from "./description.ts";
@@ -105,15 +103,6 @@ function symbolsJson(definition: TokenizerDefinition): string {
   const { flags, prefix, charsmap } = definition.description;
   const has = (flag: number): boolean => (flags & flag) !== 0;
   const replace: Json = { type: "Replace", pattern: { String: " " }, content: MARK };
-  if (has(FLAG.suffix)) {
-    const { file } = definition;
-    throw new FormatError(
-      `Cannot write the tokenizer ${
-        quoted(file)
-      } as tokenizer.json: it puts a space behind the text`,
-      { file, hint: "write tokenizer.model, which says so" },
-    );
-  }
   const steps: Json[] = [];
   if (charsmap.length > 0) {
     steps.push({ type: "Precompiled", precompiled_charsmap: charsmap.toBase64() });
@@ -206,8 +195,9 @@ function bytesJson(definition: TokenizerDefinition): string {
   );
 }
 
-/** The text of a `tokenizer.json`. */
+/** The text of a `tokenizer.json`. @throws {FormatError} If merges alone do not say what it does. */
 export function asTokenizerJson(definition: TokenizerDefinition): string {
+  refuseBeyondMerges(definition, "tokenizer.json");
   return definition.description.family === "symbols"
     ? symbolsJson(definition)
     : bytesJson(definition);

@@ -10,7 +10,7 @@ import { formatLlama2cTokenizer } from "../formats/llama2c_tokenizer.ts";
 import { pieceCount, type PieceList } from "../formats/piece_list.ts";
 import { formatSentencePieceModel } from "../formats/sentencepiece_model.ts";
 import { formatTiktokenRanks } from "../formats/tiktoken_ranks.ts";
-import { asLlama2cPieces, asSentencePiece, cannotHold } from "./as_sentencepiece.ts";
+import { asLlama2cPieces, asSentencePiece, beyondMerges, cannotHold } from "./as_sentencepiece.ts";
 import { asTokenizerConfig, asTokenizerJson } from "./as_tokenizer_json.ts";
 import { bytesOfCharacterTexts } from "./byte_level.ts";
 import type { TokenizerDefinition } from "./definition.ts";
@@ -101,7 +101,9 @@ export function tokenizerFiles(
       return [
         // Llama 3's folders have no rank file, whose name would be taken for a SentencePiece model.
         ...(symbols ? [model()] : []),
-        { name: "tokenizer.json", bytes: encoder.encode(asTokenizerJson(definition)) },
+        ...(beyondMerges(definition) === undefined
+          ? [{ name: "tokenizer.json", bytes: encoder.encode(asTokenizerJson(definition)) }]
+          : []),
         { name: "tokenizer_config.json", bytes: encoder.encode(asTokenizerConfig(definition)) },
       ];
   }

@@ -5,6 +5,7 @@ import { FormatError } from "../../lib/base/errors.ts";
 import {
   formatSentencePieceModel,
   parseSentencePieceModel,
+  TRAINER_FIELD,
 } from "../../lib/formats/sentencepiece_model.ts";
 import { formatTiktokenRanks } from "../../lib/formats/tiktoken_ranks.ts";
 import { parseTokenizerJson } from "../../lib/formats/tokenizer_json.ts";
@@ -127,6 +128,36 @@ testWith(HAS_VECTORS, "Llama 3 gives the same ids from every format it is writte
     deepStrictEqual(copy.endIds, source.endIds);
   }
   throws(() => tokenizerFiles(source, "llama2c"), FormatError);
+});
+
+testWith(HAS_VECTORS, "what merges cannot say is left to the model file", async () => {
+  const suffixed = await readDefinition(join(TOKENIZERS, "spm-trained/shk-opts-suffix-1000.model"));
+  const merging = await readDefinition(LLAMA2);
+  const model = merging.model!;
+  const trainer = model.trainer.filter(({ number }) => number !== TRAINER_FIELD.modelType);
+  // A model that names no type is unigram.
+  const unigram = { ...merging, model: { ...model, trainer } };
+  for (const definition of [suffixed, unigram]) {
+    const names = tokenizerFiles(definition, "hf").map(({ name }) => name);
+    deepStrictEqual(names, ["tokenizer.model", "tokenizer_config.json"]);
+    throws(() => asTokenizerJson(definition), FormatError);
+    throws(() => asGgufMetadata(definition), FormatError);
+    throws(() => tokenizerFiles(definition, "llama2c"), FormatError);
+  }
+});
+
+testWith(HAS_VECTORS, "what removes extra spaces is written so that it can be read", async () => {
+  const backend = await sharedTextBackend();
+  for (const name of ["shk-default-4096", "mix-default-4096", "mix-opts-nmtcf-2000"]) {
+    const source = await readDefinition(join(TOKENIZERS, `spm-trained/${name}.model`));
+    const json = await rewritten(source, "hf", "tokenizer.json");
+    const [one, other] = [source, json].map((definition) => compileTokenizer(definition, backend));
+    for (const text of ["", "  Two  words ", "\u2581\u2581 a \u2581", "\tＦｕｌｌ\n ﬁ ", " "]) {
+      deepStrictEqual(other!.encode(text), one!.encode(text), `${name} ${JSON.stringify(text)}`);
+    }
+    one!.close();
+    other!.close();
+  }
 });
 
 testWith(
