@@ -7,7 +7,7 @@
 
 import { Interrupted } from "../lib/base/errors.ts";
 import { ClosedPipe, type Io, type Output } from "./io.ts";
-import type { ChildEnd, StartAgain } from "./supervisor.ts";
+import { type ChildEnd, type StartAgain, SUPERVISED } from "./supervisor.ts";
 
 /** A pipe that another program made non-blocking is full: waits this long before trying again. */
 const FULL_PIPE_WAIT_MS = 2;
@@ -62,6 +62,8 @@ const STOPPING: readonly Deno.Signal[] = Deno.build.os === "windows"
   ? ["SIGINT"]
   : ["SIGINT", "SIGTERM", "SIGUSR1"];
 
+const interrupted = () => new Interrupted("Interrupted");
+
 function interruption(): AbortSignal {
   const controller = new AbortController();
   let discard = () => {};
@@ -72,10 +74,25 @@ function interruption(): AbortSignal {
       discard();
       Deno.exit(130);
     }
-    controller.abort(new Interrupted("Interrupted"));
+    controller.abort(interrupted());
   };
   for (const signal of STOPPING) Deno.addSignalListener(signal, onSignal);
+  if (environment(SUPERVISED) !== undefined) onOrphaned(() => controller.abort(interrupted()));
   return controller.signal;
+}
+
+/** Between two looks at whether the supervisor still lives. */
+const SUPERVISOR_POLL_MS = 1000;
+
+/** Calls back once this process's parent is no more: a child that nobody waits for must not go on. */
+function onOrphaned(orphaned: () => void): void {
+  const parent = Deno.ppid;
+  const timer = setInterval(() => {
+    if (Deno.ppid === parent) return;
+    clearInterval(timer);
+    orphaned();
+  }, SUPERVISOR_POLL_MS);
+  Deno.unrefTimer(timer);
 }
 
 /** An environment variable that is set and may be read. */
