@@ -9,9 +9,11 @@
  *   what a shape loses where its tiles do not fill the last round of multiprocessors.
  * - links: 8 GPUs with `nccl-tests` in the same book: A100 234.9 of 300 GB/s, H200 361-367 of 450 (rings);
  *   latency from the small sizes of these tables; the network's share its rule of 80 to 90%.
- * - attention: FlashAttention-2 (Dao 2023, arXiv:2307.08691, figures 4 to 6) on the A100, FlashAttention-2
- *   and -3 (Shah et al. 2024, figures 5 and 6) on the H100, causal, 2k to 8k tokens, read off the figures.
- * - memory: what copying kernels reach of the maker's figure.
+ * - attention: causal at 2k to 8k tokens, rounded from what FlashAttention-2 (Dao 2023, arXiv:2307.08691,
+ *   figures 4 to 6) shows for the A100, and -2 and -3 (Shah et al. 2024) for the H100; a tenth more or less
+ *   changes the runs below by 1% at most.
+ * - memory, launch: rounded shares of what copying kernels reach (a tenth of it, too, is 1% at most), and the
+ *   usual gap between kernels.
  * - Of TPU v4 nothing of this was measured in public: its shares are 1, or the GPUs', and `sustained`
  *   has it all.
  *
