@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import type { BackendName } from "../../lib/backend/backend.ts";
 import { parseMesh } from "../../lib/comm/mesh.ts";
 import type { ModelConfig } from "../../lib/model/config.ts";
 import { presetOf } from "../../lib/model/presets.ts";
+import { multipliesBf16 } from "../../lib/model/training/precision.ts";
 import { placeOf, planMesh, planRank, planRanks } from "../../lib/train/rank_plan.ts";
 import { resolveRun } from "../../lib/train/run_config.ts";
 import type { TrainSettings } from "../../lib/train/settings.ts";
@@ -50,19 +52,33 @@ const CASES: readonly Case[] = [
   ["shard=2", { tied: true, zero: 3 }],
 ];
 
+/** Fails unless ranks take and send what the plan says. */
+async function assertPlanned(
+  backend: BackendName,
+  [mesh, changes]: Case,
+): Promise<void> {
+  const config = configOf(mesh, changes);
+  const ranks = await onMesh({ backend, config });
+  ranks.forEach(({ taken, planned }, rank) => {
+    assert.ok(Math.abs(taken / planned - 1) < 0.05, `rank ${rank} took ${taken} of ${planned}`);
+  });
+  const sent = ranks.reduce((sum, rank) => sum + rank.sent, 0) / ranks.length;
+  const { total: formula } = planMesh(config, parseMesh(mesh)).traffic;
+  assert.ok(Math.abs(sent / formula - 1) < 0.05, `sent ${sent}, the formulas say ${formula}`);
+}
+
 for (const [mesh, changes] of CASES) {
   const how = Object.entries(changes).map(([name, value]) => `${name} ${value}`).join(", ");
   onBackends(`memory and bytes sent on ${mesh} ${how} are the plan's within 5%`, async (on) => {
-    const config = configOf(mesh, changes);
-    const ranks = await onMesh({ backend: on.name, config });
-    ranks.forEach(({ taken, planned }, rank) => {
-      assert.ok(Math.abs(taken / planned - 1) < 0.05, `rank ${rank} took ${taken} of ${planned}`);
-    });
-    const sent = ranks.reduce((sum, rank) => sum + rank.sent, 0) / ranks.length;
-    const { total: formula } = planMesh(config, parseMesh(mesh)).traffic;
-    assert.ok(Math.abs(sent / formula - 1) < 0.05, `sent ${sent}, the formulas say ${formula}`);
+    await assertPlanned(on.name, [mesh, changes]);
   });
 }
+
+onBackends("in bf16 tensor ranks take and send what is planned", async (on) => {
+  using opened = await on.open(1);
+  if (!multipliesBf16(opened.backend.info)) return;
+  await assertPlanned(on.name, ["tensor=2", { dtype: "bf16" }]);
+}, { only: "native" });
 
 Deno.test("a rank on paper is planned as one that is open: by its place alone", () => {
   const config = configOf("shard=2,pipeline=2");
