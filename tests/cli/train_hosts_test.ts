@@ -29,8 +29,8 @@ if (NO_HOSTS !== undefined) {
       for (const { code, said } of unbroken.ends) assert.equal(code, 0, said);
       const { ends } = await launchLlamero(["train", "--out", cut!.run, ...set], {
         ...{ ranks: 2, launcher: hosts.launcher },
-        async meanwhile(folder) {
-          while (readMetrics(cut!.metrics).length < 10) await pause(5);
+        async meanwhile(folder, running) {
+          while (running() && readMetrics(cut!.metrics).length < 10) await pause(5);
           hosts.cut();
           const ended = () => [0, 1].every((rank) => existsSync(join(folder, `${rank}.code`)));
           for (let waited = 0; !ended() && waited < 60_000; waited += 50) await pause(50);

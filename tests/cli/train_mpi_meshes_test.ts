@@ -39,8 +39,8 @@ const WAYS: readonly (readonly string[])[] = [
 
 for (const [mesh = "", ...flags] of WAYS) {
   const ranks = meshSize(parseMesh(mesh));
-  const name = `${ranks} processes give the bits of ${ranks} virtual ranks: ${mesh} ${
-    flags.join(" ")
+  const name = `${ranks} processes give the bits of ${ranks} virtual ranks: ${
+    [mesh, ...flags].join(" ")
   }`;
   if (NO_MPI !== undefined) {
     Deno.test({ name: `${name} (ignored: ${NO_MPI})`, ignore: true, fn: () => {} });

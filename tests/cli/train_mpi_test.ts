@@ -50,31 +50,49 @@ onProcesses(
   },
 );
 
-onProcesses("a run of two processes whose rank is killed is resumed", async (folder) => {
-  const set = [...setUp(folder), "--mesh", "data=2", "--steps", "60"];
-  const [whole, broken] = ["whole", "broken"].map((name) => runPaths(join(folder.folder, name)));
-  const first = await llamero(["train", "--out", whole!.run, ...set, "--quiet"]);
-  assert.equal(first.ends[0]!.code, 0, first.ends[0]!.said);
-  let args = ["train", "--out", broken!.run, ...set, "--quiet"];
-  for (const victim of [1, 0]) {
-    const rows = readMetrics(broken!.metrics).length;
-    const { ends } = await llamero(args, {
-      meanwhile: async () => {
-        while (readMetrics(broken!.metrics).length < rows + 5) await pause(5);
-        await pause(Math.random() * 50);
-        killRank(victim, broken!.run);
-      },
-    });
-    const other = ends[1 - victim]!;
-    assert.equal(other.code, 1, other.said);
-    assert.match(errorOf(other), new RegExp(`rank ${victim} is gone`));
-    args = ["train", "--out", broken!.run, "--resume", "--quiet"];
-  }
-  const last = await llamero(args);
-  for (const { code, said } of last.ends) assert.equal(code, 0, said);
-  assert.deepEqual(await checkpointHashes(broken!), await checkpointHashes(whole!));
-  assert.deepEqual(timeless(readMetrics(broken!.metrics)), timeless(readMetrics(whole!.metrics)));
-});
+const KILLS = 10;
+
+onProcesses(
+  `a run of two processes of which one is killed at ${KILLS} random instants ends as one that never was`,
+  async (folder) => {
+    const set = [
+      ...setUp(folder),
+      "--mesh",
+      "data=2",
+      "--steps",
+      "400",
+      "--save-every",
+      "4",
+      "--quiet",
+    ];
+    const [whole, broken] = ["whole", "broken"].map((name) => runPaths(join(folder.folder, name)));
+    const first = await llamero(["train", "--out", whole!.run, ...set]);
+    assert.equal(first.ends[0]!.code, 0, first.ends[0]!.said);
+    let args = ["train", "--out", broken!.run, ...set];
+    for (let kill = 0; kill < KILLS; kill++) {
+      const victim = kill % 2;
+      const rows = readMetrics(broken!.metrics).length;
+      let struck = 0;
+      const { ends } = await llamero(args, {
+        meanwhile: async (_, running) => {
+          while (running() && readMetrics(broken!.metrics).length < rows + 3) await pause(5);
+          await pause(Math.random() * 20);
+          struck = performance.now();
+          killRank(victim, broken!.run);
+        },
+      });
+      const other = ends[1 - victim]!;
+      assert.equal(other.code, 1, other.said);
+      assert.match(errorOf(other), new RegExp(`rank ${victim} is gone`));
+      assert.ok(performance.now() - struck < 30_000);
+      args = ["train", "--out", broken!.run, "--resume", "--quiet"];
+    }
+    const last = await llamero(args);
+    for (const { code, said } of last.ends) assert.equal(code, 0, said);
+    assert.deepEqual(await checkpointHashes(broken!), await checkpointHashes(whole!));
+    assert.deepEqual(timeless(readMetrics(broken!.metrics)), timeless(readMetrics(whole!.metrics)));
+  },
+);
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -97,8 +115,8 @@ onProcesses("a rank that is asked to end saves with all others", async (folder) 
   const set = [...setUp(folder), "--steps", "5000", "--save-every", "5000", "--quiet"];
   const paths = runPaths(join(folder.folder, "run"));
   const { ends } = await llamero(["train", "--out", paths.run, ...set], {
-    meanwhile: async () => {
-      while (readMetrics(paths.metrics).length < 5) await pause(5);
+    meanwhile: async (_, running) => {
+      while (running() && readMetrics(paths.metrics).length < 5) await pause(5);
       killRank(1, paths.run, "SIGTERM");
     },
   });

@@ -62,8 +62,8 @@ export interface LaunchOptions {
   readonly flags?: readonly string[];
   /** The launcher, with what stands before it and its flags; `mpirun` without. */
   readonly launcher?: readonly string[];
-  /** Called when the ranks run. */
-  readonly meanwhile?: (folder: string) => Promise<void>;
+  /** Called when the ranks run; `running` says whether they still do. */
+  readonly meanwhile?: (folder: string, running: () => boolean) => Promise<void>;
 }
 
 /** A run of ranks that has ended. */
@@ -121,7 +121,12 @@ async function start<Result>(options: CommandOptions): Promise<Launched<Result>>
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const [{ stdout, stderr }] = await Promise.all([child.output(), meanwhile?.(folder)]);
+  let running = true;
+  void child.status.then(() => running = false);
+  const [{ stdout, stderr }] = await Promise.all([
+    child.output(),
+    meanwhile?.(folder, () => running),
+  ]);
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   return {
     ends: Array.from({ length: ranks }, (_, rank) => endOf<Result>(folder, rank)),
