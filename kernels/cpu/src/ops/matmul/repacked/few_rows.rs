@@ -107,7 +107,11 @@ unsafe fn add_block<Q: Int8, F: Repacked, const MR: usize>(
     stride: usize,
 ) -> [<Q::S as Simd>::F32; MR] {
     unsafe {
-        for unit in 0..F::ELEMENTS / F::UNIT {
+        let units = F::ELEMENTS / F::UNIT;
+        for unit in 0..units {
+            if F::AHEAD {
+                w.ask_ahead::<Q::S>(GROUP * F::BYTES, unit, units);
+            }
             let (x, part) = (x.add(unit * F::UNIT / 32), unit % (32 / F::UNIT));
             let mut ints = [Q::ints_splat(0); MR];
             for i in 0..MR {

@@ -22,6 +22,14 @@ impl Columns {
     pub fn new(block: *const u8, lane: usize) -> Columns {
         Columns { block, lane }
     }
+    /// Asks for part `part` of `parts` of the `bytes` that follow the block's.
+    #[inline(always)]
+    pub unsafe fn ask_ahead<S: Simd>(self, bytes: usize, part: usize, parts: usize) {
+        let lines = bytes.div_ceil(64);
+        for line in part * lines / parts..(part + 1) * lines / parts {
+            unsafe { S::prefetch(self.block.wrapping_add(bytes + 64 * line)) };
+        }
+    }
     /// The words that began at byte `at` of the rows' blocks.
     #[inline(always)]
     unsafe fn words<Q: Int8>(self, at: usize) -> Q::Ints {
@@ -36,6 +44,10 @@ impl Columns {
 
 /// A block format whose interleaved blocks can be multiplied.
 pub trait Repacked: Levels {
+    /// Whether the next block is asked for while one is multiplied: prefetchers do not follow units that
+    /// are put together of bits from several places.
+    const AHEAD: bool = false;
+
     /// Word `word` of a unit: four levels of each column, as bytes, `OFFSET` not subtracted.
     ///
     /// # Safety
@@ -189,6 +201,8 @@ impl Repacked for Q4K {
 }
 
 impl Repacked for Q5K {
+    const AHEAD: bool = true;
+
     #[inline(always)]
     unsafe fn word<Q: Int8>(w: Columns, unit: usize, word: usize) -> Q::Ints {
         unsafe {
@@ -211,6 +225,8 @@ fn place(unit: usize) -> (usize, usize, usize) {
 }
 
 impl Repacked for Q6K {
+    const AHEAD: bool = true;
+
     #[inline(always)]
     unsafe fn word<Q: Int8>(w: Columns, unit: usize, word: usize) -> Q::Ints {
         let (half, run, first) = place(unit);
@@ -233,6 +249,8 @@ impl Repacked for Q6K {
 }
 
 impl Repacked for Q3K {
+    const AHEAD: bool = true;
+
     #[inline(always)]
     unsafe fn word<Q: Int8>(w: Columns, unit: usize, word: usize) -> Q::Ints {
         let (half, run, first) = place(unit);
@@ -258,6 +276,8 @@ impl Repacked for Q3K {
 }
 
 impl Repacked for Q2K {
+    const AHEAD: bool = true;
+
     #[inline(always)]
     unsafe fn word<Q: Int8>(w: Columns, unit: usize, word: usize) -> Q::Ints {
         let (half, run, first) = place(unit);
