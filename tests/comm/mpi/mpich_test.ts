@@ -1,6 +1,8 @@
 /** MPICH beside Open MPI: other handles, another status, another launcher. */
 
 import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { launch, NO_MPI, type RankEnd } from "./launch.ts";
 import { messageOf } from "../on_transports.ts";
 import { numbersOf } from "../rank_programs.ts";
@@ -47,3 +49,20 @@ onMpich("ranks of MPICH end together", async () => {
   assert.equal(said[1], "no such luck");
   for (const rank of [0, 2]) assert.match(said[rank]!, /rank 1 failed: no such luck$/);
 });
+
+onMpich("ranks of MPICH that the launcher spares name the one that was killed", async () => {
+  const { ends } = await launch(PROGRAMS, {
+    ...{ ranks: 3, input: { program: "endless" } },
+    // Without it Hydra kills the others before they can say a word.
+    launcher: [HYDRA, "-disable-auto-cleanup"],
+    async meanwhile(folder, running) {
+      const path = (rank: number) => join(folder, `${rank}.pid`);
+      while (running() && [0, 1, 2].some((rank) => !existsSync(path(rank)))) await pause(10);
+      await pause(100);
+      Deno.kill(Number(readFileSync(path(1), "utf8")), "SIGKILL");
+    },
+  });
+  for (const rank of [0, 2]) assert.match(messageOf(ends[rank]!)!, /rank 1 is gone/);
+});
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
