@@ -4,6 +4,12 @@
 #include "device.h"
 
 constexpr unsigned CHAINS = 8;
+// Blocks that fill the largest GPUs; an emulated one has no speed, so that one warp is enough.
+#ifdef LLAMERO_EMULATED
+constexpr unsigned FILLING = 1, WIDTH = WARP;
+#else
+constexpr unsigned FILLING = 132, WIDTH = BLOCK;
+#endif
 
 __global__ void peak_fma_kernel(double *out, unsigned iterations, unsigned threads) {
   float sums[CHAINS];
@@ -38,9 +44,8 @@ extern "C" {
 int32_t k_peak_fma(address_t handle, address_t out, uint32_t iterations) {
   Context &context = contextOf(handle);
   REQUIRE_TENSORS(context, out);
-  // Enough for every multiprocessor of the largest GPUs.
-  unsigned blocks = 132 * 16;
-  LAUNCH(context, peak_fma_kernel, blocks, BLOCK, 0, at<double>(out), iterations, blocks * BLOCK);
+  unsigned blocks = FILLING * 16;
+  LAUNCH(context, peak_fma_kernel, blocks, WIDTH, 0, at<double>(out), iterations, blocks * WIDTH);
   return context.launched("peak_fma");
 }
 
@@ -48,9 +53,9 @@ int32_t k_peak_read(address_t handle, address_t out, address_t x, double bytes, 
   Context &context = contextOf(handle);
   REQUIRE_TENSORS(context, out, x);
   if (variant > 2) return context.refuse("variant is 0, 1 or 2");
-  unsigned blocks = 132u * (4u << variant);
+  unsigned blocks = FILLING * (4u << variant);
   double *parts = static_cast<double *>(context.scratch());
-  LAUNCH(context, peak_read_kernel, blocks, BLOCK, 0, parts, at<float>(x),
+  LAUNCH(context, peak_read_kernel, blocks, WIDTH, 0, parts, at<float>(x),
          static_cast<size_t>(bytes) / 4);
   LAUNCH(context, peak_read_join_kernel, 1, 1, 0, at<double>(out), parts, blocks);
   return context.launched("peak_read");
