@@ -9,7 +9,8 @@
  * - weights: 4 P (N-1)/N gathered once in stages 1 and 2; in stage 3 about twice for each micro-batch,
  *   so that the stage costs half as much again as data parallelism (Rajbhandari et al. 2020, section 7).
  *
- * Here they are exact, part by part.
+ * Here they are exact, part by part, but for the rows of a tied embedding that travel again
+ * (`tied_gradient.ts`): how many depends on the text.
  *
  * @module
  */

@@ -20,7 +20,7 @@ import {
 const MODEL: ModelConfig = {
   ...presetOf("debug").config,
   ...{ hiddenSize: 192, intermediateSize: 512, numHiddenLayers: 4, vocabSize: 600 },
-  ...{ numAttentionHeads: 6, numKeyValueHeads: 2, headDim: 32 },
+  ...{ numAttentionHeads: 6, numKeyValueHeads: 2, headDim: 32, tieWordEmbeddings: false },
 };
 
 interface Run {
