@@ -10,6 +10,8 @@ import { numbersOf } from "../rank_programs.ts";
 const PROGRAMS = new URL("../rank_programs.ts", import.meta.url);
 /** Both families call their launcher mpirun; this one is MPICH's alone. */
 const HYDRA = "mpiexec.hydra";
+/** Without it Hydra kills the others before they can say a word. */
+const SPARING = [HYDRA, "-disable-auto-cleanup"];
 
 function hydraIsHere(): boolean {
   try {
@@ -43,7 +45,7 @@ onMpich("ranks of MPICH get the tree's sum", async () => {
 
 onMpich("ranks of MPICH end together", async () => {
   const { ends } = await launch(PROGRAMS, {
-    ...{ ranks: 3, launcher: [HYDRA], input: { program: "throwing" } },
+    ...{ ranks: 3, launcher: SPARING, input: { program: "throwing" } },
   });
   const said = ends.map((end: RankEnd) => messageOf(end));
   assert.equal(said[1], "no such luck");
@@ -53,8 +55,7 @@ onMpich("ranks of MPICH end together", async () => {
 onMpich("ranks of MPICH that the launcher spares name the one that was killed", async () => {
   const { ends } = await launch(PROGRAMS, {
     ...{ ranks: 3, input: { program: "endless" } },
-    // Without it Hydra kills the others before they can say a word.
-    launcher: [HYDRA, "-disable-auto-cleanup"],
+    launcher: SPARING,
     async meanwhile(folder, running) {
       const path = (rank: number) => join(folder, `${rank}.pid`);
       while (running() && [0, 1, 2].some((rank) => !existsSync(path(rank)))) await pause(10);
