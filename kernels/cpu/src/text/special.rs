@@ -218,13 +218,11 @@ impl Specials {
             resume: end,
             id,
         };
-        while flags & STRIP_LEFT != 0 {
-            match self.space_before(text, found.start, classes) {
-                Some(at) if at >= search.bound => found.start = at,
-                _ => break,
-            }
-        }
         if flags & STRIP_LEFT != 0 {
+            let before = |end: usize| self.space_before(text, end, classes);
+            while let Some(at) = before(found.start).filter(|&at| at >= search.bound) {
+                found.start = at;
+            }
             found.start = found.start.max(search.bound);
         }
         while flags & STRIP_RIGHT != 0 && self.is_space(text, found.end, classes) {
