@@ -195,8 +195,8 @@ export const MODEL_OPTIONS: OptionSpecs<ModelFlags> = {
     choices: ["auto", "on", "off"],
     default: "auto",
     doc:
-      "interleave quantized weights for faster decoding when they are first used: where memory " +
-      "allows, always, or never, which maps the file without a copy",
+      "interleave quantized weights for faster decoding when they are first used: where it pays " +
+      "and memory allows, always, or never, which maps the file without a copy",
   },
 };
 

@@ -19,7 +19,7 @@ import type { Weight, WeightPart } from "./linear.ts";
 
 /**
  * Which weights are repacked: `off` none, so that mapped files are used without a copy; `on` every
- * matrix whose type has the layout; `auto` those for which there is memory.
+ * matrix whose type has the layout; `auto` those that gain by it and for which there is memory.
  */
 export type Repack = "auto" | "on" | "off";
 
@@ -29,6 +29,8 @@ export const REPACKED_DTYPES: ReadonlySet<DType> = new Set<DType>([
   ...["q2_k", "q3_k", "q4_k", "q5_k", "q6_k"] as const,
 ]);
 
+/** Those that WebAssembly's narrow vectors read slower interleaved than in rows. */
+const SLOWER_IN_WASM: ReadonlySet<DType> = new Set<DType>(["q6_k"]);
 /** Rows that are interleaved; what has fewer stays as it is. */
 const GROUP_ROWS = 16;
 /** Under `auto` a second copy of a matrix, where its original has to stay, takes at most this. */
@@ -88,6 +90,8 @@ export class RepackedWeights {
   #repacked(part: WeightPart, inDim: number): WeightPart {
     const { dtype, outDim, address } = part;
     if (!REPACKED_DTYPES.has(dtype) || outDim < GROUP_ROWS) return part;
+    const auto = this.#options.repack === "auto";
+    if (auto && this.#backend.name === "wasm" && SLOWER_IN_WASM.has(dtype)) return part;
     const bytes = bytesOf(dtype, outDim * inDim);
     const file = this.#files.find((file) => {
       return address >= file.address && address + bytes <= file.address + file.bytes;

@@ -147,3 +147,20 @@ onBackends(
   },
   { only: "native" },
 );
+
+onBackends(
+  "q6_k stays in rows under auto where vectors are narrow, and not under on",
+  async (on) => {
+    using opened = await on.open(1);
+    const { backend } = opened;
+    const address = backend.alloc(16 * 210);
+    const part = { dtype: "q6_k", outDim: 16, address } as const;
+    const weight: Weight = { inDim: 256, outDim: 16, parts: [part] };
+    for (const repack of ["auto", "on"] as const) {
+      const repacked = new RepackedWeights(backend, { repack, files: [], embedding: 0 });
+      const expected = repack === "on" || on.name !== "wasm";
+      strictEqual(repacked.partsOf(weight)[0]!.repacked ?? false, expected, repack);
+      repacked.close();
+    }
+  },
+);
