@@ -6,9 +6,11 @@
  */
 
 import type { Address, Backend } from "../backend/backend.ts";
+import { aligned } from "../model/memory_plan.ts";
 import type { Parameter } from "../model/training/trainable.ts";
 import type { Ownership, Piece } from "../parallel/partition.ts";
 import { type CutAxes, partCount, TensorTotals } from "../parallel/tensor_totals.ts";
+import { pieceBytes } from "../parallel/zero.ts";
 import type { TrainSettings } from "./settings.ts";
 
 /** What decides an update besides the gradients. */
@@ -108,11 +110,8 @@ export class Optimizer {
       this.#sum = this.#reserve(8);
       this.#clip = this.#reserve(12);
       this.#hyper = { decayed: this.#reserve(HYPER_BYTES), plain: this.#reserve(HYPER_BYTES) };
-      this.#updated = pieces.map((piece) => ({
-        ...piece,
-        m: this.#reserve(4 * piece.count),
-        v: this.#reserve(4 * piece.count),
-      }));
+      const [m, v] = [this.#reserveEach(pieces), this.#reserveEach(pieces)];
+      this.#updated = pieces.map((piece, i) => ({ ...piece, m: m[i]!, v: v[i]! }));
       if (sharing !== undefined) {
         this.#totals = new TensorTotals(parameters, { pieces, axes: sharing.axes });
         this.#partSums = this.#reserve(2 * 8 * Math.max(1, this.#totals.ownParts));
@@ -122,6 +121,16 @@ export class Optimizer {
       this.close();
       throw thrown;
     }
+  }
+
+  /** Memory for a number per element of each piece: one allocation, for each rounds up to huge pages. */
+  #reserveEach(pieces: readonly Pick<Piece, "count">[]): Address[] {
+    let at = this.#reserve(Math.max(1, pieceBytes(pieces)));
+    return pieces.map(({ count }) => {
+      const address = at;
+      at += aligned(4 * count);
+      return address;
+    });
   }
 
   #reserve(bytes: number): Address {
