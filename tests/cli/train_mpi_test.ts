@@ -5,6 +5,7 @@ import { readMetrics } from "../../lib/train/metrics.ts";
 import { checkpointSteps, runPaths } from "../../lib/train/run_folder.ts";
 import { launchLlamero, type LaunchOptions, NO_MPI, type RankEnd } from "../comm/mpi/launch.ts";
 import { checkpointHashes, timeless } from "../train/run_fixture.ts";
+import { processesWith } from "./processes.ts";
 import { runCli } from "./run_cli.ts";
 import { inTrainingFolder, TINY_CONFIG, type TrainingFolder } from "./train_fixture.ts";
 
@@ -98,15 +99,12 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Sends a signal to the process that trains in a folder as a rank. */
 function killRank(rank: number, run: string, signal: Deno.Signal = "SIGKILL"): void {
-  for (const { name } of Deno.readDirSync("/proc")) {
-    if (!/^\d+$/.test(name)) continue;
+  for (const process of processesWith(run, `OMPI_COMM_WORLD_RANK=${rank}`)) {
     try {
-      const command = Deno.readTextFileSync(`/proc/${name}/cmdline`).split("\0");
-      if (!command[0]!.endsWith("deno") || !command.includes(run)) continue;
-      const environment = Deno.readTextFileSync(`/proc/${name}/environ`).split("\0");
-      if (environment.includes(`OMPI_COMM_WORLD_RANK=${rank}`)) Deno.kill(Number(name), signal);
-    } catch {
-      // It has ended meanwhile, or is somebody else's.
+      Deno.kill(process, signal);
+    } catch (error) {
+      // It has ended meanwhile.
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
   }
 }

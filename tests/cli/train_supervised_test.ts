@@ -7,6 +7,7 @@ import { readMetrics } from "../../lib/train/metrics.ts";
 import { runPaths } from "../../lib/train/run_folder.ts";
 import { REPOSITORY } from "../fixtures.ts";
 import { checkpointHashes, timeless } from "../train/run_fixture.ts";
+import { processesWith } from "./processes.ts";
 import { runCli } from "./run_cli.ts";
 import { inTrainingFolder, TINY_CONFIG } from "./train_fixture.ts";
 
@@ -52,17 +53,7 @@ Deno.test("a child that ends by itself, or after it was asked to, is not followe
 
 /** The process that trains in a folder under a supervisor. */
 function trainerOf(run: string): number | undefined {
-  for (const { name } of Deno.readDirSync("/proc")) {
-    if (!/^\d+$/.test(name)) continue;
-    try {
-      const command = Deno.readTextFileSync(`/proc/${name}/cmdline`).split("\0");
-      const environment = Deno.readTextFileSync(`/proc/${name}/environ`);
-      const isOurs = command.includes(run) && command[0]!.endsWith("deno");
-      if (isOurs && environment.includes("LLAMERO_SUPERVISED=1")) return Number(name);
-    } catch {
-      // It has ended meanwhile, or is somebody else's.
-    }
-  }
+  return processesWith(run, "LLAMERO_SUPERVISED=1")[0];
 }
 
 Deno.test({
