@@ -7,7 +7,7 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { MPIRUN, NO_MPI } from "./launch.ts";
+import { MPIRUN, NO_MPI, whyLauncherFails } from "./launch.ts";
 
 const NETWORK = "10.77.0";
 
@@ -25,17 +25,17 @@ function whyNone(): string | undefined {
   if (NO_MPI !== undefined) return NO_MPI;
   if (Deno.build.os !== "linux" || Deno.uid() !== 0) return "network namespaces need root on Linux";
   try {
-    const name = `llamero-probe-${Deno.pid}`;
-    const { success, said } = ip("netns", "add", name);
-    if (success) mustIp("netns", "del", name);
-    return success ? undefined : `no network namespaces: ${said.trim()}`;
+    ip("netns", "list");
   } catch {
     return "ip (iproute2) is not here";
   }
+  try {
+    using hosts = openHosts();
+    return whyLauncherFails(hosts.launcher);
+  } catch (error) {
+    return `no network namespaces: ${error instanceof Error ? error.message : error}`;
+  }
 }
-
-/** Why there cannot be several hosts here, or nothing. */
-export const NO_HOSTS: string | undefined = whyNone();
 
 /** Hosts, until they are disposed of. */
 export interface Hosts extends Disposable {
@@ -56,12 +56,13 @@ interface Host {
   readonly link: string;
 }
 
-/** Makes namespaces whose names carry the process id, so that tests at the same time have their own. */
+/** Makes namespaces whose names nobody else has, so that tests at the same time have their own. */
 function makeHosts(): readonly [Host, Host] {
+  const tag = crypto.randomUUID().slice(0, 8);
   const [first, second] = [0, 1].map((host): Host => ({
-    name: `llamero-${Deno.pid}-${host}`,
+    name: `llamero-${tag}-${host}`,
     address: `${NETWORK}.${host + 1}`,
-    link: `ll${Deno.pid}v${host}`,
+    link: `ll${tag}v${host}`,
   })) as [Host, Host];
   for (const { name } of [first, second]) {
     mustIp("netns", "add", name);
@@ -132,3 +133,6 @@ export function openHosts(): Hosts {
     },
   };
 }
+
+/** Why there cannot be several hosts here, or nothing. */
+export const NO_HOSTS: string | undefined = whyNone();

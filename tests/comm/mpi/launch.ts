@@ -27,18 +27,33 @@ function libraryIsHere(): boolean {
   }
 }
 
-/** Why ranks cannot be processes here, or nothing. */
-export const NO_MPI: string | undefined = !found("mpirun")
-  ? "mpirun is not here"
-  : !libraryIsHere()
-  ? "the native library is not built"
-  : undefined;
-
 /** Flags of Open MPI for tests: more ranks than cores, started by anybody. */
 export const MPIRUN: readonly string[] = [
   ...["--oversubscribe", "--bind-to", "none"],
   ...(Deno.uid() === 0 ? ["--allow-run-as-root"] : []),
 ];
+
+/** Why a launcher cannot start two processes that do nothing, or nothing: some machines forbid it. */
+export function whyLauncherFails(launcher: readonly string[]): string | undefined {
+  const [program, ...args] = launcher;
+  const { success, stderr } = new Deno.Command("timeout", {
+    args: ["60", program!, ...args, "-n", "2", "true"],
+    stdin: "null",
+    stdout: "null",
+  }).outputSync();
+  if (success) return undefined;
+  const said = new TextDecoder().decode(stderr).trim().split("\n").find((line) => /\w/.test(line));
+  return `${program} starts no processes here: ${said ?? "it does not end"}`;
+}
+
+function whyNoMpi(): string | undefined {
+  if (!found("mpirun")) return "mpirun is not here";
+  if (!libraryIsHere()) return "the native library is not built";
+  return found("timeout") ? whyLauncherFails(["mpirun", ...MPIRUN]) : "timeout is not here";
+}
+
+/** Why ranks cannot be processes here, or nothing. */
+export const NO_MPI: string | undefined = whyNoMpi();
 
 /** How one rank ended. */
 export interface RankEnd<Result = never> {
