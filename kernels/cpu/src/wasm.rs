@@ -4,7 +4,7 @@ use alloc::alloc::{GlobalAlloc, Layout};
 use core::arch::wasm32::{memory_atomic_notify, memory_atomic_wait32, memory_grow, memory_size};
 use core::cell::UnsafeCell;
 use core::fmt::Write;
-use core::sync::atomic::{AtomicI32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use crate::context::{Address, Context, pointer};
 use crate::heap::{Heap, Source};
@@ -19,6 +19,20 @@ const STEP: usize = 16;
 unsafe extern "C" {
     /// Ends the call with an error in JavaScript.
     fn panic(text: *const u8, bytes: usize) -> !;
+    /// The time; on its way through JavaScript a thread learns what other threads have done.
+    fn now() -> f64;
+}
+
+/// Pages that some thread has grown the memory to.
+static GROWN_TO: AtomicUsize = AtomicUsize::new(0);
+
+/// Waits until this thread knows of all memory that others have grown. A thread is told at its next
+/// turn in the engine only, and until then copies and fills beyond what it knows of would be refused,
+/// though loads and stores are not.
+pub fn learn_of_memory() {
+    while memory_size::<0>() < GROWN_TO.load(Ordering::Acquire) {
+        unsafe { now() };
+    }
 }
 
 struct LinearMemory;
@@ -34,6 +48,7 @@ impl Source for LinearMemory {
         for pages in [generous, wanted] {
             let start = memory_grow::<0>(pages);
             if start != usize::MAX {
+                GROWN_TO.fetch_max(start + pages, Ordering::Release);
                 return Some((start * PAGE, (start + pages) * PAGE));
             }
         }
@@ -66,6 +81,7 @@ impl Allocator {
                 unsafe { memory_atomic_wait32(self.lock.as_ptr(), 2, -1) };
             }
         }
+        learn_of_memory();
         let result = body(unsafe { &mut *self.heap.get() });
         if self.lock.swap(0, Ordering::Release) == 2 {
             unsafe { memory_atomic_notify(self.lock.as_ptr(), 1) };

@@ -20,7 +20,7 @@ use judge::{Job, Judge};
 #[cfg(not(target_arch = "wasm32"))]
 use native as platform;
 use patience::Patience;
-use platform::{Crew, Shared, clock};
+use platform::{Crew, Shared, clock, learn_of_memory};
 #[cfg(target_arch = "wasm32")]
 use wasm as platform;
 
@@ -68,6 +68,8 @@ impl Pool {
             self.run_judged(chunks as u32, work, began);
         }
         self.crew.borrow_mut().after(&self.board, began);
+        // What other threads have made may lie in memory that they took.
+        learn_of_memory();
         if self.board.take_failure() {
             panic!("a part of the kernel panicked");
         }

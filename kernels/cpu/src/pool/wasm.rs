@@ -10,6 +10,7 @@ use core::sync::atomic::AtomicU32;
 
 use super::board::Board;
 
+pub use crate::wasm::learn_of_memory;
 pub use alloc::sync::Arc as Shared;
 
 #[link(wasm_import_module = "env")]
@@ -53,6 +54,7 @@ impl Bed {
 
 /// Runs a chunk. A panic ends the worker's JavaScript, which then calls `worker_failed`.
 pub fn catch(body: impl FnOnce()) -> bool {
+    learn_of_memory();
     body();
     true
 }
