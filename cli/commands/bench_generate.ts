@@ -6,6 +6,7 @@
 
 import { type MachineLimits, measureLimits } from "../../lib/backend/limits.ts";
 import { formatBytes } from "../../lib/base/format.ts";
+import { median } from "../../lib/base/median.ts";
 import { openCheckpoint } from "../../lib/checkpoint/open.ts";
 import { benchGenerate, type GenerateCost, generateCost } from "../../lib/infer/bench.ts";
 import { Decoder } from "../../lib/model/decoder.ts";
@@ -66,10 +67,7 @@ export async function run(values: BenchGenerateOptions, io: Io): Promise<void> {
 }
 
 function ratesOf(values: readonly number[]): Rates {
-  const sorted = [...values].sort((a, b) => a - b);
-  const half = sorted.length >> 1;
-  const median = sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
-  return { median, min: sorted[0]!, max: sorted.at(-1)! };
+  return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
 }
 
 /** Share of the arithmetic that a prompt reaches, and of the bandwidth that a token does. */

@@ -5,6 +5,7 @@
  */
 
 import { measureFlops } from "../../lib/backend/limits.ts";
+import { median } from "../../lib/base/median.ts";
 import { BatchRamp } from "../../lib/data/ramp.ts";
 import { presetOf } from "../../lib/model/presets.ts";
 import { flopsPerToken } from "../../lib/plan/flops.ts";
@@ -38,18 +39,18 @@ export async function run(values: BenchTrainOptions, io: Io): Promise<void> {
     // Before and after: a machine may slow down while it is measured.
     const flops = Math.max(before, measureFlops(backend)) * (settings.dtype === "bf16" ? 2 : 1);
     ticker.finish();
-    const rates = stepMs.map((ms) => (tokens / ms) * 1000).sort((a, b) => a - b);
-    const median = (rates[(rates.length - 1) >> 1]! + rates[rates.length >> 1]!) / 2;
+    const rates = stepMs.map((ms) => (tokens / ms) * 1000);
+    const rate = median(rates);
     const { seqLen } = new BatchRamp(settings).at(0);
     const perToken = flopsPerToken(model, seqLen).total;
     const { name, info: { isa, threads } } = backend;
     const result = {
-      tokens_per_second: median,
-      min: rates[0]!,
-      max: rates.at(-1)!,
+      tokens_per_second: rate,
+      min: Math.min(...rates),
+      max: Math.max(...rates),
       steps: stepMs.length,
-      step_ms: (tokens / median) * 1000,
-      mfu: (median * perToken) / flops,
+      step_ms: (tokens / rate) * 1000,
+      mfu: (rate * perToken) / flops,
       flops_per_token: perToken,
       loss,
       preset: values.preset,

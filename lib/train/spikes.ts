@@ -9,6 +9,7 @@
  * @module
  */
 
+import { median } from "../base/median.ts";
 import type { Skip } from "../data/order.ts";
 
 /** Losses that a spike is judged by. */
@@ -86,12 +87,6 @@ export function spikeOf(window: SpikeWindow, { loss, gradNorm }: JudgedStep): st
 }
 
 /** The middle value, or the mean of both. */
-function median(values: readonly number[]): number {
-  const sorted = Float64Array.from(values).sort();
-  const half = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
-}
-
 /** How a run gets past a spike. */
 export interface Recovery {
   /** Step of the checkpoint to go back to; 0 is the beginning. */

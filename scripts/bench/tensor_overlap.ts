@@ -18,6 +18,7 @@ import type { TrainBatch } from "../../lib/model/training/trainable.ts";
 import { NO_HOSTS, openHosts } from "../../tests/comm/mpi/hosts.ts";
 import { launch } from "../../tests/comm/mpi/launch.ts";
 import type { OverlapInput, OverlapResult, run, Waited } from "./tensor_overlap_program.ts";
+import { median } from "../../lib/base/median.ts";
 
 const PROGRAM = new URL("./tensor_overlap_program.ts", import.meta.url);
 const VOCABULARY = 512;
@@ -33,11 +34,6 @@ const { values: options } = parseArgs({
     json: { type: "boolean", default: false },
   },
 });
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
-}
 
 /** Any tokens, in four sequences. */
 function batchOf(rows: number): TrainBatch {

@@ -17,6 +17,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { presetOf } from "../../lib/model/presets.ts";
+import { median } from "../../lib/base/median.ts";
 
 const VOCABULARY = 32000;
 /** Sequences of a batch, fewer for larger models. */
@@ -112,9 +113,6 @@ async function compileLlmC(checkout: string, folder: string): Promise<string | u
   console.error(`llm.c did not compile: ${new TextDecoder().decode(stderr)}`);
   return undefined;
 }
-
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
 
 /** Tokens per second of every contender, round by round. */
 async function race(task: Task): Promise<{ readonly ours: number; readonly peer: number }> {

@@ -17,6 +17,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { writeRandomModel } from "./random_model.ts";
+import { median } from "../../../lib/base/median.ts";
 
 const { values } = parseArgs({
   options: {
@@ -96,10 +97,6 @@ async function theirs(path: string): Promise<Rates> {
   const sizes = [threads!, values["prompt-tokens"]!, values["max-tokens"]!];
   const text = await output("node", [here("peer.mjs"), peer!, path, ...sizes]);
   return JSON.parse(text.trim().split("\n").at(-1)!);
-}
-
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1]!;
 }
 
 mkdirSync(models, { recursive: true });
