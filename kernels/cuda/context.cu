@@ -2,7 +2,6 @@
 
 #include "context.h"
 
-#include <cstdarg>
 #include <cstdio>
 #include <cstring>
 
@@ -68,14 +67,6 @@ Context::~Context() {
   for (Stream stream : streams_) {
     if (stream != nullptr) cudaStreamDestroy(stream);
   }
-}
-
-int32_t Context::refuse(const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  std::vsnprintf(error_, sizeof(error_), format, arguments);
-  va_end(arguments);
-  return 1;
 }
 
 int32_t Context::launched(const char *kernel) {

@@ -10,8 +10,6 @@
 
 #include <cuda_runtime.h>
 
-#include <type_traits>
-
 #include "loaded.h"
 
 namespace {
@@ -87,12 +85,7 @@ CublasLt *CublasLt::open(const char **reason) {
   }
   CublasLt *self = new CublasLt();
   Functions *f = self->functions_ = new Functions();
-  bool all = true;
-  auto bind = [&](auto &function, const char *name) {
-    void *found = loadedFunction(library, name);
-    all = all && found != nullptr;
-    function = reinterpret_cast<std::decay_t<decltype(function)>>(found);
-  };
+  Binder bind{library};
   bind(f->create, "cublasLtCreate");
   bind(f->destroy, "cublasLtDestroy");
   bind(f->descCreate, "cublasLtMatmulDescCreate");
@@ -105,10 +98,10 @@ CublasLt *CublasLt::open(const char **reason) {
   bind(f->preferenceSet, "cublasLtMatmulPreferenceSetAttribute");
   bind(f->heuristic, "cublasLtMatmulAlgoGetHeuristic");
   bind(f->matmul, "cublasLtMatmul");
-  bool ready = all && f->create(&self->handle_) == SUCCESS &&
+  bool ready = bind.all && f->create(&self->handle_) == SUCCESS &&
                cudaMalloc(&self->workspace_, WORKSPACE_BYTES) == cudaSuccess;
   if (ready) return self;
-  *reason = all ? "cuBLASLt does not open" : "cuBLASLt has not all of its functions";
+  *reason = bind.all ? "cuBLASLt does not open" : "cuBLASLt has not all of its functions";
   delete self;
   return nullptr;
 }

@@ -7,3 +7,16 @@ void *loadLibrary(const char *const *names, const char *package);
 
 // A function of a loaded library, null where it is not there.
 void *loadedFunction(void *library, const char *name);
+
+// Takes functions out of a loaded library, one after another, and knows whether all were there.
+struct Binder {
+  void *library;
+  bool all = library != nullptr;
+
+  template <typename Function>
+  void operator()(Function &function, const char *name) {
+    void *found = loadedFunction(library, name);
+    all = all && found != nullptr;
+    function = reinterpret_cast<Function>(found);
+  }
+};

@@ -3,7 +3,6 @@
 // return at once. NCCL sums in an order of its own: the same in every run, another for other ranks.
 
 #include <cstring>
-#include <type_traits>
 
 #include "context.h"
 #include "loaded.h"
@@ -46,12 +45,7 @@ struct Functions {
 };
 
 bool bindAll(void *library, Functions &f) {
-  bool all = library != nullptr;
-  auto bind = [&](auto &function, const char *name) {
-    void *found = loadedFunction(library, name);
-    all = all && found != nullptr;
-    function = reinterpret_cast<std::decay_t<decltype(function)>>(found);
-  };
+  Binder bind{library};
   bind(f.getUniqueId, "ncclGetUniqueId");
   bind(f.initRank, "ncclCommInitRank");
   bind(f.destroy, "ncclCommDestroy");
@@ -66,7 +60,7 @@ bool bindAll(void *library, Functions &f) {
   bind(f.groupStart, "ncclGroupStart");
   bind(f.groupEnd, "ncclGroupEnd");
   bind(f.version, "ncclGetVersion");
-  return all;
+  return bind.all;
 }
 
 // The library's functions, null where it is not installed.

@@ -1,6 +1,8 @@
 // The runtime functions of the table (kernels/table/runtime.ts): what every library exports beside its
 // kernels. Memory is the GPU's; only `download` and `wait` wait.
 
+#include <cstdarg>
+#include <cstdio>
 #include <cstring>
 
 #include "context.h"
@@ -30,6 +32,14 @@ uint32_t writeText(const char *text, uint8_t *target, uint32_t capacity) {
 
 #define REQUIRE_MEMORY(handle, address) \
   if ((address) == 0) return contextOf(handle).refuse("address 0 is no memory")
+
+int32_t Context::refuse(const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(error_, sizeof(error_), format, arguments);
+  va_end(arguments);
+  return 1;
+}
 
 int32_t Context::takeFault() {
   int fault = 0;

@@ -3,10 +3,11 @@
  * PyTorch (compiled, fused AdamW, its best attention):
  *
  *     deno run -A scripts/bench/gpu.ts [--steps N] [--rounds N] [--python PYTHON]
- *         [--models 110m,tinyllama] [--only kernels|train]
+ *         [--models 110m,tinyllama] [--only kernels|train] [--hardware h200]
  *
- * Kernels: the share of the measured copy bandwidth, or the rate of the arithmetic. Training: tokens a
- * second at the median of the rounds, contenders taking turns, and MFU by PaLM's formula.
+ * Kernels: the share of the measured bandwidth of copying, or of PyTorch's measured rate of one large
+ * product in bf16, which is cuBLAS's. Training: tokens a second at the median of the rounds, contenders
+ * taking turns, and MFU by PaLM's formula against what the maker says of HARDWARE.
  *
  * @module
  */
@@ -16,8 +17,11 @@ import { parseArgs } from "node:util";
 import { DTYPE_CODES } from "../../kernels/abi.ts";
 import type { Address, Backend } from "../../lib/backend/backend.ts";
 import { openBackend } from "../../lib/backend/open.ts";
+import { median } from "../../lib/base/median.ts";
+import { RandomStream } from "../../lib/base/random.ts";
 import { presetOf } from "../../lib/model/presets.ts";
-import { flopsPerToken } from "../../lib/plan/flops.ts";
+import { modelFlopsUtilization } from "../../lib/plan/flops.ts";
+import { hardwareOf } from "../../lib/plan/hardware.ts";
 
 const { values: options } = parseArgs({
   args: Deno.args,
@@ -27,12 +31,11 @@ const { values: options } = parseArgs({
     python: { type: "string", default: "python3" },
     models: { type: "string", default: "110m,tinyllama" },
     only: { type: "string" },
+    hardware: { type: "string", default: "h200" },
   },
 });
 
 const MIB = 2 ** 20;
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
 
 /** Milliseconds of one call: the median of batches that are enqueued together. */
 function timed(backend: Backend, work: () => void): number {
@@ -56,72 +59,137 @@ interface Measured {
   readonly run: () => void;
 }
 
-function elementwise(
-  backend: Backend,
-  [a, b, c]: readonly [Address, Address, Address],
-): Measured[] {
+/** Memory for the largest operand of a kernel, full of numbers: products of zeros are too easy. */
+function filled(backend: Backend, dtype: "f32" | "bf16", count: number): Address {
+  const stream = new RandomStream(1, 0);
+  const values = new Float32Array(count);
+  stream.fillNormal(values, { deviation: 1 });
+  const single = backend.alloc(4 * count);
+  backend.upload(single, values);
+  if (dtype === "f32") return single;
+  const half = backend.alloc(2 * count);
+  const codes = { out_dtype: DTYPE_CODES.bf16, x_dtype: DTYPE_CODES.f32 };
+  backend.kernels.convert({ out: half, x: single, ...codes, rows: 1, dim: count });
+  return half;
+}
+
+function elementwise(backend: Backend): Measured[] {
   const { kernels } = backend;
   const [rows, dim] = [8192, 2048];
   const count = rows * dim;
+  const [x, y] = [filled(backend, "f32", count), filled(backend, "f32", count)];
+  const [out, weight] = [backend.alloc(4 * count), filled(backend, "f32", dim)];
   const strides = { gate_stride: dim, up_stride: dim };
-  const norm = { x: a, weight: c, rows, dim, eps: 1e-5 };
+  const norm = { out, x, weight, rows, dim, eps: 1e-5 };
   return [
-    { name: "add", bytes: 12 * count, run: () => kernels.add({ out: a, x: b, count }) },
+    { name: "add", bytes: 12 * count, run: () => kernels.add({ out, x, count }) },
     {
       name: "swiglu",
       bytes: 12 * count,
-      run: () => kernels.swiglu({ out: c, gate: a, up: b, rows, dim, ...strides }),
+      run: () => kernels.swiglu({ out, gate: x, up: y, rows, dim, ...strides }),
     },
-    { name: "rms_norm", bytes: 8 * count, run: () => kernels.rms_norm({ out: b, ...norm }) },
-    { name: "softmax", bytes: 8 * count, run: () => kernels.softmax({ out: b, x: a, rows, dim }) },
+    { name: "rms_norm", bytes: 8 * count, run: () => kernels.rms_norm(norm) },
+    { name: "softmax", bytes: 8 * count, run: () => kernels.softmax({ out, x, rows, dim }) },
   ];
 }
 
-function products(backend: Backend, [a, b, c]: readonly [Address, Address, Address]): Measured[] {
-  const side = 4096;
-  const shape = { rows: side, columns: side, depth: side, out_stride: side, accumulate: 0 };
-  const order = { a_row_stride: side, a_depth_stride: 1, b_column_stride: side, b_depth_stride: 1 };
-  const gemm = (dtype: "f32" | "bf16"): Measured => ({
-    name: `gemm ${dtype} 4096^3`,
-    flops: 2 * side ** 3,
-    run: () =>
-      backend.kernels.gemm({
-        ...{ out: c, a, b, ...shape, ...order, b_packed: 0 },
-        ...{ a_dtype: DTYPE_CODES[dtype], b_dtype: DTYPE_CODES[dtype] },
-        precision: DTYPE_CODES[dtype],
-      }),
-  });
-  const [rows, heads, head_dim] = [4096, 8, 128];
-  const starts = backend.alloc(4 * rows);
-  const stride = heads * head_dim;
-  const strides = { out_stride: stride, q_stride: stride, k_stride: stride, v_stride: stride };
-  const attention: Measured = {
-    name: "attention_forward 4096 x 128",
-    flops: 2 * rows * rows * heads * head_dim,
-    run: () =>
-      backend.kernels.attention_forward({
-        ...{ out: c, log_z: b, q: a, k: a, v: a, starts, rows, heads, kv_heads: heads, head_dim },
-        ...{ ...strides, scale: head_dim ** -0.5 },
-      }),
+const SIDE = 4096;
+
+function gemm(backend: Backend, dtype: "f32" | "bf16"): Measured {
+  const [a, b] = [filled(backend, dtype, SIDE ** 2), filled(backend, dtype, SIDE ** 2)];
+  const out = backend.alloc(4 * SIDE ** 2);
+  const shape = { rows: SIDE, columns: SIDE, depth: SIDE, out_stride: SIDE };
+  const order = { a_row_stride: SIDE, a_depth_stride: 1, b_column_stride: SIDE, b_depth_stride: 1 };
+  const code = DTYPE_CODES[dtype];
+  const types = { a_dtype: code, b_dtype: code, precision: code, accumulate: 0, b_packed: 0 };
+  return {
+    name: `gemm ${dtype} ${SIDE}^3`,
+    flops: 2 * SIDE ** 3,
+    run: () => backend.kernels.gemm({ out, a, b, ...shape, ...order, ...types }),
   };
-  return [gemm("f32"), gemm("bf16"), attention];
+}
+
+/** Causal attention of one document, forward and backward; operations without what is masked. */
+function attention(backend: Backend): Measured[] {
+  const [rows, heads, head_dim] = [4096, 8, 128];
+  const count = rows * heads * head_dim;
+  const [q, k, v, dout] = Array.from({ length: 4 }, () => filled(backend, "f32", count)) as [
+    Address,
+    Address,
+    Address,
+    Address,
+  ];
+  const [out, dq, dk, dv] = Array.from({ length: 4 }, () => backend.alloc(4 * count)) as [
+    Address,
+    Address,
+    Address,
+    Address,
+  ];
+  const stride = heads * head_dim;
+  const shape = { rows, heads, kv_heads: heads, head_dim, scale: head_dim ** -0.5 };
+  const strides = { out_stride: stride, q_stride: stride, k_stride: stride, v_stride: stride };
+  const tensors = { log_z: backend.alloc(4 * rows * heads), starts: backend.alloc(4 * rows) };
+  const forward = { out, q, k, v, ...tensors, ...shape, ...strides };
+  const gradients = { dq, dk, dv, dout, dq_stride: stride, dk_stride: stride, dv_stride: stride };
+  const flops = 2 * rows * rows * heads * head_dim;
+  return [
+    {
+      name: `attention_forward ${rows} x ${head_dim}`,
+      flops,
+      run: () => backend.kernels.attention_forward(forward),
+    },
+    {
+      name: `attention_backward ${rows} x ${head_dim}`,
+      flops: 2.5 * flops,
+      run: () =>
+        backend.kernels.attention_backward({ ...forward, ...gradients, dout_stride: stride }),
+    },
+  ];
+}
+
+/** Operations per second of PyTorch's product in bf16; NaN where there is no PyTorch. */
+async function cublasRate(): Promise<number> {
+  const program = `
+import torch
+a, b = torch.randn(2, ${SIDE}, ${SIDE}, device="cuda", dtype=torch.bfloat16)
+start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+for _ in range(10): a @ b.T
+start.record()
+for _ in range(50): a @ b.T
+end.record()
+torch.cuda.synchronize()
+print(start.elapsed_time(end) / 50)`;
+  const command = new Deno.Command(options.python, { args: ["-c", program], stderr: "null" });
+  const output = await command.output().catch(() => undefined);
+  const ms = output?.success ? Number(new TextDecoder().decode(output.stdout)) : NaN;
+  return 2 * SIDE ** 3 / ms * 1000;
 }
 
 async function benchKernels(): Promise<void> {
+  const cublas = await cublasRate();
   const backend = await openBackend({ backend: "cuda" });
-  const bytes = 256 * MIB;
-  const memory = [backend.alloc(bytes), backend.alloc(bytes), backend.alloc(bytes)] as const;
   console.log(`${backend.info.features.join(", ")} (${backend.info.isa})`);
-  const copy = 2 * bytes / timed(backend, () => backend.copy(memory[0], memory[1], bytes)) / 1e6;
-  console.log(`copy${copy.toFixed(0).padStart(38)} GB/s`);
-  for (const one of [...elementwise(backend, memory), ...products(backend, memory)]) {
-    const ms = timed(backend, one.run);
-    const rate = one.bytes === undefined
-      ? `${(one.flops! / ms / 1e9).toFixed(1)} TFLOP/s`
-      : `${(one.bytes / ms / 1e6).toFixed(0)} GB/s, ${
-        (100 * one.bytes / ms / 1e6 / copy).toFixed(0)
-      }% of copying`;
-    console.log(`${one.name.padEnd(32)}${ms.toFixed(3).padStart(10)} ms  ${rate}`);
+  const bytes = 256 * MIB;
+  const [from, to] = [backend.alloc(bytes), backend.alloc(bytes)];
+  const copy = 2 * bytes / timed(backend, () => backend.copy(to, from, bytes)) * 1000;
+  console.log(
+    `copying ${(copy / 1e9).toFixed(0)} GB/s, cuBLAS ${(cublas / 1e12).toFixed(0)} TFLOP/s`,
+  );
+  const all = [
+    ...elementwise(backend),
+    gemm(backend, "f32"),
+    gemm(backend, "bf16"),
+    ...attention(backend),
+  ];
+  for (const { name, run, bytes, flops } of all) {
+    const ms = timed(backend, run);
+    const [amount, limit, unit] = bytes === undefined ? [flops!, cublas, 1e12] : [bytes, copy, 1e9];
+    const rate = amount / ms * 1000;
+    const text = `${(rate / unit).toFixed(1)} ${unit === 1e12 ? "TFLOP/s" : "GB/s"}`;
+    const share = `${(100 * rate / limit).toFixed(0)}%`;
+    console.log(
+      `${name.padEnd(32)}${ms.toFixed(3).padStart(10)} ms  ${text.padStart(14)}  ${share}`,
+    );
   }
   backend.close();
 }
@@ -167,13 +235,15 @@ async function benchTraining(name: string): Promise<void> {
     mine.push(ours);
     theirs.push(peer);
   }
-  const flops = flopsPerToken(config, length).total;
-  const [ours, peer] = [median(mine), median(theirs)];
-  const teraflops = (ours * flops / 1e12).toFixed(1);
-  console.log(
-    `${preset}: llamero ${ours.toFixed(0)}, PyTorch ${peer.toFixed(0)} tokens/s, ratio ` +
-      `${(ours / peer).toFixed(2)}; ${teraflops} TFLOP/s by PaLM's formula`,
-  );
+  const { peakFlops } = hardwareOf(options.hardware);
+  const told = [["llamero", mine], ["PyTorch", theirs]] as const;
+  for (const [name, rates] of told) {
+    const tokensPerSecond = median(rates);
+    const mfu = modelFlopsUtilization(config, { tokensPerSecond, peakFlops, seqLen: length });
+    const rate = `${tokensPerSecond.toFixed(0)} tokens/s`;
+    console.log(`${preset}: ${name} ${rate}, MFU ${(100 * mfu).toFixed(1)}%`);
+  }
+  console.log(`${preset}: ratio ${(median(mine) / median(theirs)).toFixed(2)}`);
 }
 
 if (options.only !== "train") await benchKernels();

@@ -2,7 +2,6 @@
 
 #include "../context.h"
 
-#include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -26,14 +25,6 @@ Context::~Context() {
   for (auto &[address, bytes] : owned_) std::free(reinterpret_cast<void *>(address));
   std::free(scratch_);
   std::free(fault_);
-}
-
-int32_t Context::refuse(const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  std::vsnprintf(error_, sizeof(error_), format, arguments);
-  va_end(arguments);
-  return 1;
 }
 
 int32_t Context::launched(const char *) { return 0; }
