@@ -3,10 +3,10 @@ import {
   mostInFlight,
   mostMicroBatches,
   pipelineBubble,
-  pipelineBytes,
   replayPipeline,
 } from "../../lib/parallel/pipeline_replay.ts";
 import { type PipelinePass, pipelinePasses } from "../../lib/parallel/pipeline_schedule.ts";
+import { pipelineBytes } from "./pipeline_bytes.ts";
 
 /** A backward takes twice a forward. */
 const even = ({ kind }: PipelinePass) => kind === "forward" ? 1 : 2;

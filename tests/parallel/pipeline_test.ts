@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { openBackend } from "../../lib/backend/open.ts";
 import { runLocal } from "../../lib/comm/local/run.ts";
 import { TrainableModel } from "../../lib/model/training/trainable_model.ts";
-import { pipelineBytes } from "../../lib/parallel/pipeline_replay.ts";
 import { pipelinePasses } from "../../lib/parallel/pipeline_schedule.ts";
 import { type GoldenModel, goldenSource } from "../model/golden_models.ts";
 import { onBackends } from "../on_backends.ts";
+import { pipelineBytes } from "./pipeline_bytes.ts";
 import {
   fiveLayers,
   oddBatches,

@@ -5,7 +5,6 @@ import { heldElements } from "../../lib/model/training/parts.ts";
 import { planArenas } from "../../lib/model/training/slots.ts";
 import { presetOf } from "../../lib/model/presets.ts";
 import { planReplicaBytes } from "../../lib/parallel/replica_memory.ts";
-import { gathersOf, stepTraffic } from "../../lib/parallel/replica_traffic.ts";
 import { streamedIn } from "../../lib/parallel/zero.ts";
 import { onBackends } from "../on_backends.ts";
 import { ADAMW, BATCHES } from "../train/optimizer_runs.ts";
@@ -15,6 +14,7 @@ import {
   type ReplicaInput,
   type ReplicaResult,
 } from "../train/replica_program.ts";
+import { gathersOf, stepTraffic } from "./replica_traffic.ts";
 
 /** Four blocks of several parts each, embedding and head not much larger than they. */
 const MODEL: ModelConfig = {

@@ -15,14 +15,14 @@
  * @module
  */
 
-import type { Communicator } from "../comm/communicator.ts";
-import { evenParts } from "../comm/parts.ts";
-import { bucketsOf, ordered } from "./buckets.ts";
-import { type ReduceOrder, takesTurns } from "./micro_batches.ts";
-import { type Partition, partitionOf } from "./partition.ts";
-import { partCount } from "./tensor_totals.ts";
+import type { Communicator } from "../../lib/comm/communicator.ts";
+import { evenParts } from "../../lib/comm/parts.ts";
+import { bucketsOf, ordered } from "../../lib/parallel/buckets.ts";
+import { type ReduceOrder, takesTurns } from "../../lib/parallel/micro_batches.ts";
+import { type Partition, partitionOf } from "../../lib/parallel/partition.ts";
+import { partCount } from "../../lib/parallel/tensor_totals.ts";
 
-/** Vectors of at most so many bytes are exchanged whole: `SHORT_BYTES` of lib/comm/collectives.ts. */
+/** Vectors of at most so many bytes are exchanged whole: see `lib/comm/collectives.ts`. */
 const SHORT_BYTES = 1024;
 
 /** Where a rank stands on an axis. */
