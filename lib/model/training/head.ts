@@ -14,6 +14,7 @@ import type { ModelConfig } from "../config.ts";
 import type { TrainedWeight, TrainingProducts } from "../linear.ts";
 import type { PlacedBatch } from "./batch.ts";
 import type { TrainedNorm } from "./parameters.ts";
+import type { RowRange } from "./row_exchange.ts";
 import { normBackward } from "./stream.ts";
 
 /**
@@ -42,6 +43,33 @@ export function trainingChunkRows(
   rows: number,
 ): number {
   return Math.max(1, Math.min(rows, Math.floor(CHUNK_BYTES / (4 * config.vocabSize))));
+}
+
+/** The chunks of so many rows: they begin at multiples of a length that the vocabulary alone decides. */
+export function* trainingChunks(
+  config: Pick<ModelConfig, "vocabSize">,
+  all: number,
+): Generator<RowRange> {
+  const length = trainingChunkRows(config, all);
+  for (let first = 0; first < all; first += length) {
+    yield { first, rows: Math.min(length, all - first) };
+  }
+}
+
+/** x [rows, D] times scale / temperature, in place: the factor of the logits is put on the smaller matrix. */
+export function scaleAsLogits(
+  { backend, config: { logitsScale, hiddenSize } }: {
+    readonly backend: Backend;
+    readonly config: Pick<ModelConfig, "logitsScale" | "hiddenSize">;
+  },
+  { x, rows, temperature }: {
+    readonly x: Address;
+    readonly rows: number;
+    readonly temperature: number;
+  },
+): void {
+  const factor = logitsScale / temperature;
+  if (factor !== 1) backend.kernels.scale({ x, factor, count: rows * hiddenSize });
 }
 
 /** Bytes of {@linkcode TrainingHeadBuffers} for T rows. */
@@ -118,7 +146,7 @@ export class TrainingHead implements Head {
   /** See {@linkcode Head.score}. */
   score(batch: PlacedBatch, temperature: number): void {
     const { config: { vocabSize }, buffers: { logits_CV, logProb_T, logZ_T } } = this.#options;
-    for (const { first, rows } of this.#chunks(batch.rows)) {
+    for (const { first, rows } of trainingChunks({ vocabSize }, batch.rows)) {
       this.#logits(first, rows, temperature);
       this.#backend.kernels.score({
         log_prob: logProb_T + 4 * first,
@@ -137,7 +165,7 @@ export class TrainingHead implements Head {
     const { targets, temperature = 1, zLoss } = options;
     let { accumulate } = options;
     this.#backend.fill(dhidden_TD, 0, 4 * batch.rows * config.hiddenSize);
-    for (const { first, rows } of this.#chunks(batch.rows)) {
+    for (const { first, rows } of trainingChunks(config, batch.rows)) {
       if (targets.subarray(first, first + rows).every((target) => target < 0)) continue;
       this.#logits(first, rows, temperature);
       this.#lossGradient(batch, { first, rows, zLoss });
@@ -146,21 +174,16 @@ export class TrainingHead implements Head {
     }
   }
 
-  /** logits = scale / temperature * norm(hidden) W^T; the factor is put on the smaller matrix. */
+  /** logits = scale / temperature * norm(hidden) W^T. */
   #logits(first: number, rows: number, temperature: number): void {
     const { config, norm, weight, products, hidden_TD, buffers } = this.#options;
     const { hiddenSize: D } = config;
     const { finalNormed_CD: x, logits_CV } = buffers;
     const hidden = hidden_TD + 4 * first * D;
-    normalize({ backend: this.#backend, config }, { out: x, x: hidden, weight: norm.weight, rows });
-    this.#scale(x, { rows, temperature });
+    const run = { backend: this.#backend, config };
+    normalize(run, { out: x, x: hidden, weight: norm.weight, rows });
+    scaleAsLogits(run, { x, rows, temperature });
     products.forward(weight, { out: logits_CV, x, rows });
-  }
-
-  #scale(x: Address, { rows, temperature }: { rows: number; temperature: number }): void {
-    const { logitsScale, hiddenSize } = this.#options.config;
-    const factor = logitsScale / temperature;
-    if (factor !== 1) this.#backend.kernels.scale({ x, factor, count: rows * hiddenSize });
   }
 
   #lossGradient(
@@ -186,9 +209,10 @@ export class TrainingHead implements Head {
     const { finalNormed_CD: x, dfinalNormed_CD: dx, logits_CV: dy } = buffers;
     products.backwardInput(weight, { dx, dy, rows });
     products.backwardWeight(weight, { dy, x, rows, accumulate });
-    this.#scale(dx, { rows, temperature });
+    const run = { backend: this.#backend, config };
+    scaleAsLogits(run, { x: dx, rows, temperature });
     const at = 4 * first * config.hiddenSize;
-    normBackward({ backend: this.#backend, config }, {
+    normBackward(run, {
       dx: dhidden_TD + at,
       dy: dx,
       x: hidden_TD + at,
@@ -196,19 +220,9 @@ export class TrainingHead implements Head {
       rows,
     });
   }
-
-  /** Chunks begin at multiples of a length that the vocabulary alone decides. */
-  *#chunks(all: number): Generator<{ readonly first: number; readonly rows: number }> {
-    const length = trainingChunkRows(this.#options.config, all);
-    for (let first = 0; first < all; first += length) {
-      yield { first, rows: Math.min(length, all - first) };
-    }
-  }
 }
 
-interface ChunkBackward {
-  readonly first: number;
-  readonly rows: number;
+interface ChunkBackward extends RowRange {
   readonly temperature: number;
   readonly accumulate: boolean;
 }

@@ -20,7 +20,9 @@ import type { RowCounts } from "./kept.ts";
 import {
   type Head,
   type HeadBackwardOptions,
+  scaleAsLogits,
   trainingChunkRows,
+  trainingChunks,
   type TrainingHeadBuffers,
   type TrainingHeadOptions,
 } from "./head.ts";
@@ -127,14 +129,10 @@ export class VocabularyHead implements Head {
   /** Brings all rows of scale / temperature * norm(hidden) together. */
   #gather(batch: PlacedBatch, temperature: number): void {
     const { config, norm, hidden_TD, buffers: { finalNormed_CD }, exchange } = this.#options;
-    const own = exchange.own(batch.rows);
-    normalize({ backend: this.#backend, config }, {
-      out: finalNormed_CD,
-      x: hidden_TD,
-      weight: norm.weight,
-      rows: own.rows,
-    });
-    this.#scale(finalNormed_CD, { rows: own.rows, temperature });
+    const { rows } = exchange.own(batch.rows);
+    const run = { backend: this.#backend, config };
+    normalize(run, { out: finalNormed_CD, x: hidden_TD, weight: norm.weight, rows });
+    scaleAsLogits(run, { x: finalNormed_CD, rows, temperature });
     const to = this.#rows(0);
     exchange.startGather({ from: finalNormed_CD, to, rows: batch.rows }).finish();
   }
@@ -143,15 +141,6 @@ export class VocabularyHead implements Head {
   #rows(first: number): Address {
     const { working: { gathered_TD }, config: { hiddenSize } } = this.#options;
     return gathered_TD + 4 * first * hiddenSize;
-  }
-
-  #scale(
-    x: Address,
-    { rows, temperature }: { readonly rows: number; readonly temperature: number },
-  ): void {
-    const { logitsScale, hiddenSize } = this.#options.config;
-    const factor = logitsScale / temperature;
-    if (factor !== 1) this.#backend.kernels.scale({ x, factor, count: rows * hiddenSize });
   }
 
   #logits({ first, rows }: RowRange): void {
@@ -239,7 +228,7 @@ export class VocabularyHead implements Head {
     const sum = exchange.startSum({ from: partial_TD, to: dnormed_TD, rows: all });
     meanwhile();
     sum.finish();
-    this.#scale(dnormed_TD, { rows, temperature });
+    scaleAsLogits(run, { x: dnormed_TD, rows, temperature });
     this.#backend.fill(dhidden_TD, 0, 4 * rows * config.hiddenSize);
     clearNormShares(run);
     const share = normShare(run, { norm, index: 0 });
@@ -247,10 +236,8 @@ export class VocabularyHead implements Head {
     sumNorms(run, [norm]).finish();
   }
 
-  *#chunks(all: number): Generator<RowRange> {
-    const length = trainingChunkRows({ vocabSize: this.#options.largestPart }, all);
-    for (let first = 0; first < all; first += length) {
-      yield { first, rows: Math.min(length, all - first) };
-    }
+  /** Chunks of the same rows on all ranks. */
+  #chunks(all: number): Generator<RowRange> {
+    return trainingChunks({ vocabSize: this.#options.largestPart }, all);
   }
 }
