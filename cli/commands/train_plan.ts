@@ -18,6 +18,7 @@ import { planMesh, type RanksPlan } from "../../lib/train/rank_plan.ts";
 import { checkMesh, meshOf } from "../../lib/train/run_mesh.ts";
 import { type Io, writeJson } from "../io.ts";
 import { writeTable } from "../ui/table.ts";
+import { memoryKindRows } from "./train_plan_memory.ts";
 import { rankSections } from "./train_plan_ranks.ts";
 import { plannedDevices, plannedStep, type Row, stepSections } from "./train_plan_step.ts";
 
@@ -137,23 +138,10 @@ function parameterRows({ parameters, matrixParameters }: TrainPlan): Row[] {
 }
 
 function memoryRows({ bytes, scratchBytes, checkpointBytes, machine }: TrainPlan): Row[] {
-  const { total, ...kinds } = bytes;
-  const names: Readonly<Record<keyof typeof kinds, string>> = {
-    weights: "weights (f32)",
-    gradients: "gradients (f32)",
-    moments: "moments of the optimizer (f32)",
-    compute: "bf16 copies",
-    packed: "packed copies",
-    kept: "activations kept for the backward pass",
-    working: "one block's work",
-    head: "chunks of logits",
-    exchange: "rows between tensor ranks, on the host",
-  };
-  const rows = Object.entries(kinds).filter(([, size]) => size > 0)
-    .map(([kind, size]): Row => [names[kind as keyof typeof kinds], formatMemory(size)]);
+  const { total } = bytes;
   const { devices, memory } = machine;
   return [
-    ...rows,
+    ...memoryKindRows(bytes),
     ...(scratchBytes > 0 ? [["the kernels' own", formatMemory(scratchBytes)]] : []),
     ["all", formatMemory(total + scratchBytes)],
     ...(devices > 1 ? [["shared evenly, per device", formatMemory(total / devices)]] : []),

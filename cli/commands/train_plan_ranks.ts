@@ -9,25 +9,12 @@ import { formatMemory } from "../../lib/base/format.ts";
 import { coordinatesOf, MESH_AXES, type MeshNumbers, meshText } from "../../lib/comm/mesh.ts";
 import type { ReplicaBytes } from "../../lib/parallel/replica_memory.ts";
 import type { RanksPlan } from "../../lib/train/rank_plan.ts";
+import { memoryKindRows } from "./train_plan_memory.ts";
 import type { PlanSection, Row } from "./train_plan_step.ts";
 import { trafficRows } from "./train_plan_step.ts";
 
 /** Ranks whose memory is shown one by one. */
 const SHOWN_RANKS = 16;
-
-const NAMES: Readonly<Record<Exclude<keyof ReplicaBytes, "total">, string>> = {
-  weights: "weights (f32)",
-  gradients: "gradients (f32)",
-  moments: "moments of the optimizer (f32)",
-  compute: "bf16 copies",
-  packed: "packed copies",
-  kept: "activations kept for the backward pass",
-  working: "one block's work",
-  head: "chunks of logits",
-  exchange: "rows between tensor ranks, on the host",
-  tree: "sums that wait in --reduce tree",
-  buckets: "on its way between ranks, on the host",
-};
 
 /** Ranks of this machine as sections of a plan. */
 export function rankSections(plan: RanksPlan): PlanSection[] {
@@ -51,14 +38,7 @@ export function rankSections(plan: RanksPlan): PlanSection[] {
 }
 
 function memoryRows(bytes: ReplicaBytes): Row[] {
-  const kinds = Object.keys(NAMES) as (keyof typeof NAMES)[];
-  return [
-    ...kinds.filter((kind) => bytes[kind] > 0).map((kind) => [
-      NAMES[kind],
-      formatMemory(bytes[kind]),
-    ]),
-    ["all", formatMemory(bytes.total)],
-  ];
+  return [...memoryKindRows(bytes), ["all", formatMemory(bytes.total)]];
 }
 
 function placeText(rank: number, mesh: MeshNumbers): string {

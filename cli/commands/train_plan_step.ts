@@ -18,6 +18,7 @@ import type { ZeroStage } from "../../lib/plan/step_shape.ts";
 import { INTERLEAVED } from "../../lib/train/pipeline_engine.ts";
 import type { RunConfig } from "../../lib/train/run_config.ts";
 import type { SettingName } from "../../lib/train/settings.ts";
+import { memoryKindRows } from "./train_plan_memory.ts";
 
 /** A step on paper, or why there is none. */
 export type PlannedStep = StepPlan | { readonly error: string; readonly hint?: string | undefined };
@@ -136,18 +137,8 @@ function memoryRows(
 ): Row[] {
   const { memory } = hardwareOf(hardware);
   const planned = `of which ${percent(USABLE_MEMORY)} is planned with`;
-  const kinds: Row[] = [
-    ["weights (f32)", formatMemory(bytes.weights)],
-    ["gradients (f32)", formatMemory(bytes.gradients)],
-    ["moments of the optimizer (f32)", formatMemory(bytes.moments)],
-    ["bf16 copies", formatMemory(bytes.compute)],
-    ["activations kept for the backward pass", formatMemory(bytes.kept)],
-    ["one block's work", formatMemory(bytes.working)],
-    ["chunks of logits", formatMemory(bytes.head)],
-    ["gathered weights, gradients on their way", formatMemory(bytes.travelling)],
-  ];
   return [
-    ...kinds.filter(([, size]) => size !== formatMemory(0)),
+    ...memoryKindRows(bytes),
     ["all", formatMemory(bytes.total)],
     ["there is", formatMemory(memory), fits ? planned : "it does not fit"],
     ["a checkpoint of all ranks", formatMemory(checkpointBytes)],
