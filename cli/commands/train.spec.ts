@@ -222,7 +222,14 @@ export const spec: CommandSpec<TrainOptions> = {
       doc: "memory, time and the best mesh of a large run on paper",
     },
   ],
-  check: ({ out, data, text, resume, init, force, plan, hardware, devices }) => {
+  check: ({ out, data, text, resume, init, force, plan, hardware, devices, gpus }) => {
+    if (gpus !== undefined) {
+      throw new UsageError(
+        `Cannot run "llamero train" with --gpus ${gpus}: training on GPUs has not been tried yet, ` +
+          "and no process is started for them",
+        { hint: `mpirun -n ${gpus} llamero train starts processes that compute on the processor` },
+      );
+    }
     if (out === undefined && !plan) {
       throw new UsageError('Cannot run "llamero train": --out DIR is missing', {
         hint: "llamero train --help shows how it is called",

@@ -19,6 +19,8 @@ export interface RankFlags {
   readonly reduce: "ranks" | "tree" | undefined;
   /** Ranks in one process. */
   readonly virtualRanks: number | undefined;
+  /** GPUs of this machine that get a process each: refused yet. */
+  readonly gpus: number | undefined;
   /** Steps between comparisons of the replicas. */
   readonly checkReplicas: number | undefined;
 }
@@ -59,6 +61,12 @@ export const RANK_OPTIONS: OptionSpecs<RankFlags> = {
     parse: integer({ min: 1, max: 256 }),
     defaultDoc: "1",
     doc: "run so many ranks in this process; mpirun and srun start ranks in processes of their own",
+  },
+  gpus: {
+    group: "Ranks",
+    value: "N",
+    parse: integer({ min: 1 }),
+    doc: "a process for each of N GPUs: refused, as training on GPUs has not been tried yet",
   },
   checkReplicas: {
     group: "Ranks",
