@@ -12,10 +12,11 @@
  * - attention: causal at 2k to 8k tokens, rounded from what FlashAttention-2 (Dao 2023, arXiv:2307.08691,
  *   figures 4 to 6) shows for the A100, and -2 and -3 (Shah et al. 2024) for the H100; a tenth more or less
  *   changes the runs below by 1% at most.
- * - memory, launch: rounded shares of what copying kernels reach (a tenth of it, too, is 1% at most), and the
+ * - memory, launch: rounded shares of what copying kernels reach (a tenth of it is 1.2% at most), and the
  *   usual gap between kernels.
- * - Of TPU v4 nothing of this was measured in public: its shares are 1, or the GPUs', and `sustained`
- *   has it all.
+ * - Of TPU v4 nothing of this was measured in public: products have all that the maker says, memory and
+ *   attention the GPUs' shares, links nine tenths (with all of it a step is 1% shorter), and `sustained` has
+ *   the rest.
  *
  * `sustained` is what a product in the middle of a long run reaches of one that is measured alone: clocks
  * that fall under power, links that take memory and multiprocessors from the products beside them, gaps
