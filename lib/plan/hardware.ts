@@ -21,14 +21,10 @@ export type ChipName = (typeof CHIPS)[number];
 export interface Fabric {
   /** Devices that the fast links join. */
   readonly nodeSize: number;
-  /** What the fast links are called. */
-  readonly nodeLink: string;
   /** Bytes per second of one device over them: all it has, or one axis of a torus. */
   readonly nodeBandwidth: number;
   /** Axes of the torus that the fast links make; a switch has none. */
   readonly torusAxes?: number;
-  /** What joins the nodes. */
-  readonly networkLink: string;
   /** Bytes per second of one device over it. */
   readonly networkBandwidth: number;
 }
@@ -56,18 +52,14 @@ export interface Hardware {
 /** DGX A100: third NVLink, 600 GB/s both ways; 8 x 200 Gb/s HDR InfiniBand. Source: NVIDIA's data sheets. */
 const DGX_A100: Fabric = {
   nodeSize: 8,
-  nodeLink: "NVLink",
   nodeBandwidth: 300e9,
-  networkLink: "200 Gb/s InfiniBand",
   networkBandwidth: 25e9,
 };
 
 /** Nodes of H100: fourth NVLink, 900 GB/s both ways; 8 x 400 Gb/s (NVIDIA; Grattafiori et al. 2024, 3.3.1). */
 const DGX_H100: Fabric = {
   nodeSize: 8,
-  nodeLink: "NVLink",
   nodeBandwidth: 450e9,
-  networkLink: "400 Gb/s network",
   networkBandwidth: 50e9,
 };
 
@@ -78,10 +70,8 @@ const DGX_H100: Fabric = {
  */
 const POD_V4: Fabric = {
   nodeSize: 4096,
-  nodeLink: "ICI",
   nodeBandwidth: 90e9,
   torusAxes: 3,
-  networkLink: "data center network",
   networkBandwidth: 6.25e9,
 };
 

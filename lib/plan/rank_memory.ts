@@ -17,6 +17,7 @@ import type { TrainingBytes } from "../model/training/trainable.ts";
 import { mostInFlight } from "../parallel/pipeline_replay.ts";
 import { pipelinePasses } from "../parallel/pipeline_schedule.ts";
 import { pieceParameters } from "./piece_parameters.ts";
+import { GATHERED_AHEAD } from "./rank_replay.ts";
 import { microBatchesOf, type PlannedStage, stagesOf, type StepShape } from "./step_shape.ts";
 
 /** Bytes of a rank by kind: those of training, and what travels. */
@@ -27,8 +28,8 @@ export interface RankBytes extends Omit<TrainingBytes, "packed" | "exchange"> {
 
 /** bf16 values where the CPU has f32. */
 const HALF = 1 / 2;
-/** Layers whose gathered weights are there at once: the one that computes, and two ahead. */
-const GATHERED_LAYERS = 3;
+/** Layers whose gathered weights are there at once: the one that computes, and those ahead. */
+const GATHERED_LAYERS = 1 + GATHERED_AHEAD;
 
 /** Bytes of what a block keeps and of what all blocks share, for one micro-batch. */
 function blockBytes(shape: StepShape, part: ModelConfig): { kept: number; shared: number } {

@@ -33,7 +33,7 @@ export interface CommunicationSeconds {
 }
 
 /** Layers whose weights are gathered before they are needed. */
-const AHEAD = 2;
+export const GATHERED_AHEAD = 2;
 /** Bytes per parameter that AdamW moves: weight, gradient, two moments read, all but one written, bf16 copy. */
 const UPDATE_BYTES = 4 * 4 + 3 * 4 + 2;
 /** Bytes per parameter that the norm of the gradients reads. */
@@ -238,11 +238,11 @@ export class RankReplay {
 
   #gatherAhead(): void {
     const at = this.#ends.length;
-    while (this.#gathered.length <= Math.min(at + AHEAD, this.#pieces.length - 1)) {
+    while (this.#gathered.length <= Math.min(at + GATHERED_AHEAD, this.#pieces.length - 1)) {
       const next = this.#gathered.length;
       const { kind, pass } = this.#pieces[next]!;
       const gathers = this.#times.gathers(pass);
-      const after = this.#ends[next - AHEAD - 1] ?? 0;
+      const after = this.#ends[next - GATHERED_AHEAD - 1] ?? 0;
       const seconds = gathers ? this.#times.replicas[kind].gather : 0;
       this.#gathered.push(
         seconds > 0 ? this.#lanes.add("shard", { seconds, after, name: "gather" }) : 0,

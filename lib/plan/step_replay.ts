@@ -49,7 +49,7 @@ export interface StepReplay extends StepSeconds {
   readonly tasks: number;
 }
 
-/** Stages of a pipeline may have no layer; a pass through nothing still hands on what it was given. */
+/** All ranks of a pipeline, each as far as what the others send allows, until all have computed everything. */
 function replayRanks(shape: StepShape, device: ReplayedDevice): RankReplay[] {
   const times = new StepTimes(shape, device);
   const stages = stagesOf(shape);

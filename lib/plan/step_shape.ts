@@ -7,7 +7,7 @@
 import type { MeshNumbers } from "../comm/mesh.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { Recompute } from "../model/training/trainable.ts";
-import { balanceStages, costOfStage, stageCosts } from "../parallel/pipeline_stages.ts";
+import { balanceStages, stageCosts } from "../parallel/pipeline_stages.ts";
 import type { PipelineShape } from "../parallel/pipeline_schedule.ts";
 
 /** What the ranks of axis `shard` share: nothing, optimizer state, gradients too, weights too. */
@@ -55,13 +55,4 @@ export function stagesOf({ model, seqLen, recompute, mesh, chunks }: StepShape):
   const stages = mesh.pipeline * chunks;
   const costs = stageCosts(model, { seqLen, recompute });
   return balanceStages({ layers: model.numHiddenLayers, stages }, costs);
-}
-
-/** Share of the work that the busiest rank of the pipeline has, times the ranks: 1 where all have the same. */
-export function imbalanceOf(shape: StepShape): number {
-  const costs = stageCosts(shape.model, shape);
-  const { pipeline } = shape.mesh;
-  const loads = new Array<number>(pipeline).fill(0);
-  stagesOf(shape).forEach((stage, at) => loads[at % pipeline]! += costOfStage(stage, costs));
-  return Math.max(...loads) * pipeline / loads.reduce((sum, load) => sum + load, 0);
 }

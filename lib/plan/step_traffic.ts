@@ -64,7 +64,7 @@ export function floats(dtype: TrainingDType): TravellingBytes {
 }
 
 /** How often rows are exchanged for one micro-batch. */
-export interface Exchanges {
+interface Exchanges {
   /** All-gathers. */
   readonly gathers: number;
   /** Reduce-scatters. */
@@ -72,7 +72,7 @@ export interface Exchanges {
 }
 
 /** Exchanges of a block, forward and backward. */
-export function blockExchanges(
+function blockExchanges(
   { parallelBlock }: Pick<ModelConfig, "parallelBlock">,
   recompute: Recompute,
 ): Exchanges {
