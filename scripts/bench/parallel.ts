@@ -1,33 +1,37 @@
 /**
  * Measures data parallelism between processes against threads within one:
  *
- *     deno run -A scripts/bench/parallel.ts [--preset NAME] [--accumulation N] [--seq-len N]
- *       [--steps N] [--rounds N] [--json]
+ *     deno run -A scripts/bench/parallel.ts [--preset NAME] [--seq-len N] [--micro-batch N]
+ *       [--accumulation N] [--steps N] [--rounds N] [--json]
  *
  * One process of two threads and two MPI processes of one thread each train the same steps by turns;
  * the medians of their tokens per second are compared. Both compute on as many processors, so that
  * what differs is gradients that travel, against threads that wait for one another in every product.
  *
- *     deno run -A scripts/bench/parallel.ts --link RATE
+ *     deno run -A scripts/bench/parallel.ts --link RATE [--threads N] [--bucket BYTES] …
  *
  * as root on Linux: two MPI processes on hosts of their own (network namespaces) with a link of that
  * rate between them, such as 400mbit, once with gradients that travel in buckets while others are
  * still computed, and once with all in one bucket when the backward pass is over; it compares how
  * long the ranks wait.
  *
+ * It takes as long as its training: two runs a round, of the steps and two before them to warm up,
+ * each of sequence length times micro-batch times accumulation tokens. Without flags that is a
+ * quarter of a million tokens of llama-15m, which keep two cores busy for several minutes;
+ * `--rounds 1 --steps 1 --accumulation 4` trains a twentieth of them. What it is at, and each run's
+ * figures, go to stderr.
+ *
  * @module
  */
 
 import { parseArgs } from "node:util";
-import { openBackend } from "../../lib/backend/open.ts";
-import { asError } from "../../lib/base/errors.ts";
-import { Mesh } from "../../lib/comm/mesh.ts";
-import { openWorld } from "../../lib/comm/open.ts";
-import { presetOf } from "../../lib/model/presets.ts";
-import { benchTrain } from "../../lib/train/bench.ts";
-import { resolveRun } from "../../lib/train/run_config.ts";
-import { MPIRUN } from "../../tests/comm/mpi/launch.ts";
+import { WARM_UP } from "../../lib/train/bench.ts";
 import { NO_HOSTS, openHosts } from "../../tests/comm/mpi/hosts.ts";
+import { launch, NO_MPI } from "../../tests/comm/mpi/launch.ts";
+import { median } from "../../lib/base/median.ts";
+import type { Measured, ParallelInput } from "./parallel_program.ts";
+
+const PROGRAM = new URL("./parallel_program.ts", import.meta.url);
 
 const { values: options } = parseArgs({
   options: {
@@ -40,135 +44,109 @@ const { values: options } = parseArgs({
     link: { type: "string" },
     bucket: { type: "string" },
     threads: { type: "string", default: "1" },
-    rank: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
 });
 
-/** What a rank tells. */
-interface Measured {
+function count(
+  name: "accumulation" | "seq-len" | "micro-batch" | "steps" | "rounds" | "threads" | "bucket",
+): number {
+  const value = Number(options[name]);
+  if (Number.isSafeInteger(value) && value >= 1) return value;
+  throw new Error(`--${name} ${options[name]}: whole numbers from 1 are wanted`);
+}
+
+const ROUNDS = count("rounds");
+const INPUT: ParallelInput = {
+  preset: options.preset,
+  seqLen: count("seq-len"),
+  microBatch: count("micro-batch"),
+  accumulation: count("accumulation"),
+  steps: count("steps"),
+  threads: count("threads"),
+  bucketBytes: options.bucket === undefined ? undefined : count("bucket"),
+};
+
+/** One of the two that train by turns. */
+interface Contender {
+  readonly name: string;
   readonly ranks: number;
-  readonly tokensPerSecond: number;
-  readonly stepMs: number;
-  /** Of a step, on this rank. */
-  readonly waitedMs: number;
-  /** In a step, by this rank. */
-  readonly sentBytes: number;
+  readonly input: ParallelInput;
+  /** What starts its ranks; `mpirun` without. */
+  readonly launcher?: readonly string[];
 }
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
-}
-
-/** Trains as one rank; rank 0 prints what it measured. */
-async function measure(): Promise<void> {
-  const world = openWorld({ environment: (name) => Deno.env.get(name) });
-  const { communicator } = world;
-  try {
-    const { preset } = options;
-    const [seqLen, microBatch, steps] = [options["seq-len"], options["micro-batch"], options.steps]
-      .map(Number) as [number, number, number];
-    const batchTokens = seqLen * microBatch * Number(options.accumulation);
-    const settings = { preset, seqLen, microBatch, batchTokens, steps: 1000, warmup: 0, seed: 1 };
-    const { config: { vocabSize } } = presetOf(preset);
-    const layer = { settings, origin: () => "flag" };
-    const config = resolveRun([layer], { vocabulary: { vocabSize } });
-    const backend = await openBackend({ backend: "native", threads: Number(options.threads) });
-    const one = { shard: 1, tensor: 1, pipeline: 1 };
-    const mesh = new Mesh(communicator, { data: communicator.size, ...one });
-    const bucketBytes = options.bucket === undefined ? undefined : Number(options.bucket);
-    const benched = await benchTrain(backend, config, { steps, mesh, bucketBytes });
-    backend.close();
-    const stepMs = median(benched.stepMs);
-    const measured: Measured = {
-      ranks: communicator.size,
-      tokensPerSecond: benched.tokens / stepMs * 1000,
-      stepMs,
-      waitedMs: benched.waitedMs / steps,
-      sentBytes: benched.sentBytes / steps,
-    };
-    if (communicator.rank === 0) console.log(JSON.stringify(measured));
-    world.close();
-  } catch (thrown) {
-    world.fail(asError(thrown));
-    throw thrown;
+/** Trains as a contender does; what its first rank measured. */
+async function trained({ ranks, input, launcher }: Contender): Promise<Measured> {
+  const found = launcher === undefined ? {} : { launcher };
+  const { ends } = await launch<Measured>(PROGRAM, { ranks, input, ...found });
+  for (const { code, said, result } of ends) {
+    if (code !== 0 || result === undefined) throw new Error(said);
   }
+  return ends[0]!.result!;
 }
 
-/** Runs this script as ranks. */
-async function ranks(
-  launcher: readonly string[],
-  changes: Readonly<Record<string, string>>,
-): Promise<Measured> {
-  const asked = { ...options, ...changes, rank: undefined, json: undefined, link: undefined };
-  const flags = Object.entries(asked)
-    .flatMap(([name, value]) => value === undefined ? [] : [`--${name}=${value}`]);
-  const script = new URL(import.meta.url).pathname;
-  const command = [...launcher, Deno.execPath(), "run", "-A", script, "--rank", ...flags];
-  const { success, stdout, stderr } = await new Deno.Command(command[0]!, {
-    args: command.slice(1),
-  }).output();
-  if (!success) throw new Error(new TextDecoder().decode(stderr));
-  return JSON.parse(new TextDecoder().decode(stdout)) as Measured;
+/** Runs both by turns, and says on stderr what each run found. */
+async function byTurns(contenders: readonly [Contender, Contender]): Promise<Measured[][]> {
+  const { seqLen, microBatch, accumulation, steps } = INPUT;
+  const tokens = seqLen * microBatch * accumulation;
+  const runs = `${2 * ROUNDS} runs of ${WARM_UP + steps} steps of ${tokens} tokens`;
+  console.error(`${INPUT.preset}: ${runs}`);
+  const measured: Measured[][] = contenders.map(() => []);
+  for (let round = 1; round <= ROUNDS; round++) {
+    for (const [at, contender] of contenders.entries()) {
+      const run = await trained(contender);
+      measured[at]!.push(run);
+      const { tokensPerSecond, stepMs, waitedMs } = run;
+      const speed = `${tokensPerSecond.toFixed(0)} tokens/s`;
+      const step = `${(stepMs / 1000).toFixed(2)} s a step, ${waitedMs.toFixed(0)} ms of it waited`;
+      console.error(`round ${round} of ${ROUNDS}, ${contender.name}: ${speed}, ${step}`);
+    }
+  }
+  return measured;
 }
-
-const TWO = ["mpirun", ...MPIRUN, "-n", "2"];
 
 async function againstThreads(): Promise<object> {
-  const contenders = {
-    "one process, two threads": () => ranks([], { threads: "2" }),
-    "two processes, a thread each": () => ranks(TWO, { threads: "1" }),
-  };
-  const rates = { ...contenders } as unknown as Record<string, Measured[]>;
-  for (const name of Object.keys(contenders)) rates[name] = [];
-  for (let round = 0; round < Number(options.rounds); round++) {
-    for (const [name, run] of Object.entries(contenders)) rates[name]!.push(await run());
-  }
-  const [threads, processes] = Object.values(rates);
-  const ratios = processes!.map((two, i) => two.tokensPerSecond / threads![i]!.tokensPerSecond);
+  if (NO_MPI !== undefined) throw new Error(`MPI is wanted: ${NO_MPI}`);
+  const names = ["one process, two threads", "two processes, a thread each"] as const;
+  const [threads, processes] = await byTurns([
+    { name: names[0], ranks: 1, input: { ...INPUT, threads: 2 } },
+    { name: names[1], ranks: 2, input: { ...INPUT, threads: 1 } },
+  ]) as [Measured[], Measured[]];
+  const speed = (runs: readonly Measured[]) => median(runs.map((run) => run.tokensPerSecond));
+  const ratios = processes.map((two, i) => two.tokensPerSecond / threads[i]!.tokensPerSecond);
   return {
-    ...Object.fromEntries(
-      Object.entries(rates).map((
-        [name, runs],
-      ) => [`${name}: tokens/s`, median(runs.map((run) => run.tokensPerSecond))]),
-    ),
+    [`${names[0]}: tokens/s`]: speed(threads),
+    [`${names[1]}: tokens/s`]: speed(processes),
     "ratio, median of the rounds": median(ratios),
-    "share of a step spent waiting": median(processes!.map((run) => run.waitedMs / run.stepMs)),
-    "bytes that a rank sends in a step": processes![0]!.sentBytes,
+    "share of a step spent waiting": median(processes.map((run) => run.waitedMs / run.stepMs)),
+    "bytes that a rank sends in a step": processes[0]!.sentBytes,
   };
 }
 
 /** One bucket for all gradients: it leaves when the backward pass is over. */
-const ONE_BUCKET = String(2 ** 40);
+const ONE_BUCKET = 2 ** 40;
 
 async function overlapped(rate: string): Promise<object> {
   if (NO_HOSTS !== undefined) throw new Error(`several hosts are wanted: ${NO_HOSTS}`);
   using hosts = openHosts();
   if (!hosts.slow(rate)) throw new Error("tc can neither netem nor tbf here");
-  const two = [...hosts.launcher, "-n", "2"];
-  const [withOverlap, without]: [number[], number[]] = [[], []];
-  let last: Measured | undefined;
-  for (let round = 0; round < Number(options.rounds); round++) {
-    withOverlap.push((last = await ranks(two, {})).waitedMs);
-    without.push((await ranks(two, { bucket: ONE_BUCKET })).waitedMs);
-  }
-  const [hidden, exposed] = [median(withOverlap), median(without)];
+  const two = { ranks: 2, launcher: hosts.launcher };
+  const [buckets, piece] = await byTurns([
+    { ...two, name: "in buckets", input: INPUT },
+    { ...two, name: "in one piece", input: { ...INPUT, bucketBytes: ONE_BUCKET } },
+  ]) as [Measured[], Measured[]];
+  const waited = (runs: readonly Measured[]) => median(runs.map((run) => run.waitedMs));
   return {
     link: rate,
-    "waited in a step, in buckets: ms": hidden,
-    "waited in a step, in one piece: ms": exposed,
-    "hidden share": 1 - hidden / exposed,
-    "a step, in buckets: ms": last!.stepMs,
-    "bytes that a rank sends in a step": last!.sentBytes,
+    "waited in a step, in buckets: ms": waited(buckets),
+    "waited in a step, in one piece: ms": waited(piece),
+    "hidden share": 1 - waited(buckets) / waited(piece),
+    "a step, in buckets: ms": median(buckets.map((run) => run.stepMs)),
+    "bytes that a rank sends in a step": buckets[0]!.sentBytes,
   };
 }
 
-if (options.rank) await measure();
-else {
-  const found = options.link === undefined
-    ? await againstThreads()
-    : await overlapped(options.link);
-  if (options.json) console.log(JSON.stringify(found));
-  else for (const [what, value] of Object.entries(found)) console.log(`${what}: ${value}`);
-}
+const found = options.link === undefined ? await againstThreads() : await overlapped(options.link);
+if (options.json) console.log(JSON.stringify(found));
+else for (const [what, value] of Object.entries(found)) console.log(`${what}: ${value}`);
