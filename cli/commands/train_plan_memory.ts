@@ -10,7 +10,7 @@ import type { RankBytes } from "../../lib/plan/rank_memory.ts";
 import type { Row } from "./train_plan_step.ts";
 
 /** Kinds of memory: of this machine's ranks, and of an accelerator's. */
-type MemoryKind = Exclude<keyof ReplicaBytes | keyof RankBytes, "total">;
+export type MemoryKind = Exclude<keyof ReplicaBytes | keyof RankBytes, "total">;
 
 /** Names in the order in which they are shown. */
 const NAMES: Readonly<Record<MemoryKind, string>> = {
