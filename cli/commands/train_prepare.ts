@@ -13,6 +13,7 @@ import { meshSize, parseMesh } from "../../lib/comm/mesh.ts";
 import { checkDatasetTokenizers } from "../../lib/data/dataset_tokenizer.ts";
 import { packTexts } from "../../lib/data/pack.ts";
 import { datasetPaths } from "../../lib/formats/indexed_dataset.ts";
+import { presetOf } from "../../lib/model/presets.ts";
 import type { CompiledTokenizer } from "../../lib/tokenizer/compiled.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import { readConfigFile, type RequestedSettings } from "../../lib/train/config_file.ts";
@@ -126,6 +127,8 @@ interface Source {
 async function sourceOf({ values, flags }: Call): Promise<Source> {
   const layers = layersOf(values, flags);
   const init = askedOf(layers, "init");
+  const preset = askedOf(layers, "preset");
+  if (preset !== undefined) presetOf(preset); // a slip in its name is told before files are missed
   const tokenizerPath = askedOf(layers, "tokenizer") ?? init;
   if (tokenizerPath === undefined) {
     throw new ConfigError("Cannot train: there is no tokenizer", {

@@ -10,7 +10,10 @@
  * @module
  */
 
+import fs from "node:fs";
+import { quotedPath } from "../base/quoted.ts";
 import { InputFile } from "./input_file.ts";
+import type { FormatError } from "../base/errors.ts";
 import { refusal } from "./tensor_file.ts";
 
 /** The first nine bytes of an index. */
@@ -37,6 +40,15 @@ export function tokenTypeFor(vocabSize: number): TokenTypeCode {
 /** Both paths of a dataset. */
 export function datasetPaths(prefix: string): { readonly bin: string; readonly idx: string } {
   return { bin: `${prefix}.bin`, idx: `${prefix}.idx` };
+}
+
+/** Nothing is there: the prefix is misspelt, one of the two files was named, or it is a text. */
+function noDataset(prefix: string, idx: string): FormatError {
+  const stem = prefix.replace(/\.(?:bin|idx)$/, "");
+  const hint = stem !== prefix && fs.existsSync(datasetPaths(stem).idx)
+    ? `give what both files begin with: ${quotedPath(stem)}`
+    : "llamero tokenize pack makes datasets; a text to train on is given by --text";
+  return refusal(prefix, `there is no dataset, ${quotedPath(idx)} is missing`, { hint });
 }
 
 /** An open dataset: its index in memory, its tokens on disk. */
@@ -69,6 +81,7 @@ export class IndexedDataset {
   /** Opens `PREFIX.idx` and `PREFIX.bin` and checks the one against the other. */
   static open(prefix: string): IndexedDataset {
     const paths = datasetPaths(prefix);
+    if (!fs.existsSync(paths.idx)) throw noDataset(prefix, paths.idx);
     using idx = InputFile.open(paths.idx);
     const bin = InputFile.open(paths.bin);
     try {

@@ -144,6 +144,8 @@ Deno.test("settings that are unknown, mistyped or contradictory are refused by n
     assert.match(await config('preset = "debug"\n[model]\nheads = 3'), /no setting "model.heads"/);
     assert.match(await config('preset = "debug'), /line 1, column/);
     assert.match(await config('preset = "debgu"'), /hint: did you mean debug\?/);
+    const slip = ["train", "--out", join(folder.folder, "x"), "--preset", "debgu"];
+    assert.match((await runCli(slip)).stderr, /none of this name\nhint: did you mean debug\?/);
     assert.match(await config("steps = 3"), /neither a preset nor a config says which model/);
     assert.match((await refusal(folder, "--tokens", "1e6")).stderr, /both --steps and --tokens/);
     assert.match(

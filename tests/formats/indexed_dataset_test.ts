@@ -94,3 +94,19 @@ Deno.test("what was written behind a place that was kept is written again", () =
     /Cannot write "x": .*is shorter than it was/,
   );
 });
+
+Deno.test("a dataset that is missing says what to give instead", () => {
+  using folder = temporaryFolder();
+  const prefix = join(folder.path, "shakespeare");
+  opened(new IndexedDatasetWriter(folder.path, { type: 8, name: "x" }), prefix).close();
+  assert.throws(
+    () => IndexedDataset.open(`${prefix}.bin`),
+    (error: Error & { hint?: string }) =>
+      error.message.includes("shakespeare.bin.idx") &&
+      error.hint === `give what both files begin with: "${prefix}"`,
+  );
+  assert.throws(
+    () => IndexedDataset.open(join(folder.path, "other")),
+    (error: Error & { hint?: string }) => error.hint!.includes("tokenize pack"),
+  );
+});
