@@ -25,6 +25,8 @@ const deno = Deno.execPath();
 const CRATE = join(ROOT, "kernels/cpu");
 /** Kernels index several arrays by one counter, as their formulas do. */
 const ALLOWED = ["-A", "clippy::needless_range_loop", "-A", "clippy::explicit_counter_loop"];
+/** A slow machine may need longer for the tests than for any other step. */
+const TEST_MINUTES = 20;
 const scratch = await Deno.makeTempDir({ prefix: "llamero-ci-" });
 const ledger = new Ledger();
 
@@ -152,6 +154,7 @@ async function checkReadme(): Promise<void> {
     command: test,
     cwd: checkout,
     env: FIXTURES,
+    minutes: TEST_MINUTES,
   });
   const quickstart = await readmeCommand("quickstart");
   await ledger.step({
@@ -173,6 +176,7 @@ async function testRebuilt(built: string): Promise<void> {
     command: [deno, "task", "test"],
     cwd: checkout,
     env: FIXTURES,
+    minutes: TEST_MINUTES,
   });
 }
 
@@ -187,6 +191,7 @@ async function checkEverything(): Promise<void> {
     name: "tests (working tree, every backend that is here)",
     command: [deno, "task", "test"],
     env: FIXTURES,
+    minutes: TEST_MINUTES,
   });
   if (rebuilt !== undefined) await testRebuilt(rebuilt);
   await checkReadme();

@@ -34,11 +34,12 @@ export class Ledger {
   /** Runs a step that runs tests, and counts these. */
   async tests(step: Step): Promise<void> {
     const result = await runStep(step);
-    const { passed, failed, ignored, names } = tally(result.output, result.passed);
+    const { passed, failed, ignored, names, slowest } = tally(result.output, result.passed);
     this.#passed += passed;
     this.#failed += failed;
     say(`${stepLine(result)}: ${passed} passed, ${failed} failed, ${ignored.length} ignored`);
     for (const name of ignored) say(`      not run: ${name}`);
+    for (const name of slowest) say(`      slow: ${name}`);
     if (result.passed) return;
     say(indented(failures(result.output)));
     const named = names.length > 0 ? names : [lastLine(result.output)];

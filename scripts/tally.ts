@@ -14,6 +14,8 @@ export interface Tally {
   readonly ignored: readonly string[];
   /** Names of the tests that failed. */
   readonly names: readonly string[];
+  /** The tests of Deno that took longest, longest first, each with what it took. */
+  readonly slowest: readonly string[];
 }
 
 const DENO_SUMMARY = /^(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed/gm;
@@ -21,6 +23,7 @@ const CARGO_SUMMARY = /^test result: \w+\. (\d+) passed; (\d+) failed/gm;
 const DENO_FAILED = /^(.+) \.\.\. FAILED(?: \(.*\))?$/gm;
 const CARGO_FAILED = /^test (.+) \.\.\. FAILED$/gm;
 const DENO_IGNORED = /^(.+) \.\.\. ignored/gm;
+const DENO_TIMED = /^(.+) \.\.\. (?:ok|FAILED) \((?:(\d+)m)?(\d+)(m?)s\)$/gm;
 const CARGO_IGNORED = /^test (.+) \.\.\. ignored(?:, (.*))?/gm;
 
 /** Counts the tests of one run. A run that failed without saying which test counts as one failure. */
@@ -40,5 +43,21 @@ export function tally(output: string, success: boolean): Tally {
   const crate = [...output.matchAll(CARGO_FAILED)];
   const broken = crate.length > 0 ? crate : [...output.matchAll(DENO_FAILED)];
   const names = [...new Set(broken.map(([, name]) => name!))];
-  return { passed, failed, ignored, names };
+  return { passed, failed, ignored, names, slowest: slowest(output) };
+}
+
+const SHOWN = 8;
+/** Tests below this are not worth a line. */
+const QUICK_SECONDS = 3;
+
+function slowest(output: string): string[] {
+  return [...output.matchAll(DENO_TIMED)]
+    .map(([, name, minutes, amount, milli]) => ({
+      name,
+      seconds: Number(minutes ?? 0) * 60 + Number(amount) / (milli === "" ? 1 : 1000),
+    }))
+    .filter(({ seconds }) => seconds >= QUICK_SECONDS)
+    .sort((a, b) => b.seconds - a.seconds)
+    .slice(0, SHOWN)
+    .map(({ name, seconds }) => `${name} (${seconds} s)`);
 }

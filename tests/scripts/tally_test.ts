@@ -5,6 +5,8 @@ Deno.test("the tests of deno are counted, and the ignored ones named", () => {
   const output = [
     "running 3 tests from ./a_test.ts",
     "one ... ok (2ms)",
+    "four ... ok (11s)",
+    "five ... ok (1m4s)",
     "./a_test.ts => three ... FAILED (12ms)",
     "two (ignored: no zsh) ... ignored (0ms)",
     "ok | 13 passed (5 steps) | 2 failed (1 step) | 1 ignored (62ms)",
@@ -14,6 +16,7 @@ Deno.test("the tests of deno are counted, and the ignored ones named", () => {
     failed: 2,
     ignored: ["two (ignored: no zsh)"],
     names: ["./a_test.ts => three"],
+    slowest: ["five (64 s)", "four (11 s)"],
   });
 });
 
@@ -30,6 +33,7 @@ Deno.test("the tests of all of cargo's targets are added up", () => {
     failed: 1,
     ignored: ["simd::avx512 (the processor has no AVX-512)"],
     names: ["ops::rope"],
+    slowest: [],
   });
 });
 
@@ -39,6 +43,7 @@ Deno.test("a run that fails before any test counts as one failure", () => {
     failed: 1,
     ignored: [],
     names: [],
+    slowest: [],
   });
   assert.equal(tally("ok | 3 passed | 0 failed (1ms)", false).failed, 1);
 });
