@@ -6,6 +6,7 @@
 
 import { ConfigError } from "../../base/errors.ts";
 import { type CharSet, charSetKey, one } from "./char_set.ts";
+import { productiveRules } from "./productive_rules.ts";
 
 /** A symbol: the index of a set of characters, or `~index` of a rule. */
 export type GrammarSymbol = number;
@@ -103,9 +104,15 @@ export class GrammarBuilder {
     return [...head, ...rest];
   }
 
-  /** The grammar. @throws {ConfigError} When a rule begins with itself: nothing could be read. */
-  build(root: GrammarSymbol): Grammar {
-    const grammar = { sets: this.#sets, rules: this.#rules.map((rule) => rule!), root: ~root };
+  /**
+   * The grammar; a finite one has no ways that a text could not finish.
+   *
+   * @throws {ConfigError} When a rule begins with itself: nothing could be read.
+   */
+  build(root: GrammarSymbol, { finite = false }: { readonly finite?: boolean } = {}): Grammar {
+    const all = this.#rules.map((rule) => rule!);
+    const rules = finite ? productiveRules(all) : all;
+    const grammar = { sets: this.#sets, rules, root: ~root };
     checkLeftRecursion(grammar);
     return grammar;
   }

@@ -18,34 +18,30 @@ import {
   type GrammarSymbol,
   type Sequence,
 } from "./grammar.ts";
+import { GrammarAutomaton } from "./automaton.ts";
 import { otherNames } from "./other_names.ts";
-import { integerRange } from "./integer_range.ts";
 import { JsonRules } from "./json_rules.ts";
 import { checkNesting } from "./nesting.ts";
 import { parsePattern } from "./pattern.ts";
+import {
+  canonicalJson,
+  NOTES,
+  restrictions,
+  type Schema,
+  schemaIntersection,
+} from "./schema_intersection.ts";
+import { KEYWORDS, typesOfKeywords } from "./schema_keywords.ts";
+import { boundedNumbers } from "./schema_numbers.ts";
+import { findInSchema } from "./schema_pointer.ts";
+import { areApart, fitsType } from "./schema_overlap.ts";
 import { FORMATS } from "./string_formats.ts";
 
-type Schema = Readonly<Record<string, unknown>>;
-
-/** Keywords that describe and do not restrict. */
-const NOTES = new Set([
-  ...["$schema", "$id", "$comment", "$defs", "definitions", "title", "description", "default"],
-  ...["examples", "deprecated", "readOnly", "writeOnly"],
-]);
-
-/** Keywords that have a meaning for each type; those of another type do not restrict. */
-const KEYWORDS: Readonly<Record<string, readonly string[]>> = {
-  object: ["properties", "required", "additionalProperties"],
-  array: ["items", "prefixItems", "minItems", "maxItems"],
-  string: ["minLength", "maxLength", "pattern", "format"],
-  integer: ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"],
-  number: [],
-  boolean: [],
-  null: [],
-};
 const TYPES = Object.keys(KEYWORDS);
 const WHOLE = ["type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"];
 const KNOWN = new Set([...WHOLE, ...Object.values(KEYWORDS).flat()]);
+
+/** Most references with different words beside them. */
+const MOST_REFERENCES = 10_000;
 
 /**
  * Reads a schema.
@@ -81,44 +77,91 @@ class SchemaReader {
   }
 
   grammar(): Grammar {
-    return this.#builder.build(this.#builder.rule([this.#value(this.#schema, "#")]));
+    if (this.#schema === false) throw this.#refuse("#", "nothing fits the schema `false`");
+    const root = this.#builder.rule([this.#value(this.#schema, "#")]);
+    const grammar = this.#builder.build(root, { finite: true });
+    if (grammar.rules[grammar.root]!.length > 0) return grammar;
+    throw this.#refuse("#", "no finite value fits");
   }
 
   /** The values that fit a schema at `place`. */
   #value(schema: unknown, place: string): Sequence {
     if (schema === true) return [this.#json.value];
-    if (schema === false) throw this.#refuse(place, "nothing fits the schema `false`");
-    if (schema === null || typeof schema !== "object" || Array.isArray(schema)) {
-      throw this.#refuse(place, "an object or a boolean was wanted");
-    }
-    const own = schema as Schema;
-    this.#checkKeywords(own, place);
+    if (schema === false) return [this.#builder.rule([])];
+    const given = this.#record(schema, place, "an object or a boolean was wanted");
+    this.#checkKeywords(given, place);
+    const own = restrictions(given);
     if (own.$ref !== undefined) return [this.#reference(own, place)];
-    if ("const" in own) return this.#json.constant(own.const);
-    if (own.enum !== undefined) {
-      const values = this.#array(own.enum, `${place}/enum`);
-      return this.#builder.choice(values.map((value) => this.#json.constant(value)));
-    }
-    for (const key of ["anyOf", "oneOf"] as const) {
-      if (own[key] === undefined) continue;
-      const { [key]: list, ...rest } = own;
-      const all = this.#array(list, `${place}/${key}`);
-      return this.#builder.choice(all.map((one, i) => {
-        const at = `${place}/${key}/${i}`;
-        return this.#value(this.#merged(rest, one, at), at);
-      }));
-    }
     if (own.allOf !== undefined) {
       const { allOf, ...rest } = own;
       const all = this.#array(allOf, `${place}/allOf`);
-      const merged = all.reduce<unknown>(
-        (sum, one, i) => this.#merged(sum as Schema, this.#resolved(one), `${place}/allOf/${i}`),
-        rest,
-      );
-      return this.#value(merged, place);
+      for (const [i, one] of all.entries()) this.#checked(one, `${place}/allOf/${i}`);
+      return this.#value(all.reduce(schemaIntersection, rest), place);
     }
+    for (const key of ["oneOf", "anyOf"] as const) {
+      if (own[key] !== undefined) return this.#alternatives(own, key, place);
+    }
+    if (own.enum !== undefined) return this.#listed(own, place);
     const types = this.#types(own, place);
     return this.#builder.choice(types.map((type) => this.#typed(type, own, place)));
+  }
+
+  /** The values that fit one of several schemas: any, or exactly one. */
+  #alternatives(schema: Schema, key: "anyOf" | "oneOf", place: string): Sequence {
+    const { [key]: list, ...rest } = schema;
+    const all = this.#array(list, `${place}/${key}`).map((one, i) => {
+      this.#checked(one, `${place}/${key}/${i}`);
+      return schemaIntersection(rest, one);
+    });
+    if (key === "oneOf") this.#checkApart(all, place);
+    return this.#builder.choice(all.map((one, i) => this.#value(one, `${place}/${key}/${i}`)));
+  }
+
+  /** What is written for one of the schemas of a `oneOf` may not fit another one. */
+  #checkApart(all: readonly unknown[], place: string): void {
+    const find = (target: string) => findInSchema(this.#schema, { target, place });
+    for (const [i, one] of all.entries()) {
+      const j = all.findIndex((other, at) => at > i && !areApart([one, other], find));
+      if (j < 0) continue;
+      throw this.#refuse(
+        `${place}/oneOf`,
+        `a value may fit both of ${i} and ${j}, and has to fit one alone`,
+        "write anyOf where both may fit, or tell them apart by type or a required constant",
+      );
+    }
+  }
+
+  /** The values of a list that fit what else the schema says. */
+  #listed({ enum: list, type, ...rest }: Schema, place: string): Sequence {
+    const types = type === undefined ? TYPES : [type].flat();
+    const values = this.#array(list, `${place}/enum`).filter((value) => fitsType(value, types));
+    const fits = this.#membership(rest, place);
+    const constants = values.filter(fits).map((value) => this.#json.constant(value));
+    return constants.length === 1 ? constants[0]! : [this.#builder.rule(constants)];
+  }
+
+  /** Whether a value fits a schema, by the schema's own grammar. */
+  #membership(schema: Schema, place: string): (value: unknown) => boolean {
+    if (Object.keys(schema).length === 0) return () => true;
+    const reader = new SchemaReader(this.#schema);
+    const rule = reader.#builder.rule([reader.#value(schema, place)]);
+    const automaton = new GrammarAutomaton(reader.#builder.build(rule, { finite: true }));
+    return (value) => {
+      if (value !== null && typeof value === "object") {
+        throw this.#refuse(
+          place,
+          "a list of objects or arrays and other keywords exclude each other",
+        );
+      }
+      const classes = Array.from(
+        JSON.stringify(value),
+        (char) => automaton.classes.of(char.codePointAt(0)!),
+      );
+      const end = classes.reduce((state, one) => automaton.step(state, one), automaton.start);
+      // Keywords are for one type each: a value of another type fits.
+      const isMeant = fitsType(value, this.#types(schema, place)) || schema.type !== undefined;
+      return !isMeant || automaton.accepts(end);
+    };
   }
 
   #checkKeywords(schema: Schema, place: string): void {
@@ -135,7 +178,7 @@ class SchemaReader {
   /** The types that a schema allows: those it names, or those that its keywords are for. */
   #types(schema: Schema, place: string): string[] {
     if (schema.type === undefined) {
-      const found = TYPES.filter((type) => KEYWORDS[type]!.some((key) => key in schema));
+      const found = typesOfKeywords(schema);
       return found.length === 0 ? ["any"] : found;
     }
     const types = Array.isArray(schema.type) ? schema.type : [schema.type];
@@ -151,16 +194,14 @@ class SchemaReader {
     if (type === "object") return this.#object(schema, place);
     if (type === "array") return this.#arrayOf(schema, place);
     if (type === "string") return this.#string(schema, place);
-    if (type === "integer") return this.#integer(schema, place);
     if (type === "boolean") {
       return this.#builder.choice([this.#json.constant(true), this.#json.constant(false)]);
     }
     if (type === "null") return this.#json.constant(null);
     if (type === "any") return [this.#json.value];
-    for (const key of KEYWORDS.integer!) {
-      if (key in schema) throw this.#refuse(place, `${quoted(key)} of a number cannot be followed`);
-    }
-    return [this.#json.number];
+    const whole = type === "integer";
+    const bounded = boundedNumbers(schema, place, { builder: this.#builder, whole });
+    return bounded ?? [whole ? this.#json.integer : this.#json.number];
   }
 
   #object(schema: Schema, place: string): Sequence {
@@ -173,7 +214,7 @@ class SchemaReader {
       sequence: this.#member(name, this.#value(value, `${place}/properties/${name}`)),
     }));
     for (const name of required) {
-      if (typeof name === "string" && name in properties) continue;
+      if (typeof name === "string" && Object.hasOwn(properties, name)) continue;
       if (additional === false) {
         throw this.#refuse(`${place}/required`, `there is no property ${quoted(String(name))}`);
       }
@@ -225,7 +266,9 @@ class SchemaReader {
   #arrayOf(schema: Schema, place: string): Sequence {
     const prefix = this.#array(schema.prefixItems ?? [], `${place}/prefixItems`);
     const min = this.#count(schema, "minItems", place) ?? 0;
-    const max = this.#count(schema, "maxItems", place) ?? Infinity;
+    const closed = prefix.indexOf(false);
+    const most = this.#count(schema, "maxItems", place) ?? Infinity;
+    const max = closed < 0 ? most : Math.min(most, closed);
     if (max < min) throw this.#refuse(place, `maxItems ${max} is less than minItems ${min}`);
     const items = schema.items ?? true;
     const fixed = prefix.map((one, i) => [
@@ -286,77 +329,28 @@ class SchemaReader {
     }
   }
 
-  #integer(schema: Schema, place: string): Sequence {
-    const bound = (key: string): number | undefined => {
-      const value = schema[key];
-      if (value === undefined) return undefined;
-      if (typeof value === "number" && Number.isFinite(value)) return value;
-      throw this.#refuse(`${place}/${key}`, "a number was wanted");
-    };
-    const above = bound("exclusiveMinimum");
-    const below = bound("exclusiveMaximum");
-    const min = Math.max(
-      Math.ceil(bound("minimum") ?? -Infinity),
-      above === undefined ? -Infinity : Math.floor(above) + 1,
-    );
-    const max = Math.min(
-      Math.floor(bound("maximum") ?? Infinity),
-      below === undefined ? Infinity : Math.ceil(below) - 1,
-    );
-    if (min === -Infinity && max === Infinity) return [this.#json.integer];
-    if (min > max) throw this.#refuse(place, `no whole number lies between ${min} and ${max}`);
-    if (Math.max(Math.abs(min), Math.abs(max)) > 1e15 && Number.isFinite(min + max)) {
-      throw this.#refuse(place, "bounds beyond 1e15 cannot be followed");
-    }
-    return integerRange(this.#builder, { min, max });
-  }
-
+  /** A schema elsewhere, with what else is said here: the same for the same words. */
   #reference(schema: Schema, place: string): GrammarSymbol {
-    const target = String(schema.$ref);
-    const known = this.#references.get(target);
+    const { $ref, ...rest } = schema;
+    const target = String($ref);
+    const key = canonicalJson(schema);
+    const known = this.#references.get(key);
     if (known !== undefined) return known;
+    if (this.#references.size > MOST_REFERENCES) {
+      throw this.#refuse(place, `more than ${MOST_REFERENCES} different references are followed`);
+    }
     const symbol = this.#builder.rule();
-    this.#references.set(target, symbol);
-    this.#builder.define(symbol, [this.#value(this.#find(target, place), target)]);
+    this.#references.set(key, symbol);
+    const found = findInSchema(this.#schema, { target, place });
+    this.#checked(found, target);
+    this.#builder.define(symbol, [this.#value(schemaIntersection(rest, found), target)]);
     return symbol;
   }
 
-  #find(target: string, place: string): unknown {
-    if (target !== "#" && !target.startsWith("#/")) {
-      throw this.#refuse(`${place}/$ref`, `${quoted(target)} is not in this schema`);
-    }
-    let found: unknown = this.#schema;
-    for (const part of target.split("/").slice(1)) {
-      const key = decodeURIComponent(part).replaceAll("~1", "/").replaceAll("~0", "~");
-      const inside = found !== null && typeof found === "object" && Object.hasOwn(found, key);
-      if (!inside) throw this.#refuse(`${place}/$ref`, `there is no ${quoted(target)}`);
-      found = (found as Schema)[key];
-    }
-    return found;
-  }
-
-  /** A schema, or the one that it is only a reference to. */
-  #resolved(schema: unknown): unknown {
-    const target = (schema as Schema | null)?.$ref;
-    return target === undefined ? schema : this.#find(String(target), "#");
-  }
-
-  /** Both schemas as one, where no keyword but `properties` and `required` stands in both. */
-  #merged(one: Schema, other: unknown, place: string): unknown {
-    const keys = Object.keys(one).filter((key) => !NOTES.has(key));
-    if (keys.length === 0 || typeof other !== "object" || other === null) return other;
-    const merged: Record<string, unknown> = { ...one };
-    for (const [key, value] of Object.entries(other)) {
-      const before = merged[key];
-      if (
-        before === undefined || NOTES.has(key) || JSON.stringify(before) === JSON.stringify(value)
-      ) {
-        merged[key] = value;
-      } else if (key === "properties") merged[key] = { ...before as Schema, ...value as Schema };
-      else if (key === "required") merged[key] = [...before as unknown[], ...value as unknown[]];
-      else throw this.#refuse(place, `${quoted(key)} stands in two schemas that both hold`);
-    }
-    return merged;
+  /** Refuses what is no schema, or has a keyword that would be lost. */
+  #checked(schema: unknown, place: string): void {
+    if (typeof schema === "boolean") return;
+    this.#checkKeywords(this.#record(schema, place, "an object or a boolean was wanted"), place);
   }
 
   #count(schema: Schema, key: string, place: string): number | undefined {
@@ -371,14 +365,15 @@ class SchemaReader {
     throw this.#refuse(place, "an array was wanted");
   }
 
-  #record(value: unknown, place: string): Schema {
+  #record(value: unknown, place: string, wanted = "an object was wanted"): Schema {
     if (value !== null && typeof value === "object" && !Array.isArray(value)) {
       return value as Schema;
     }
-    throw this.#refuse(place, "an object was wanted");
+    throw this.#refuse(place, wanted);
   }
 
-  #refuse(place: string, what: string): ConfigError {
-    return new ConfigError(`Cannot follow the schema at ${quoted(place)}: ${what}`);
+  #refuse(place: string, what: string, hint?: string): ConfigError {
+    const message = `Cannot follow the schema at ${quoted(place)}: ${what}`;
+    return new ConfigError(message, hint === undefined ? {} : { hint });
   }
 }
