@@ -30,6 +30,8 @@ export interface OnBackendsOptions {
   readonly ignored?: string | undefined;
   /** The only backend that the sentence is about. */
   readonly only?: BackendName;
+  /** Whether it is about what is above the kernels: then the quickest backend that is here proves it alone. */
+  readonly quickest?: boolean;
   /** Whether the GPU's kernels prove it too: on a GPU, or where it is quick emulated on the processor. */
   readonly gpu?: boolean | "hardware";
 }
@@ -68,6 +70,12 @@ function onGpu(
   Deno.test(`${name} (${how})`, () => body({ name: "cuda", open: opened }));
 }
 
+function namesOf({ only, quickest = false }: OnBackendsOptions): readonly BackendName[] {
+  if (only !== undefined) return [only];
+  const native = AVAILABLE.find(({ name }) => name === "native")!;
+  return quickest ? [native.available ? "native" : "wasm"] : NAMES;
+}
+
 /** Registers `name` for each CPU backend; one that is not built here is listed with the reason. */
 export function onBackends(
   name: string,
@@ -76,7 +84,7 @@ export function onBackends(
 ): void {
   if (options.gpu) onGpu(name, { body, hardware: options.gpu === "hardware" });
   if (options.only === "cuda") return;
-  for (const backend of options.only === undefined ? NAMES : [options.only]) {
+  for (const backend of namesOf(options)) {
     const found = AVAILABLE.find((one) => one.name === backend);
     const reason = options.ignored ?? (found?.available ? undefined : found?.reason ?? "unknown");
     const full = `${name} (${backend})`;

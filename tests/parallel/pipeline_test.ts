@@ -122,7 +122,7 @@ onBackends("what is dropped and what is computed again are those of one rank", a
     const wanted = await whole({ ...input, recompute, chunks: 1 });
     assertSame(await pipelined(2, { ...input, recompute, chunks: 2 }), wanted, false);
   }
-});
+}, { quickest: true });
 
 onBackends("memory, messages and bytes of every rank are those that were planned", async (on) => {
   for (const [ranks, chunks, microBatches] of [[2, 1, 6], [3, 1, 6], [2, 2, 5]] as const) {
@@ -139,7 +139,7 @@ onBackends("memory, messages and bytes of every rank are those that were planned
       assert.equal(sent.messages, borders * microBatches);
     });
   }
-});
+}, { quickest: true });
 
 Deno.test("the first rank keeps more micro-batches than the last, and its memory shows it", async () => {
   const input = { backend: "wasm", model: "five", chunks: 1, microBatches: 8 } as const;

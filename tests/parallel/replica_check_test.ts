@@ -56,7 +56,7 @@ onBackends("a flipped bit of any replica ends all of them with its rank and tens
       return true;
     });
   }
-});
+}, { quickest: true });
 
 onBackends("replicas that compute rightly agree", async (on) => {
   for (const mesh of ["data=2,shard=2", "data=4"]) {
@@ -65,4 +65,4 @@ onBackends("replicas that compute rightly agree", async (on) => {
       assert.deepEqual(compared, [2, 2, 2, 2]);
     }
   }
-});
+}, { quickest: true });

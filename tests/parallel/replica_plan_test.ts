@@ -97,7 +97,7 @@ function runs(backend: ReplicaInput["backend"], ranks: number, given: readonly R
 onBackends("memory taken and bytes sent are what is planned, in every stage", async (on) => {
   const found = await runs(on.name, 2, RUNS);
   RUNS.forEach((run, i) => found[i]!.forEach((result, rank) => assertPlanned(run, result, rank)));
-});
+}, { quickest: true });
 
 onBackends("memory and bytes of two pods are what is planned, Adafactor's too", async (on) => {
   const common = { mesh: "data=2,shard=2", microBatch: 1, model: MODEL } as const;
@@ -107,7 +107,7 @@ onBackends("memory and bytes of two pods are what is planned, Adafactor's too", 
   ];
   const found = await runs(on.name, 4, given);
   given.forEach((run, i) => found[i]!.forEach((result, rank) => assertPlanned(run, result, rank)));
-});
+}, { quickest: true });
 
 Deno.test("a large model's rank has its share: figure 1 of the paper", () => {
   const { config } = presetOf("llama1-7b");

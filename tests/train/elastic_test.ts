@@ -14,6 +14,9 @@ import type { SessionInput, SessionResult } from "./session_program.ts";
 
 const MODULE = new URL("./session_program.ts", import.meta.url);
 
+/** The last step, which is saved as each fourth is. */
+const LAST = 8;
+
 /** Trains, or goes on, under a mesh. */
 function trainUnder(
   mesh: string,
@@ -24,7 +27,7 @@ function trainUnder(
     readonly fails?: SessionInput["fails"];
   },
 ): Promise<SessionResult[]> {
-  const config = smallRun(data, { ...settings, mesh, model: { numHiddenLayers: 2 } });
+  const config = smallRun(data, { steps: LAST, ...settings, mesh, model: { numHiddenLayers: 2 } });
   const input: SessionInput = { config, run, backend: "auto", ...(fails && { fails }) };
   return runLocal(MODULE, { ranks: meshSize(parseMesh(mesh)), input, timeLimitMs: 60_000 });
 }
@@ -97,7 +100,7 @@ Deno.test("saved under one mesh, a run goes on under another", async () => {
   await inRunFolder(async ({ folder, data }) => {
     const whole = join(folder, "whole");
     await trainUnder("data=1", { run: whole, data });
-    const wanted = await numbersOf(checkpointAt(whole, 12));
+    const wanted = await numbersOf(checkpointAt(whole, LAST));
     for (const [from, zero, to, files] of CHANGES) {
       const run = join(folder, `${from} ${to}`);
       await trainHalf(from, { run, data, settings: { zero } });
@@ -107,7 +110,7 @@ Deno.test("saved under one mesh, a run goes on under another", async () => {
       assert.equal(weights.length, files);
       assertClose(await numbersOf(saved), await numbersOf(checkpointAt(whole, 4)), from);
       await trainUnder(to, { run, data });
-      assertClose(await numbersOf(checkpointAt(run, 12)), wanted, `${from} to ${to}`);
+      assertClose(await numbersOf(checkpointAt(run, LAST)), wanted, `${from} to ${to}`);
       const left = readdirSync(runPaths(run).checkpoints).filter((name) => name.startsWith("."));
       assert.deepEqual(left, []);
     }
@@ -119,12 +122,12 @@ Deno.test("with --reduce tree, another number of replicas or shards changes no b
     const settings = { reduce: "tree", microBatch: 1 } as const;
     const whole = join(folder, "whole");
     await trainUnder("data=1", { run: whole, data, settings });
-    const wanted = await numbersOf(checkpointAt(whole, 12));
+    const wanted = await numbersOf(checkpointAt(whole, LAST));
     for (const [from, to] of [["data=2", "shard=4"], ["data=2,shard=2", "data=1"]] as const) {
       const run = join(folder, from);
       await trainHalf(from, { run, data, settings });
       await trainUnder(to, { run, data, settings });
-      assert.deepEqual(await numbersOf(checkpointAt(run, 12)), wanted, `${from} to ${to}`);
+      assert.deepEqual(await numbersOf(checkpointAt(run, LAST)), wanted, `${from} to ${to}`);
     }
   });
 });

@@ -27,7 +27,15 @@ async function trainTold(
 ) {
   const model = { numHiddenLayers: 4, ...settings?.model };
   const evalData = [data];
-  const config = smallRun(data, { dropout: 0.1, logEvery: 4, ...settings, evalData, mesh, model });
+  const config = smallRun(data, {
+    steps: 8,
+    dropout: 0.1,
+    logEvery: 4,
+    ...settings,
+    evalData,
+    mesh,
+    model,
+  });
   const input: SessionInput = { config, run, backend };
   const ranks = meshSize(parseMesh(mesh));
   const [{ rows, events }] = await runLocal<SessionResult>(MODULE, {
@@ -85,11 +93,12 @@ onBackends(
           assert.deepEqual(trained, wanted, run);
           // Narayanan et al. 2021, section 2.2, of six micro-batches.
           const bubble = (ranks - 1) / (6 * (pipelineSchedule === "interleaved" ? 2 : 1));
-          assert.deepEqual(formulas, [bubble, bubble, bubble]);
+          assert.deepEqual(formulas, [bubble, bubble]);
         }
       }
     });
   },
+  { quickest: true },
 );
 
 onBackends(
@@ -107,6 +116,7 @@ onBackends(
       }
     });
   },
+  { quickest: true },
 );
 
 onBackends(
@@ -134,6 +144,7 @@ onBackends(
       }
     });
   },
+  { quickest: true },
 );
 
 onBackends(
@@ -157,6 +168,7 @@ onBackends(
       }
     });
   },
+  { quickest: true },
 );
 
 Deno.test("a pipeline of more stages than a model has layers for is refused", () => {

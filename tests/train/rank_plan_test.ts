@@ -71,14 +71,18 @@ for (const [mesh, changes] of CASES) {
   const how = Object.entries(changes).map(([name, value]) => `${name} ${value}`).join(", ");
   onBackends(`memory and bytes sent on ${mesh} ${how} are the plan's within 5%`, async (on) => {
     await assertPlanned(on.name, [mesh, changes]);
-  });
+  }, { quickest: true });
 }
 
-onBackends("in bf16 tensor ranks take and send what is planned", async (on) => {
-  using opened = await on.open(1);
-  if (!multipliesBf16(opened.backend.info)) return;
-  await assertPlanned(on.name, ["tensor=2", { dtype: "bf16" }]);
-}, { only: "native" });
+onBackends(
+  "in bf16 tensor ranks take and send what is planned",
+  async (on) => {
+    using opened = await on.open(1);
+    if (!multipliesBf16(opened.backend.info)) return;
+    await assertPlanned(on.name, ["tensor=2", { dtype: "bf16" }]);
+  },
+  { only: "native" },
+);
 
 Deno.test("a rank on paper is planned as one that is open: by its place alone", () => {
   const config = configOf("shard=2,pipeline=2");

@@ -53,7 +53,7 @@ onBackends("replicas follow PyTorch's 20 steps of AdamW on the whole batch", asy
     assert.equal(first!.steps.length, 20);
     for (const result of results) assert.deepEqual(result, first, "replicas differ");
   }
-});
+}, { quickest: true });
 
 onBackends("what replicas drop is what one process drops", async (on) => {
   const change = { dropout: 0.2, steps: 1 };
@@ -61,7 +61,7 @@ onBackends("what replicas drop is what one process drops", async (on) => {
   const [wanted, loss] = [one!.steps[0]!.loss, two!.steps[0]!.loss];
   assert.ok(Math.abs(loss - wanted) <= 1e-6 * wanted, `${loss}, ${wanted}`);
   assert.equal(two!.tokens, one!.tokens);
-});
+}, { quickest: true });
 
 onBackends("with one tree over micro-batches the number of replicas changes no bit", async (on) => {
   const batches = json<ReplicaBatch[]>("adamw_batches.json");
@@ -81,7 +81,7 @@ onBackends("with one tree over micro-batches the number of replicas changes no b
     const [byRank] = await train(1, on.name, { ...change, reduce: "ranks" }, given);
     assert.notDeepEqual(byRank, alone, "one after the other is another order");
   }
-});
+}, { quickest: true });
 
 Deno.test("one tree wants replicas and micro-batches that share it evenly", async () => {
   const change = { reduce: "tree", microBatch: 1 } as const;

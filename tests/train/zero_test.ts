@@ -97,7 +97,7 @@ onBackends("two pods are the same replica, and what four replicas are", async (o
       assertSame(results, wanted!, `${runs[i]!.mesh}, ${runs[i]!.zero}`)
     );
   }
-});
+}, { quickest: true });
 
 onBackends("shards of any number follow PyTorch's 20 steps of AdamW", async (on) => {
   type Step = { readonly loss: number; readonly grad_norm: number };
@@ -115,7 +115,7 @@ onBackends("shards of any number follow PyTorch's 20 steps of AdamW", async (on)
       assert.ok(Math.abs(mine.gradNorm - grad_norm) <= 5e-3, `${mine.gradNorm}, ${grad_norm}`);
     });
   }
-});
+}, { quickest: true });
 
 onBackends(
   "stages of ZeRO have the bits of data parallelism with blocks computed again, in bf16 where it can be",
@@ -130,4 +130,5 @@ onBackends(
     const [wanted, ...found] = await train(on.name, 2, runs);
     found.forEach((results, i) => assertSame(results, wanted![0]!, `stage ${i + 1}`));
   },
+  { quickest: true },
 );
