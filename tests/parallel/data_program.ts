@@ -5,7 +5,7 @@ import type { BackendName } from "../../lib/backend/backend.ts";
 import type { Communicator } from "../../lib/comm/communicator.ts";
 import type { TrainBatch } from "../../lib/model/training/trainable.ts";
 import { GradientReducer, shareOf } from "../../lib/parallel/data.ts";
-import { goldenTrainBatch, openGolden } from "../model/training/golden_training.ts";
+import { goldenTrainBatch, openGolden, sequencesOf } from "../model/training/golden_training.ts";
 
 /** Four sequences: a golden model's, turned by a token where they run out. */
 function fourSequences(): TrainBatch {
@@ -21,17 +21,6 @@ function fourSequences(): TrainBatch {
     ...{ sequences: 4, length, tokens: turned(tokens), targets: turned(targets) },
     starts: Int32Array.from({ length: rows }, (_, row) => row - row % length),
     positions: Int32Array.from({ length: rows }, (_, row) => row % length),
-  };
-}
-
-function sequence(batch: TrainBatch, b: number): TrainBatch {
-  const [begin, end] = [b * batch.length, (b + 1) * batch.length];
-  return {
-    ...{ sequences: 1, length: batch.length },
-    tokens: batch.tokens.slice(begin, end),
-    targets: batch.targets.slice(begin, end),
-    starts: new Int32Array(batch.length),
-    positions: batch.positions.slice(begin, end),
   };
 }
 
@@ -75,7 +64,7 @@ export async function run(world: Communicator, input: DataInput): Promise<DataRe
       for (let b = first; b < first + count; b++) {
         const accumulate = b > first;
         const options = { weightScale: 1 / counted, accumulate };
-        loss += model.forwardBackward(sequence(batch, b), options).ce;
+        loss += model.forwardBackward(sequencesOf(batch, { first: b, count: 1 }), options).ce;
       }
       if (input.oneByOne) {
         const order = [...parameters.keys()];

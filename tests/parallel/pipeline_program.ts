@@ -12,6 +12,7 @@ import { TrainableModel } from "../../lib/model/training/trainable_model.ts";
 import { Pipeline } from "../../lib/parallel/pipeline.ts";
 import type { PipelineReport, PipelineTimes } from "../../lib/parallel/pipeline_report.ts";
 import { balanceStages, inFlightOfRank, partsOfRank } from "../../lib/parallel/pipeline_stages.ts";
+import { countedBackend } from "../counted_backend.ts";
 import { type GoldenModel, goldenSource } from "../model/golden_models.ts";
 
 /** How the ranks work. */
@@ -83,22 +84,6 @@ export function oddBatches(vocabSize: number, count: number): TrainBatch[] {
 
 const MOST_ROWS = 24;
 
-/** The backend, and the bytes that it is asked for. */
-function counting(backend: Backend): { readonly backend: Backend; readonly taken: () => number } {
-  let taken = 0;
-  const proxy = new Proxy(backend, {
-    get(target, name) {
-      const value = Reflect.get(target, name);
-      if (typeof value !== "function") return value;
-      return (...args: unknown[]) => {
-        if (name === "alloc") taken += args[0] as number;
-        return Reflect.apply(value, target, args);
-      };
-    },
-  });
-  return { backend: proxy, taken: () => taken };
-}
-
 async function openModel(world: Communicator, backend: Backend, input: PipelineInput) {
   const golden = input.model.startsWith("five")
     ? undefined
@@ -115,7 +100,7 @@ async function openModel(world: Communicator, backend: Backend, input: PipelineI
     inFlight: inFlightOfRank(world.rank, pipeline),
   };
   const { total, moments } = planTrainingBytes(config, options);
-  const { backend: counted, taken } = counting(backend);
+  const { backend: counted, taken } = countedBackend(backend);
   const model = new TrainableModel(counted, golden ?? { config }, options);
   if (golden === undefined) model.initialize(5);
   else await model.load(golden);

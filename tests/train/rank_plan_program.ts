@@ -1,6 +1,6 @@
 /** Trains on a mesh of virtual ranks, and says what each took of memory and sent. */
 
-import type { Backend, BackendName } from "../../lib/backend/backend.ts";
+import type { BackendName } from "../../lib/backend/backend.ts";
 import { openBackend } from "../../lib/backend/open.ts";
 import type { Communicator } from "../../lib/comm/communicator.ts";
 import { runLocal } from "../../lib/comm/local/run.ts";
@@ -8,6 +8,7 @@ import { Mesh, meshSize, parseMesh } from "../../lib/comm/mesh.ts";
 import { benchTrain } from "../../lib/train/bench.ts";
 import { planRank } from "../../lib/train/rank_plan.ts";
 import type { RunConfig } from "../../lib/train/run_config.ts";
+import { countedBackend } from "../counted_backend.ts";
 
 /** What is trained. */
 export interface PlannedInput {
@@ -27,36 +28,12 @@ export interface PlannedResult {
   readonly sent: number;
 }
 
-/** The backend, and the most bytes that it has given at once. */
-function counting(backend: Backend): { readonly backend: Backend; readonly most: () => number } {
-  const sizes = new Map<number, number>();
-  let [now, most] = [0, 0];
-  const proxy = new Proxy(backend, {
-    get(target, name) {
-      const value = Reflect.get(target, name);
-      if (typeof value !== "function") return value;
-      return (...args: unknown[]) => {
-        const result = Reflect.apply(value, target, args);
-        if (name === "alloc") {
-          sizes.set(result as number, args[0] as number);
-          most = Math.max(most, now += args[0] as number);
-        } else if (name === "free") {
-          now -= sizes.get(args[0] as number) ?? 0;
-          sizes.delete(args[0] as number);
-        }
-        return result;
-      };
-    },
-  });
-  return { backend: proxy, most: () => most };
-}
-
 /** Three steps, of which the last is counted. */
 export async function run(world: Communicator, input: PlannedInput): Promise<PlannedResult> {
   const opened = await openBackend({ backend: input.backend, threads: 1 });
   await opened.ready();
   try {
-    const { backend, most } = counting(opened);
+    const { backend, most } = countedBackend(opened);
     const mesh = new Mesh(world, parseMesh(input.config.settings.mesh));
     const { sentBytes } = await benchTrain(backend, input.config as RunConfig, { steps: 1, mesh });
     const { total, buckets, exchange } = planRank(input.config, mesh);

@@ -13,6 +13,7 @@ import { openMachine, type RunMachine } from "../../lib/train/machine.ts";
 import type { TrainSettings } from "../../lib/train/settings.ts";
 import { FIRST_STATE, type TrainState } from "../../lib/train/state.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
+import { countedBackend } from "../counted_backend.ts";
 import { type GoldenModel, goldenSource } from "../model/golden_models.ts";
 import { batchOf } from "../model/training/golden_training.ts";
 
@@ -53,32 +54,6 @@ export interface ReplicaResult {
   readonly taken: number;
   /** Bytes sent in the last step, by axis and kind of call. */
   readonly sent: Readonly<Record<"shard" | "data", Partial<Record<CallKind, number>>>>;
-}
-
-/** Counts what is taken of a backend. */
-function counted(backend: Backend): { readonly backend: Backend; readonly most: () => number } {
-  const sizes = new Map<number, number>();
-  let [now, most] = [0, 0];
-  const counting: Pick<Backend, "alloc" | "free"> = {
-    alloc(bytes) {
-      const address = backend.alloc(bytes);
-      sizes.set(address, bytes);
-      most = Math.max(most, now += bytes);
-      return address;
-    },
-    free(address) {
-      now -= sizes.get(address) ?? 0;
-      backend.free(address);
-    },
-  };
-  const proxy = new Proxy(backend, {
-    get(target, key) {
-      if (key in counting) return counting[key as keyof typeof counting];
-      const value = target[key as keyof Backend];
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-  return { backend: proxy, most: () => most };
 }
 
 /** Bytes that have been sent along an axis. */
@@ -164,7 +139,7 @@ export async function run(
 async function runOnce(world: Communicator, input: ReplicaInput): Promise<ReplicaResult> {
   const backend = await openBackend({ backend: input.backend, threads: 1 });
   await backend.ready();
-  const { backend: counting, most } = counted(backend);
+  const { backend: counting, most } = countedBackend(backend);
   try {
     const machine = await openRank(counting, world, input);
     const { held, mesh: { axes } } = machine;

@@ -46,6 +46,22 @@ export function batchOf(given: {
   };
 }
 
+/** Some whole sequences of a batch. */
+export function sequencesOf(
+  batch: TrainBatch,
+  { first, count }: { readonly first: number; readonly count: number },
+): TrainBatch {
+  const [begin, end] = [first * batch.length, (first + count) * batch.length];
+  return {
+    sequences: count,
+    length: batch.length,
+    tokens: batch.tokens.slice(begin, end),
+    targets: batch.targets.slice(begin, end),
+    starts: batch.starts.slice(begin, end).map((start) => start - begin),
+    positions: batch.positions.slice(begin, end),
+  };
+}
+
 /** A golden model's batch. */
 export function goldenTrainBatch(name: GoldenModel): TrainBatch {
   const { input_ids, targets } = goldenBatch(name);

@@ -13,6 +13,7 @@ import type {
   TrainingOptions,
 } from "../../../lib/model/training/trainable.ts";
 import { TrainableModel } from "../../../lib/model/training/trainable_model.ts";
+import { countedBackend } from "../../counted_backend.ts";
 import { type GoldenModel, goldenSource } from "../golden_models.ts";
 
 /** What a rank is given. */
@@ -68,11 +69,9 @@ export interface TensorResult {
 /** Gradients of some batches. */
 export async function run(world: Communicator, input: TensorInput): Promise<TensorResult> {
   const { batches, zLoss = 0, dropout, times = 1 } = input;
-  const backend = await openBackend({ backend: input.backend, threads: 1 });
-  await backend.ready();
-  let taken = 0;
-  const alloc = backend.alloc.bind(backend);
-  backend.alloc = (bytes) => (taken += bytes, alloc(bytes));
+  const opened = await openBackend({ backend: input.backend, threads: 1 });
+  await opened.ready();
+  const { backend, taken } = countedBackend(opened);
   try {
     const maxRows = Math.max(...batches.map(({ tokens }) => tokens.length));
     const options = { maxRows, ...input.options, parts: { tensor: world } };
@@ -82,7 +81,7 @@ export async function run(world: Communicator, input: TensorInput): Promise<Tens
       source ?? { config: input.model as ModelConfig },
       options,
     );
-    const planned = taken;
+    const bytesTaken = taken();
     if (source === undefined) model.initialize(3);
     else await model.load(source);
     const count = batches.flatMap(({ targets }) => [...targets]).filter((t) => t >= 0).length;
@@ -115,9 +114,9 @@ export async function run(world: Communicator, input: TensorInput): Promise<Tens
       weight: model.weight(parameter),
     }));
     const evaluated = model.evaluate(batches[0]!, { zLoss });
-    return { losses, evaluated, gradients, bytes, calls, taken: planned };
+    return { losses, evaluated, gradients, bytes, calls, taken: bytesTaken };
   } finally {
-    backend.close();
+    opened.close();
   }
 }
 

@@ -1,5 +1,4 @@
 import { deepStrictEqual, notDeepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
-import type { Backend } from "../../../lib/backend/backend.ts";
 import { BackendError } from "../../../lib/base/errors.ts";
 import { trainingChunkRows } from "../../../lib/model/training/head.ts";
 import { mostTrainingRows, planTrainingBytes } from "../../../lib/model/training/memory.ts";
@@ -7,24 +6,18 @@ import { multipliesBf16 } from "../../../lib/model/training/precision.ts";
 import type { TrainBatch, TrainingOptions } from "../../../lib/model/training/trainable.ts";
 import { TrainableModel } from "../../../lib/model/training/trainable_model.ts";
 import { presetOf } from "../../../lib/model/presets.ts";
+import { countedBackend } from "../../counted_backend.ts";
 import { onBackends } from "../../on_backends.ts";
 import { assertNear } from "../golden_models.ts";
-import { goldenTrainBatch, gradientsOf, normOf, openGolden } from "./golden_training.ts";
+import {
+  goldenTrainBatch,
+  gradientsOf,
+  normOf,
+  openGolden,
+  sequencesOf,
+} from "./golden_training.ts";
 
 const DEBUG = presetOf("debug").config;
-
-/** Some whole sequences of a batch. */
-function sequencesOf(batch: TrainBatch, first: number, count: number): TrainBatch {
-  const [begin, end] = [first * batch.length, (first + count) * batch.length];
-  return {
-    sequences: count,
-    length: batch.length,
-    tokens: batch.tokens.slice(begin, end),
-    targets: batch.targets.slice(begin, end),
-    starts: batch.starts.slice(begin, end).map((start) => start - begin),
-    positions: batch.positions.slice(begin, end),
-  };
-}
 
 function allGradients(model: TrainableModel): Map<string, Float32Array> {
   return new Map(model.parameters.map((p) => [p.spec.name, model.gradient(p)]));
@@ -46,7 +39,7 @@ for (const dropout of [0, 0.25]) {
     const wanted = allGradients(model);
     const [first, second] = [0, 1].map((part) => {
       const count = part === 0 ? 1 : batch.sequences - 1;
-      return model.forwardBackward(sequencesOf(batch, part, count), {
+      return model.forwardBackward(sequencesOf(batch, { first: part, count }), {
         weightScale: 1 / 7,
         accumulate: part > 0,
         dropout: state(part * batch.length),
@@ -115,7 +108,7 @@ onBackends(
     const wanted = allGradients(model);
     let ce = 0;
     for (let part = 0; part < 4; part++) {
-      ce += model.forwardBackward(sequencesOf(batch, part, 1), {
+      ce += model.forwardBackward(sequencesOf(batch, { first: part, count: 1 }), {
         weightScale: 1,
         accumulate: part > 0,
       }).ce;
@@ -147,23 +140,6 @@ onBackends("packed weights give the same bits, also after they have changed", as
   deepStrictEqual(results[0]![2], results[0]![1]);
 });
 
-/** The bytes that a backend was asked for while `body` ran. */
-function bytesTaken(backend: Backend, body: (backend: Backend) => void): number {
-  let taken = 0;
-  const counting = new Proxy(backend, {
-    get(target, name) {
-      const value = Reflect.get(target, name);
-      if (typeof value !== "function") return value;
-      return (...args: unknown[]) => {
-        if (name === "alloc") taken += args[0] as number;
-        return Reflect.apply(value, target, args);
-      };
-    },
-  });
-  body(counting);
-  return taken;
-}
-
 const SETTINGS: readonly Partial<TrainingOptions>[] = [
   {},
   { recompute: "selective" },
@@ -176,17 +152,16 @@ onBackends("memory is taken as planned, and none afterwards", async (on) => {
   for (const settings of SETTINGS) {
     const options = { maxRows: 64, ...settings };
     const { moments, total } = planTrainingBytes(DEBUG, options);
-    const taken = bytesTaken(opened.backend, (backend) => {
-      const model = new TrainableModel(backend, { config: DEBUG }, options);
-      model.initialize(1);
-      const tokens = new Int32Array(64);
-      const starts = new Int32Array(64);
-      const positions = tokens.map((_, row) => row);
-      const batch = { sequences: 1, length: 64, tokens, targets: tokens, starts, positions };
-      model.forwardBackward(batch, { weightScale: 1, dropout: { seed: 1, step: 1 } });
-      model.close();
-    });
-    strictEqual(taken, total - moments);
+    const { backend, taken } = countedBackend(opened.backend);
+    const model = new TrainableModel(backend, { config: DEBUG }, options);
+    model.initialize(1);
+    const tokens = new Int32Array(64);
+    const starts = new Int32Array(64);
+    const positions = tokens.map((_, row) => row);
+    const batch = { sequences: 1, length: 64, tokens, targets: tokens, starts, positions };
+    model.forwardBackward(batch, { weightScale: 1, dropout: { seed: 1, step: 1 } });
+    model.close();
+    strictEqual(taken(), total - moments);
   }
 });
 
