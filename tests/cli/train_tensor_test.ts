@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readMetrics } from "../../lib/train/metrics.ts";
 import { runPaths } from "../../lib/train/run_folder.ts";
+import { ADAMW_TOLERANCE, assertSameRun } from "../train/tolerances.ts";
 import { runCli } from "./run_cli.ts";
 import { inTrainingFolder, TINY_CONFIG } from "./train_fixture.ts";
 
@@ -22,16 +23,8 @@ Deno.test("train --mesh tensor=2 is one process's run, and goes on under other m
     const same = ["--eval-data", text, "--save-every", "3", "--log-every", "1", ...rate];
     const wanted = await train("one", ...same, "--steps", "6");
     const ranks = ["--virtual-ranks", "2", "--mesh", "tensor=2"];
-    const near = (rows: typeof wanted, tolerance: number) =>
-      rows.forEach((row, i) => {
-        for (const key of ["loss", "grad_norm", "eval_loss"] as const) {
-          const [is, was] = [row[key] ?? 0, wanted[i]![key] ?? 0];
-          assert.ok(Math.abs(is - was) <= tolerance * Math.abs(was), `${i} ${key}: ${is} ${was}`);
-        }
-      });
     const rows = await train("two", ...same, ...ranks, "--steps", "6");
-    assert.equal(rows.length, 6);
-    near(rows, 1e-5);
+    assertSameRun(rows, wanted, ADAMW_TOLERANCE);
     // Three steps of two tensor ranks, the rest by one process, by replicas and by the same.
     for (const mesh of ["data=1", "data=2", "tensor=2"]) {
       const run = `on ${mesh}`;
@@ -41,8 +34,7 @@ Deno.test("train --mesh tensor=2 is one process's run, and goes on under other m
       const on = await runCli(["train", "--out", join(folder, run), "--resume", ...flags]);
       assert.equal(on.code, 0, on.stderr);
       const all = readMetrics(runPaths(join(folder, run)).metrics);
-      assert.equal(all.length, 6);
-      near(all, 1e-5);
+      assertSameRun(all, wanted, ADAMW_TOLERANCE);
     }
   });
 });

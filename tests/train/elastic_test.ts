@@ -2,72 +2,22 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { openCheckpoint } from "../../lib/checkpoint/open.ts";
-import { tensorValues } from "../../lib/checkpoint/tensor_values.ts";
-import { runLocal } from "../../lib/comm/local/run.ts";
 import { meshSize, parseMesh } from "../../lib/comm/mesh.ts";
 import type { RequestedSettings } from "../../lib/train/config_file.ts";
 import { verifyCheckpoint } from "../../lib/train/checkpoint_read.ts";
-import { readSafetensors } from "../../lib/formats/safetensors.ts";
 import { checkpointSteps, runPaths } from "../../lib/train/run_folder.ts";
-import { checkpointHashes, inRunFolder, smallRun } from "./run_fixture.ts";
-import type { SessionInput, SessionResult } from "./session_program.ts";
+import { type MeshRun, numbersOf, trainUnder as trainMesh } from "./mesh_runs.ts";
+import { checkpointHashes, inRunFolder } from "./run_fixture.ts";
+import type { SessionResult } from "./session_program.ts";
+import { ADAMW_TOLERANCE, assertWeights } from "./tolerances.ts";
 
-const MODULE = new URL("./session_program.ts", import.meta.url);
+/** All numbers of a checkpoint: weights and moments. */
+const allNumbers = (checkpoint: string) => numbersOf(checkpoint, join(checkpoint, "training"));
 
-/** The last step, which is saved as each fourth is. */
-const LAST = 8;
-
-/** Trains, or goes on, under a mesh. */
-function trainUnder(
-  mesh: string,
-  { run, data, settings = {}, fails }: {
-    readonly run: string;
-    readonly data: string;
-    readonly settings?: RequestedSettings;
-    readonly fails?: SessionInput["fails"];
-  },
-): Promise<SessionResult[]> {
-  const config = smallRun(data, { steps: LAST, ...settings, mesh, model: { numHiddenLayers: 2 } });
-  const input: SessionInput = { config, run, backend: "auto", ...(fails && { fails }) };
-  return runLocal(MODULE, { ranks: meshSize(parseMesh(mesh)), input, timeLimitMs: 60_000 });
-}
-
-/** All numbers of a checkpoint by name: weights and moments. */
-async function numbersOf(folder: string): Promise<Map<string, Float32Array>> {
-  const numbers = new Map<string, Float32Array>();
-  for (const inner of ["", "training"]) {
-    for (const file of readdirSync(join(folder, inner)).filter((n) => n.endsWith(".safetensors"))) {
-      const { records } = await readSafetensors(join(folder, inner, file));
-      for (const [name, record] of records) {
-        assert.ok(!numbers.has(name), `${name} is there twice`);
-        const chunks = [...tensorValues(record)!].flatMap((chunk) => [...chunk]);
-        numbers.set(name, Float32Array.from(chunks));
-      }
-    }
-  }
-  return numbers;
-}
-
-/** Holds numbers against others by the tolerances of tests/golden/README.md for AdamW's weights. */
-function assertClose(
-  is: Map<string, Float32Array>,
-  wanted: Map<string, Float32Array>,
-  message: string,
-): void {
-  assert.deepEqual([...is.keys()].sort(), [...wanted.keys()].sort());
-  let [square, all] = [0, 0];
-  for (const [name, values] of wanted) {
-    const own = is.get(name)!;
-    assert.equal(own.length, values.length, name);
-    values.forEach((value, i) => {
-      const distance = Math.abs(own[i]! - value);
-      assert.ok(distance <= 3e-4, `${message}: ${name} ${i} is ${own[i]}, ${value} was wanted`);
-      square += distance ** 2;
-      all += value ** 2;
-    });
-  }
-  const relative = Math.sqrt(square / all);
-  assert.ok(relative <= 2e-5, `${message}: differs by ${relative} in L2`);
+/** Trains two layers, or goes on, under a mesh. */
+function trainUnder(mesh: string, { settings, ...run }: MeshRun): Promise<SessionResult[]> {
+  const model = { numHiddenLayers: 2 };
+  return trainMesh(mesh, { ...run, settings: { ...settings, model } });
 }
 
 const checkpointAt = (run: string, step: number) =>
@@ -100,7 +50,7 @@ Deno.test("saved under one mesh, a run goes on under another", async () => {
   await inRunFolder(async ({ folder, data }) => {
     const whole = join(folder, "whole");
     await trainUnder("data=1", { run: whole, data });
-    const wanted = await numbersOf(checkpointAt(whole, LAST));
+    const wanted = await allNumbers(checkpointAt(whole, 12));
     for (const [from, zero, to, files] of CHANGES) {
       const run = join(folder, `${from} ${to}`);
       await trainHalf(from, { run, data, settings: { zero } });
@@ -108,9 +58,10 @@ Deno.test("saved under one mesh, a run goes on under another", async () => {
       await verifyCheckpoint(saved);
       const { files: weights } = await openCheckpoint(saved);
       assert.equal(weights.length, files);
-      assertClose(await numbersOf(saved), await numbersOf(checkpointAt(whole, 4)), from);
+      const beside = await allNumbers(checkpointAt(whole, 4));
+      assertWeights(await allNumbers(saved), beside, ADAMW_TOLERANCE);
       await trainUnder(to, { run, data });
-      assertClose(await numbersOf(checkpointAt(run, LAST)), wanted, `${from} to ${to}`);
+      assertWeights(await allNumbers(checkpointAt(run, 12)), wanted, ADAMW_TOLERANCE);
       const left = readdirSync(runPaths(run).checkpoints).filter((name) => name.startsWith("."));
       assert.deepEqual(left, []);
     }
@@ -122,12 +73,12 @@ Deno.test("with --reduce tree, another number of replicas or shards changes no b
     const settings = { reduce: "tree", microBatch: 1 } as const;
     const whole = join(folder, "whole");
     await trainUnder("data=1", { run: whole, data, settings });
-    const wanted = await numbersOf(checkpointAt(whole, LAST));
+    const wanted = await allNumbers(checkpointAt(whole, 12));
     for (const [from, to] of [["data=2", "shard=4"], ["data=2,shard=2", "data=1"]] as const) {
       const run = join(folder, from);
       await trainHalf(from, { run, data, settings });
       await trainUnder(to, { run, data, settings });
-      assert.deepEqual(await numbersOf(checkpointAt(run, LAST)), wanted, `${from} to ${to}`);
+      assert.deepEqual(await allNumbers(checkpointAt(run, 12)), wanted, `${from} to ${to}`);
     }
   });
 });

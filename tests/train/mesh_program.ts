@@ -4,14 +4,13 @@ import { openBackend } from "../../lib/backend/open.ts";
 import type { BackendName } from "../../lib/backend/backend.ts";
 import type { Communicator } from "../../lib/comm/communicator.ts";
 import { Mesh, parseMesh } from "../../lib/comm/mesh.ts";
-import type { StepOptions } from "../../lib/data/batches.ts";
 import type { WeightSlice } from "../../lib/model/training/parts.ts";
 import { openMachine } from "../../lib/train/machine.ts";
 import type { TrainSettings } from "../../lib/train/settings.ts";
 import { FIRST_STATE } from "../../lib/train/state.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
-import { batchOf } from "../model/training/golden_training.ts";
 import { fiveLayers } from "../parallel/pipeline_program.ts";
+import { dataOf } from "./optimizer_runs.ts";
 
 /** A mesh, and what else decides how work is shared. */
 export type MeshCase =
@@ -80,13 +79,7 @@ async function gradientsUnder(
     const machine = openMachine(backend, { model, settings, mesh: ranks });
     machine.model.initialize(9);
     const { tokens, targets } = sequences(model.vocabSize);
-    const data = {
-      step: (_: number, { part }: StepOptions) =>
-        [part!(SEQUENCES)].flat().map(({ first, count }) => {
-          const end = first + count;
-          return batchOf({ tokens: tokens.slice(first, end), targets: targets.slice(first, end) });
-        }),
-    };
+    const data = dataOf([{ input_ids: tokens, targets }]);
     const { loss, gradNorm } = await new Trainer({ ...machine, data, settings }).step(FIRST_STATE);
     const { held } = machine;
     const gradients = held.parameters.map(({ spec: { name }, slice }, index) => (

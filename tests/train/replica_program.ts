@@ -1,13 +1,11 @@
 /** What a replica of the test does: trains on its share of given batches. */
 
-import assert from "node:assert/strict";
 import type { Backend, BackendName } from "../../lib/backend/backend.ts";
 import { openBackend } from "../../lib/backend/open.ts";
 import type { CallKind } from "../../lib/comm/call.ts";
 import type { Communicator } from "../../lib/comm/communicator.ts";
 import { runLocal } from "../../lib/comm/local/run.ts";
 import { Mesh, parseMesh } from "../../lib/comm/mesh.ts";
-import type { StepOptions } from "../../lib/data/batches.ts";
 import type { ModelConfig } from "../../lib/model/config.ts";
 import { openMachine, type RunMachine } from "../../lib/train/machine.ts";
 import type { TrainSettings } from "../../lib/train/settings.ts";
@@ -15,13 +13,8 @@ import { FIRST_STATE, type TrainState } from "../../lib/train/state.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
 import { countedBackend } from "../counted_backend.ts";
 import { type GoldenModel, goldenSource } from "../model/golden_models.ts";
-import { batchOf } from "../model/training/golden_training.ts";
-
-/** Sequences and the tokens that follow. */
-export type ReplicaBatch = {
-  readonly input_ids: readonly (readonly number[])[];
-  readonly targets: readonly (readonly number[])[];
-};
+import { dataOf, type GivenBatch } from "./optimizer_runs.ts";
+import type { StepNumbers } from "./tolerances.ts";
 
 /** Bytes of a bucket: small, so that there are many. */
 export const BUCKET_BYTES = 30_000;
@@ -37,13 +30,13 @@ export interface ReplicaInput {
   /** The golden model that it begins as, or sizes of one that is drawn. @default {"llama_mha"} */
   readonly model?: GoldenModel | ModelConfig;
   /** Whole batches, in turn. */
-  readonly batches: readonly ReplicaBatch[];
+  readonly batches: readonly GivenBatch[];
 }
 
 /** What came of it. */
 export interface ReplicaResult {
-  /** Loss and gradient norm of every step. */
-  readonly steps: readonly { readonly loss: number; readonly gradNorm: number }[];
+  /** Every step. */
+  readonly steps: readonly StepNumbers[];
   /** Tokens of all steps. */
   readonly tokens: number;
   /** Weights in the end. */
@@ -69,22 +62,6 @@ function since(
 ): Partial<Record<CallKind, number>> {
   const kinds = Object.keys(now) as CallKind[];
   return Object.fromEntries(kinds.map((kind) => [kind, now[kind]! - (before[kind] ?? 0)]));
-}
-
-/** Micro-batches of given batches. */
-function dataOf(batches: readonly ReplicaBatch[]) {
-  return {
-    step(step: number, { microBatch, part }: StepOptions) {
-      const { input_ids, targets } = batches[step % batches.length]!;
-      return [part!(input_ids.length)].flat().map(({ first, count }) => {
-        assert.ok(count <= microBatch);
-        const [tokens, wanted] = [input_ids, targets].map((rows) =>
-          rows.slice(first, first + count)
-        );
-        return batchOf({ tokens: tokens!, targets: wanted! });
-      });
-    },
-  };
 }
 
 /** Opens the machine of a rank, with the weights that all begin with. */
@@ -115,11 +92,11 @@ export async function trainSteps(
   onStep: () => void = () => {},
 ): Promise<{ readonly state: TrainState; readonly steps: ReplicaResult["steps"] }> {
   const trainer = new Trainer({ ...machine, data: dataOf(batches), settings });
-  const steps: { loss: number; gradNorm: number }[] = [];
+  const steps: StepNumbers[] = [];
   let state = FIRST_STATE;
   while (state.step < settings.steps) {
     const result = await trainer.step(state);
-    steps.push({ loss: result.loss, gradNorm: result.gradNorm });
+    steps.push({ loss: result.loss, grad_norm: result.gradNorm, lr: result.lr });
     state = result.state;
     onStep();
   }

@@ -124,6 +124,8 @@ export async function checkpointHashes({ checkpoints }: RunPaths): Promise<Recor
 }
 
 /** Rows without what depends on time. */
-export function timeless(rows: readonly MetricsRow[]): Partial<MetricsRow>[] {
+export function timeless(
+  rows: readonly MetricsRow[],
+): Omit<MetricsRow, "tokens_per_second" | "mfu" | "step_ms">[] {
   return rows.map(({ tokens_per_second: _a, mfu: _b, step_ms: _c, ...row }) => row);
 }

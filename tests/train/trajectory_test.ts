@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { openCheckpoint } from "../../lib/checkpoint/open.ts";
-import type { StepOptions } from "../../lib/data/batches.ts";
 import { readTensor } from "../../lib/formats/read_tensor.ts";
 import { readSafetensors } from "../../lib/formats/safetensors.ts";
 import type { DecoderSource } from "../../lib/model/load_weights.ts";
@@ -15,15 +14,22 @@ import { FIRST_STATE } from "../../lib/train/state.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
 import { golden, MODELS } from "../fixtures.ts";
 import { goldenSource } from "../model/golden_models.ts";
-import { batchOf } from "../model/training/golden_training.ts";
 import { onBackends } from "../on_backends.ts";
-
-/** The numbers of a step that a reference has. */
-interface Step {
-  readonly lr: number;
-  readonly loss: number;
-  readonly grad_norm: number;
-}
+import {
+  ADAFACTOR,
+  ADAMW,
+  BATCHES,
+  dataOf,
+  type GivenBatch,
+  optimizerJson,
+} from "./optimizer_runs.ts";
+import {
+  ADAFACTOR_TOLERANCE,
+  ADAMW_TOLERANCE,
+  assertSteps,
+  assertWeights,
+  type StepNumbers,
+} from "./tolerances.ts";
 
 /** Sum of squares and largest absolute value of a tensor. */
 interface Probe {
@@ -32,45 +38,6 @@ interface Probe {
   readonly sin: number;
 }
 
-type Batch = { readonly input_ids: number[][]; readonly targets: number[][] };
-
-const ADAMW = {
-  optimizer: "adamw",
-  lr: 0.003,
-  minLr: 0.0003,
-  warmup: 4,
-  hold: 0,
-  schedule: "cosine",
-  decay: 0,
-  beta1: 0.9,
-  beta2: 0.95,
-  eps: 1e-8,
-  weightDecay: 0.1,
-  clip: 1,
-  updateClip: 1,
-  zLoss: 0,
-  dropout: 0,
-  steps: 20,
-  seed: 0,
-  microBatch: 4,
-  skipBatches: [],
-  skipSpikes: false,
-} as const;
-
-/** The schedule `min(1e-2, 1/sqrt(k))`: at the peak for 10,000 steps, which 20 steps never leave. */
-const ADAFACTOR = {
-  ...ADAMW,
-  optimizer: "adafactor",
-  lr: 0.01,
-  minLr: 0,
-  warmup: 0,
-  hold: 10_000,
-  schedule: "inverse-sqrt",
-  beta2: "1-k^-0.8",
-  weightDecay: "lr^2",
-  zLoss: 1e-4,
-} as const;
-
 type Settings = Partial<TrainSettings>;
 
 function json<T>(path: string): T {
@@ -78,7 +45,7 @@ function json<T>(path: string): T {
 }
 
 interface Trajectory {
-  readonly steps: Step[];
+  readonly steps: StepNumbers[];
   readonly weights: ReadonlyMap<string, Float32Array>;
 }
 
@@ -88,7 +55,7 @@ async function follow(
   source: DecoderSource,
   given: {
     readonly settings: Settings;
-    readonly batches: readonly Batch[];
+    readonly batches: readonly GivenBatch[];
     readonly dtype?: "bf16";
   },
 ): Promise<Trajectory> {
@@ -98,21 +65,11 @@ async function follow(
   const model = new TrainableModel(opened.backend, source, options);
   await model.load(source);
   const optimizer = new Optimizer(opened.backend, { parameters: model.parameters, settings });
-  const data = {
-    step: (step: number, { part }: StepOptions) => {
-      const { input_ids, targets } = given.batches[step % given.batches.length]!;
-      return [part!(input_ids.length)].flat().map(({ first, count }) => {
-        const [tokens, wanted] = [input_ids, targets].map((rows) =>
-          rows.slice(first, first + count)
-        );
-        return batchOf({ tokens: tokens!, targets: wanted! });
-      });
-    },
-  };
+  const data = dataOf(given.batches);
   const mesh = meshOfOne();
   const { engine } = openReplica(opened.backend, { ...options, model, mesh, settings });
   const trainer = new Trainer({ mesh, model, optimizer, engine, data, settings });
-  const steps: Step[] = [];
+  const steps: StepNumbers[] = [];
   for (let state = FIRST_STATE; state.step < settings.steps;) {
     const result = await trainer.step(state);
     steps.push({ lr: result.lr, loss: result.loss, grad_norm: result.gradNorm });
@@ -128,42 +85,6 @@ async function follow(
   return { steps, weights };
 }
 
-function assertSteps(
-  actual: readonly Step[],
-  expected: readonly Step[],
-  { loss, norm }: { readonly loss: number; readonly norm: number },
-): void {
-  assert.equal(actual.length, expected.length);
-  expected.forEach((step, i) => {
-    const mine = actual[i]!;
-    assert.ok(Math.abs(mine.lr - step.lr) <= 1e-12, `lr of step ${i + 1}: ${mine.lr}, ${step.lr}`);
-    const off = Math.abs(mine.loss - step.loss);
-    assert.ok(off <= loss, `loss of step ${i + 1} is ${mine.loss}, ${step.loss} was wanted`);
-    const normOff = Math.abs(mine.grad_norm - step.grad_norm);
-    assert.ok(normOff <= norm, `norm of step ${i + 1}: ${mine.grad_norm}, ${step.grad_norm}`);
-  });
-}
-
-/** Compares weights by largest difference and by relative distance over all of them. */
-function assertWeights(
-  actual: ReadonlyMap<string, Float32Array>,
-  expected: ReadonlyMap<string, ArrayLike<number>>,
-  { most, relative }: { readonly most: number; readonly relative: number },
-): void {
-  let [difference, size] = [0, 0];
-  for (const [name, values] of expected) {
-    const mine = actual.get(name)!;
-    for (let i = 0; i < values.length; i++) {
-      const off = mine[i]! - values[i]!;
-      assert.ok(Math.abs(off) <= most, `${name}[${i}] is ${mine[i]}, ${values[i]} was wanted`);
-      difference += off * off;
-      size += values[i]! ** 2;
-    }
-  }
-  const distance = Math.sqrt(difference / size);
-  assert.ok(distance <= relative, `weights are ${distance} from the reference`);
-}
-
 async function finalWeights(file: string): Promise<Map<string, Float32Array>> {
   const { records } = await readSafetensors(golden(`optim/${file}`));
   const weights = new Map<string, Float32Array>();
@@ -173,10 +94,6 @@ async function finalWeights(file: string): Promise<Map<string, Float32Array>> {
   return weights;
 }
 
-/** Tolerances of tests/golden/README.md. */
-const ADAMW_TOLERANCE = { loss: 1e-4, norm: 5e-3, most: 3e-4, relative: 2e-5 };
-const ADAFACTOR_TOLERANCE = { loss: 3e-5, norm: 3e-5, most: 3e-5, relative: 1e-5 };
-
 interface Variant {
   readonly clip?: number;
   readonly loss: readonly number[];
@@ -184,21 +101,21 @@ interface Variant {
 }
 
 interface Reference {
-  readonly steps_f64: readonly Step[];
+  readonly steps_f64: readonly StepNumbers[];
   readonly clip_variant: Variant;
   readonly "eps_1e-5": Variant;
   readonly no_update_clipping: Variant;
 }
 
-function stepsOf({ loss, grad_norm }: Variant, like: readonly Step[]): Step[] {
+function stepsOf({ loss, grad_norm }: Variant, like: readonly StepNumbers[]): StepNumbers[] {
   return loss.map((value, i) => ({ lr: like[i]!.lr, loss: value, grad_norm: grad_norm[i]! }));
 }
 
 onBackends(
   "20 steps of AdamW follow PyTorch's in float64, and so does accumulation",
   async (on) => {
-    const reference = json<Reference>(golden("optim/adamw.json"));
-    const batches = json<Batch[]>(golden("optim/adamw_batches.json"));
+    const reference = optimizerJson<Reference>("adamw.json");
+    const batches = BATCHES;
     const source = await goldenSource("llama_mha");
     const expected = await finalWeights("adamw_final.safetensors");
     for (const microBatch of [4, 2, 3, 1]) {
@@ -212,8 +129,8 @@ onBackends(
 );
 
 onBackends("AdamW with another clip or eps follows PyTorch's too", async (on) => {
-  const reference = json<Reference>(golden("optim/adamw.json"));
-  const batches = json<Batch[]>(golden("optim/adamw_batches.json"));
+  const reference = optimizerJson<Reference>("adamw.json");
+  const batches = BATCHES;
   const source = await goldenSource("llama_mha");
   // From step 14 on the run with eps 1e-5 makes float32's rounding grow, in each instruction set to
   // another value; the reference has no measurement of it.
@@ -229,8 +146,8 @@ onBackends("AdamW with another clip or eps follows PyTorch's too", async (on) =>
 });
 
 onBackends("20 steps of PaLM's Adafactor follow the reference in float64", async (on) => {
-  const reference = json<Reference>(golden("optim/adafactor.json"));
-  const batches = json<Batch[]>(golden("optim/adafactor_batches.json"));
+  const reference = optimizerJson<Reference>("adafactor.json");
+  const batches = optimizerJson<GivenBatch[]>("adafactor_batches.json");
   const source = await goldenSource("palm");
   const { steps, weights } = await follow(on, source, { settings: ADAFACTOR, batches });
   assertSteps(steps, reference.steps_f64, ADAFACTOR_TOLERANCE);
@@ -249,7 +166,7 @@ const STORIES = join(MODELS, "stories260K");
 
 onBackends("six steps of fine-tuning stories260K follow the reference", async (on) => {
   const { finetune, teacher_forced } = json<{
-    finetune: { steps_f64: Step[]; final_probes_f64: Record<string, Probe> };
+    finetune: { steps_f64: StepNumbers[]; final_probes_f64: Record<string, Probe> };
     teacher_forced: { ids: number[] }[];
   }>(join(STORIES, "expected.json"));
   const { ids } = teacher_forced[0]!;
