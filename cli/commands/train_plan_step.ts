@@ -15,7 +15,6 @@ import { USABLE_MEMORY } from "../../lib/plan/mesh_search.ts";
 import { planStep, type StepPlan } from "../../lib/plan/step_plan.ts";
 import type { StepTraffic } from "../../lib/plan/step_traffic.ts";
 import type { ZeroStage } from "../../lib/plan/step_shape.ts";
-import { INTERLEAVED } from "../../lib/train/pipeline_engine.ts";
 import type { RunConfig } from "../../lib/train/run_config.ts";
 import type { SettingName } from "../../lib/train/settings.ts";
 import { memoryKindRows } from "./train_plan_memory.ts";
@@ -51,7 +50,6 @@ export function plannedStep(
 ): PlannedStep {
   const isAsked = (name: SettingName) => (origins.get(name) ?? "default") !== "default";
   const asked = <K extends SettingName>(name: K) => isAsked(name) ? settings[name] : undefined;
-  const schedule = asked("pipelineSchedule");
   const { seqLen, sequences } = new BatchRamp(settings).at(settings.steps - 1);
   const mesh = settings.mesh === "auto" ? undefined : parseMesh(settings.mesh);
   const settled = {
@@ -59,7 +57,8 @@ export function plannedStep(
     microBatch: asked("microBatch"),
     recompute: asked("recompute"),
     zero: asked("zero") as ZeroStage | undefined,
-    schedule,
+    schedule: asked("pipelineSchedule"),
+    stagesPerRank: asked("stagesPerRank"),
   };
   try {
     return planStep({ model, seqLen, sequences, hardware, devices, settled });
@@ -114,10 +113,6 @@ const SHARED = [
   "weights too",
 ] as const;
 
-function chunksNote(chunks: number): string {
-  return chunks > INTERLEAVED ? `train itself gives each rank ${INTERLEAVED}` : "";
-}
-
 function meshRows(step: StepPlan): Row[] {
   const { mesh, zero, chunks, microBatch, microBatches, recompute, found, planned } = step;
   const ways = `${formatInteger(planned)} ways were planned`;
@@ -125,7 +120,9 @@ function meshRows(step: StepPlan): Row[] {
   return [
     ["mesh", meshText(mesh), found ? `the best; ${ways}` : ""],
     ...(mesh.shard > 1 ? [["zero", String(zero), `shards share ${SHARED[zero]}`]] : []),
-    ...(mesh.pipeline > 1 ? [["pipeline schedule", schedule, chunksNote(chunks)]] : []),
+    ...(mesh.pipeline > 1
+      ? [["pipeline schedule", schedule, chunks > 1 ? `--stages-per-rank ${chunks}` : ""]]
+      : []),
     ["micro-batch", String(microBatch), `sequences; ${microBatches} in a step on each rank`],
     ["recompute", recompute],
   ];

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { PipelineScheduleName } from "../../lib/parallel/pipeline_schedule.ts";
 import type { OptionSpecs } from "../command.ts";
 import { integer } from "../option_values.ts";
 
@@ -14,7 +15,9 @@ export interface RankFlags {
   /** What shards share. */
   readonly zero: number | undefined;
   /** The order of passes in a pipeline. */
-  readonly pipelineSchedule: "1f1b" | "interleaved" | undefined;
+  readonly pipelineSchedule: PipelineScheduleName | undefined;
+  /** Stages of each rank of an interleaved pipeline. */
+  readonly stagesPerRank: number | undefined;
   /** How gradients are added up. */
   readonly reduce: "ranks" | "tree" | undefined;
   /** Ranks in one process. */
@@ -46,6 +49,13 @@ export const RANK_OPTIONS: OptionSpecs<RankFlags> = {
     choices: ["1f1b", "interleaved"],
     defaultDoc: "1f1b",
     doc: "the order of forward and backward passes in a pipeline",
+  },
+  stagesPerRank: {
+    group: "Ranks",
+    value: "N",
+    parse: integer({ min: 2 }),
+    defaultDoc: "2",
+    doc: "stages of each rank of an interleaved pipeline: more of them wait less and send more",
   },
   reduce: {
     group: "Ranks",

@@ -63,7 +63,10 @@ export function balanceStages(
     throw new ConfigError(
       `Cannot cut ${layers} layers into ${stages} stages: every stage between the first and the ` +
         `last needs one`,
-      { hint: "take fewer ranks for the pipeline, or --pipeline-schedule 1f1b" },
+      {
+        hint:
+          "take fewer ranks for the pipeline, fewer --stages-per-rank, or --pipeline-schedule 1f1b",
+      },
     );
   }
   const isEnd = (stage: number) => stage === 0 || stage === stages - 1;

@@ -24,6 +24,8 @@ export interface OpenStep extends Pick<StepShape, "model" | "seqLen" | "sequence
     readonly recompute?: Recompute | undefined;
     readonly zero?: ZeroStage | undefined;
     readonly schedule?: PipelineScheduleName | undefined;
+    /** Of an interleaved pipeline. */
+    readonly stagesPerRank?: number | undefined;
   };
 }
 
@@ -72,19 +74,29 @@ export function meshCandidates(open: OpenStep): MeshNumbers[] {
       const replicas = devices / tensor / pipeline;
       if (pipeline > model.numHiddenLayers || sequences % replicas !== 0) continue;
       for (const shard of shardsOf(replicas, tensor, open)) {
-        meshes.push({ data: replicas / shard, shard, tensor, pipeline });
+        const mesh = { data: replicas / shard, shard, tensor, pipeline };
+        if (chunksOf(mesh, open).length > 0) meshes.push(mesh);
       }
     }
   }
   return meshes;
 }
 
-/** Numbers of stages for each rank of a pipeline: one is 1F1B, doublings of it as far as there are layers. */
-function chunksOf({ pipeline }: MeshNumbers, { model, settled }: OpenStep): number[] {
-  if (pipeline === 1 || settled?.schedule === "1f1b") return [1];
+/**
+ * Numbers of stages for each rank of a pipeline: what was asked for, or doublings as far as there are
+ * layers, where one stage is 1F1B. A mesh that was asked for has one at least, for its refusal.
+ */
+function chunksOf({ pipeline }: MeshNumbers, { model, settled = {} }: OpenStep): number[] {
+  const { schedule, stagesPerRank } = settled;
+  if (pipeline === 1 || schedule === "1f1b") return [1];
+  const least = schedule === "interleaved" ? stagesPerRank ?? 2 : 1;
+  const most = Math.floor((model.numHiddenLayers + 2) / pipeline);
+  const isOnly = schedule === "interleaved" && stagesPerRank !== undefined;
   const chunks: number[] = [];
-  for (let count = 1; count * pipeline - 2 <= model.numHiddenLayers; count *= 2) chunks.push(count);
-  return settled?.schedule === "interleaved" ? chunks.filter((count) => count > 1) : chunks;
+  for (let count = least; count <= (isOnly ? Math.min(least, most) : most); count *= 2) {
+    chunks.push(count);
+  }
+  return chunks.length === 0 && settled.mesh !== undefined ? [least] : chunks;
 }
 
 /** All ways of computing a step on a mesh. */

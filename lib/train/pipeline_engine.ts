@@ -28,9 +28,6 @@ import type { Shards } from "../parallel/zero.ts";
 import type { Evaluated, GradientEngine, GradientRequest } from "./gradient_engine.ts";
 import type { TrainSettings } from "./settings.ts";
 
-/** Stages of each rank of an interleaved pipeline: Megatron-LM's least. */
-export const INTERLEAVED: number = 2;
-
 /**
  * The pipeline that settings and a mesh ask for.
  *
@@ -41,8 +38,8 @@ export function plannedPipeline(
   { pipeline: ranks, data, shard }: MeshNumbers,
 ): PlannedPipeline {
   const ramp = new BatchRamp(settings);
-  const { recompute, microBatch, pipelineSchedule } = settings;
-  const chunks = pipelineSchedule === "interleaved" && ranks > 1 ? INTERLEAVED : 1;
+  const { recompute, microBatch, pipelineSchedule, stagesPerRank } = settings;
+  const chunks = pipelineSchedule === "interleaved" && ranks > 1 ? stagesPerRank : 1;
   const cut = { layers: model.numHiddenLayers, stages: ranks * chunks };
   const costs = stageCosts(model, { seqLen: ramp.largest.seqLen, recompute });
   const microBatches = ramp.sizes.map(({ sequences }) =>

@@ -53,7 +53,6 @@ const LARGEST_SAVE_EVERY = 1000;
 const RANK_DEFAULTS = {
   mesh: "auto",
   zero: 1,
-  pipelineSchedule: "1f1b",
   reduce: "ranks",
   virtualRanks: 1,
   checkReplicas: 200,
@@ -89,6 +88,13 @@ class Resolver {
 
   layerOf(name: keyof RequestedSettings): RequestLayer | undefined {
     return this.#layers.find(({ settings }) => settings[name] !== undefined);
+  }
+
+  /** Whether a layer asks for one setting and none up to it for another. */
+  isRatherAsked(one: keyof RequestedSettings, other: keyof RequestedSettings): boolean {
+    const asks = (name: keyof RequestedSettings) =>
+      this.#layers.findIndex(({ settings }) => settings[name] !== undefined);
+    return asks(one) >= 0 && (asks(other) < 0 || asks(one) < asks(other));
   }
 
   /** Takes what is requested, else what is given. */
@@ -350,9 +356,20 @@ function takeRun(resolver: Resolver): void {
   for (const [name, value] of Object.entries(defaults)) {
     resolver.take(name as SettingName, value as never, "default");
   }
+  takePipeline(resolver);
   for (const name of ["tokenizer", "data", "init"] as const) {
     resolver.take(name, undefined as never, "");
   }
+}
+
+/** Who asks for stages of each rank, and for no schedule, gets the one that has several. */
+function takePipeline(resolver: Resolver): void {
+  // Megatron-LM's least.
+  const stages = resolver.take("stagesPerRank", 2, "default");
+  resolver.take("pipelineSchedule", "1f1b", "default");
+  if (!resolver.isRatherAsked("stagesPerRank", "pipelineSchedule")) return;
+  resolver.values.pipelineSchedule = "interleaved" satisfies TrainSettings["pipelineSchedule"];
+  resolver.origins.set("pipelineSchedule", `${stages} stages per rank`);
 }
 
 function checkSettings(settings: TrainSettings, model: ModelConfig): void {

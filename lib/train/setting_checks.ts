@@ -8,6 +8,7 @@
 import * as v from "valibot";
 import { meshSize, parseMesh } from "../comm/mesh.ts";
 import type { ModelConfig } from "../model/config.ts";
+import { PIPELINE_SCHEDULES } from "../parallel/pipeline_schedule.ts";
 import type { SettingName, TrainSettings } from "./settings.ts";
 
 const count = (least: number) =>
@@ -101,7 +102,8 @@ const SETTING_SCHEMAS: {
   restarts: count(0),
   mesh: v.pipe(v.string(MESH), v.check(isMesh, MESH)),
   zero: v.picklist([1, 2, 3], "one of 1, 2, 3"),
-  pipelineSchedule: words("1f1b", "interleaved"),
+  pipelineSchedule: words(...PIPELINE_SCHEDULES),
+  stagesPerRank: count(2),
   reduce: words("ranks", "tree"),
   virtualRanks: count(1),
   checkReplicas: count(0),

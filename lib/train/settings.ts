@@ -9,6 +9,7 @@
 
 import type { Skip } from "../data/order.ts";
 import type { BatchStage, ScheduleName } from "../model/recipe.ts";
+import type { PipelineScheduleName } from "../parallel/pipeline_schedule.ts";
 
 /** A source of training data, as it is asked for. */
 export interface DataSetting {
@@ -101,7 +102,9 @@ export interface TrainSettings {
   /** What the shard axis shares: optimizer state, and gradients, and weights. */
   readonly zero: 1 | 2 | 3;
   /** The order of forward and backward passes in a pipeline. */
-  readonly pipelineSchedule: "1f1b" | "interleaved";
+  readonly pipelineSchedule: PipelineScheduleName;
+  /** Stages of each rank of an interleaved pipeline. */
+  readonly stagesPerRank: number;
   /** Gradients of micro-batches are added up rank by rank, or in one tree over all of them. */
   readonly reduce: "ranks" | "tree";
   /** Ranks in this process, a worker each. */
@@ -140,6 +143,7 @@ export const RESUMABLE: ReadonlySet<SettingName> = new Set<SettingName>([
   "mesh",
   "zero",
   "pipelineSchedule",
+  "stagesPerRank",
   "virtualRanks",
   "checkReplicas",
 ]);

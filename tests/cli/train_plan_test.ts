@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { StepPlan } from "../../lib/plan/step_plan.ts";
 import { runCli } from "./run_cli.ts";
 
 const plan = (...args: string[]) => runCli(["train", "--plan", ...args]);
@@ -44,6 +45,22 @@ Deno.test("a mesh that was asked for and does not fit is planned, and says so", 
   assert.match(stdout, /there is +[\d.]+ GiB +it does not fit/);
 });
 
+Deno.test("stages of each rank are planned as they are asked for, where there are layers for them", async () => {
+  const asked = ["--preset", "llama2-7b", "--hardware", "h100", "--devices", "64", "--json"];
+  const on = async (...more: string[]) => {
+    const { code, stdout, stderr } = await plan(...asked, ...more);
+    assert.equal(code, 0, stderr);
+    return JSON.parse(stdout).step as StepPlan;
+  };
+  const given = await on("--mesh", "shard=8,pipeline=8", "--stages-per-rank", "4");
+  assert.equal(given.chunks, 4);
+  // 32 ranks would have 64 stages or more for 32 layers: no way to share the step out.
+  const found = await on("--pipeline-schedule", "interleaved");
+  const meshes = found.rejected.map(({ mesh }) => mesh);
+  assert.ok(meshes.some((mesh) => mesh.includes("pipeline=2")));
+  assert.ok(!meshes.some((mesh) => mesh.includes("pipeline=32")), `${meshes}`);
+});
+
 Deno.test("where no mesh fits, the plan says what the least memory is", async () => {
   const { code, stdout } = await plan(
     ...["--preset", "llama2-70b", "--hardware", "a100-40gb", "--devices", "8"],
@@ -56,6 +73,11 @@ const REFUSED: readonly (readonly [string, readonly string[], RegExp])[] = [
   ["a mesh and another number of devices", ["--mesh", "tensor=8", "--devices", "16"], /8 ranks/],
   ["a mesh that does not divide the heads", ["--mesh", "tensor=3"], /does not divide 32 heads/],
   ["more stages than layers", ["--mesh", "pipeline=64"], /64 stages for 32 layers/],
+  [
+    "more stages of ranks than layers",
+    ["--mesh", "pipeline=8", "--stages-per-rank", "6"],
+    /48 stages/,
+  ],
   ["an axis that is none", ["--mesh", "model=2"], /"model" is no axis/],
 ];
 

@@ -15,7 +15,7 @@ const SETTINGS = {
   ...{ decay: 0, beta1: 0, beta2: 0.95, eps: 1e-8, weightDecay: 0, clip: 0, updateClip: 1 },
   ...{ zLoss: 0.001, dropout: 0.1, steps: 1, seed: 3, microBatch: 1, skipBatches: [] },
   ...{ skipSpikes: false, dtype: "f32", recompute: "none", seqLen: 12, batchTokens: 96 },
-  ...{ batchRamp: [], zero: 1, reduce: "ranks", pipelineSchedule: "1f1b" },
+  ...{ batchRamp: [], zero: 1, reduce: "ranks", pipelineSchedule: "1f1b", stagesPerRank: 2 },
 } as unknown as TrainSettings;
 
 const CASES: readonly MeshCase[] = [

@@ -37,20 +37,22 @@ onBackends(
         settings,
       });
       assert.ok(wanted.rows.some((row) => row.eval_loss !== undefined));
-      for (const pipelineSchedule of ["1f1b", "interleaved"] as const) {
-        for (const [mesh, ranks] of [["pipeline=2", 2], ["pipeline=3", 3]] as const) {
-          const run = join(folder, `${mesh} ${pipelineSchedule}`);
-          const { trained, formulas } = await trainTold(mesh, {
-            backend,
-            run,
-            data,
-            settings: { ...settings, pipelineSchedule },
-          });
-          assert.deepEqual(trained, wanted, run);
-          // Narayanan et al. 2021, section 2.2, of six micro-batches.
-          const bubble = (ranks - 1) / (6 * (pipelineSchedule === "interleaved" ? 2 : 1));
-          assert.deepEqual(formulas, [bubble, bubble, bubble]);
-        }
+      const pipelines = [[2, "1f1b", 1], [3, "1f1b", 1], [2, "interleaved", 2], [
+        2,
+        "interleaved",
+        3,
+      ], [3, "interleaved", 2]] as const;
+      for (const [ranks, pipelineSchedule, stages] of pipelines) {
+        const run = join(folder, `${ranks} ranks, ${pipelineSchedule} ${stages}`);
+        const stagesPerRank = Math.max(2, stages);
+        const { trained, formulas } = await trainTold(`pipeline=${ranks}`, {
+          ...{ backend, run, data },
+          settings: { ...settings, pipelineSchedule, stagesPerRank },
+        });
+        assert.deepEqual(trained, wanted, run);
+        // Narayanan et al. 2021, section 2.2, of six micro-batches.
+        const bubble = (ranks - 1) / (6 * stages);
+        assert.deepEqual(formulas, [bubble, bubble, bubble]);
       }
     });
   },
@@ -130,9 +132,17 @@ Deno.test("a pipeline of more stages than a model has layers for is refused", ()
   const config = smallRun("nowhere", { pipelineSchedule: "interleaved", mesh: "pipeline=4" });
   const deep = (numHiddenLayers: number) => ({ ...config.model, numHiddenLayers });
   checkMesh({ ...config, model: deep(6) }, 4);
-  assert.throws(() => checkMesh({ ...config, model: deep(5) }, 4), (error) => {
-    assert.ok(error instanceof ConfigError);
-    assert.match(error.message, /5 layers into 8 stages/);
-    return true;
-  });
+  const settings = { ...config.settings, stagesPerRank: 3 };
+  for (
+    const [shallow, message] of [
+      [{ ...config, model: deep(5) }, /5 layers into 8 stages/],
+      [{ model: deep(6), settings }, /6 layers into 12 stages/],
+    ] as const
+  ) {
+    assert.throws(() => checkMesh(shallow, 4), (error) => {
+      assert.ok(error instanceof ConfigError);
+      assert.match(error.message, message);
+      return true;
+    });
+  }
 });

@@ -130,3 +130,22 @@ Deno.test("what is none of a flag's forms is told from what is", () => {
   assert.deepEqual(parseSkips("5:200"), [{ step: 5, batches: 200 }]);
   assert.equal(parseSkips("5:0"), undefined);
 });
+
+Deno.test("who asks for stages of each rank and for no schedule gets interleaved ones", () => {
+  const pipelineOf = (...requests: RequestedSettings[]) => {
+    const { settings } = resolve(...requests, { preset: "llama-15m" });
+    return [settings.pipelineSchedule, settings.stagesPerRank];
+  };
+  assert.deepEqual(pipelineOf(), ["1f1b", 2]);
+  assert.deepEqual(pipelineOf({ pipelineSchedule: "interleaved" }), ["interleaved", 2]);
+  assert.deepEqual(pipelineOf({ stagesPerRank: 3 }), ["interleaved", 3]);
+  assert.deepEqual(pipelineOf({ stagesPerRank: 3, pipelineSchedule: "1f1b" }), ["1f1b", 3]);
+  // A run that goes on: flags, and the file that has every setting.
+  const file = { pipelineSchedule: "1f1b", stagesPerRank: 2 } as const;
+  assert.deepEqual(pipelineOf({}, file), ["1f1b", 2]);
+  assert.deepEqual(pipelineOf({ stagesPerRank: 4 }, file), ["interleaved", 4]);
+  assert.deepEqual(pipelineOf({ pipelineSchedule: "1f1b" }, { ...file, stagesPerRank: 4 }), [
+    "1f1b",
+    4,
+  ]);
+});
