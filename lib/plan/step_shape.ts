@@ -31,6 +31,8 @@ export interface StepShape {
   readonly zero: ZeroStage;
   /** Stages of each rank of the pipeline: 1 is 1F1B, more is interleaved. */
   readonly chunks: number;
+  /** How often gradients are summed over ranks: in one tree perhaps after every micro-batch. @default {1} */
+  readonly gradientSums?: number | undefined;
 }
 
 /** A stage of the pipeline: layers that follow one another. */

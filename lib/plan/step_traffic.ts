@@ -4,7 +4,8 @@
  * With P parameters on a rank (of its tensor slice and stage), N ranks on an axis, f32 gradients:
  *
  * - data: an all-reduce sends 2 (N - 1)/N 4 P; of shards' parts P / S with ZeRO.
- * - shard: a reduce-scatter sends (S - 1)/S 4 P once a step, for micro-batches are added up first; a gather
+ * - shard: a reduce-scatter sends (S - 1)/S 4 P once a step, for micro-batches are added up first (or, as
+ *   the all-reduce, after every micro-batch, where one tree makes replicas take turns); a gather
  *   of weights (S - 1)/S w P once a step (ZeRO 1 and 2), w bytes each, or about twice a micro-batch (3;
  *   exactly in `weight_gathers.ts`; Rajbhandari et al. 2020, arXiv:1910.02054, section 7).
  * - tensor: a gather or a reduce-scatter of rows [T, D] sends (N - 1)/N v T D, v bytes a value. Two of each
@@ -97,7 +98,7 @@ function meanParameters(shape: StepShape): number {
 }
 
 function replicaTraffic(shape: StepShape, { weight }: TravellingBytes) {
-  const { zero, mesh: { data, shard } } = shape;
+  const { zero, gradientSums = 1, mesh: { data, shard } } = shape;
   const parameters = meanParameters(shape);
   const sharded = zero > 0 && shard > 1;
   const gathered = zero === 3 ? gatheredParameters(shape) : parameters;
@@ -105,8 +106,8 @@ function replicaTraffic(shape: StepShape, { weight }: TravellingBytes) {
   const own = sharded ? parameters / shard : parameters;
   const over = (bytes: number, size: number) => sentBytes("allGather", { bytes, size });
   return {
-    gradientAllReduce: sentBytes("allReduce", { bytes: 4 * own, size: replicas }),
-    gradientReduceScatter: sharded ? over(4 * parameters, shard) : 0,
+    gradientAllReduce: gradientSums * sentBytes("allReduce", { bytes: 4 * own, size: replicas }),
+    gradientReduceScatter: sharded ? gradientSums * over(4 * parameters, shard) : 0,
     weightAllGather: sharded ? over(weight * gathered, shard) : 0,
   };
 }

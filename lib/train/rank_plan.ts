@@ -6,11 +6,12 @@
 
 import { coordinatesOf, MESH_AXES, type MeshNumbers, meshSize } from "../comm/mesh.ts";
 import { BatchRamp } from "../data/ramp.ts";
+import { takesTurns } from "../parallel/micro_batches.ts";
 import { replayPipeline } from "../parallel/pipeline_replay.ts";
 import { costOfStage, stageCosts } from "../parallel/pipeline_stages.ts";
 import { planReplicaBytes, type ReplicaBytes } from "../parallel/replica_memory.ts";
 import { floats, planStepTraffic, type StepTraffic } from "../plan/step_traffic.ts";
-import { type MeshPlace, rankOptions } from "./machine.ts";
+import { type MeshPlace, rankOptions, streamedBy } from "./machine.ts";
 import { plannedPipeline } from "./pipeline_engine.ts";
 import type { RunConfig } from "./run_config.ts";
 
@@ -92,7 +93,10 @@ export function planMesh(
   const pipeline = plannedPipeline(config, mesh);
   const { chunks, stages } = pipeline;
   const microBatches = Math.ceil(sequences / (mesh.data * mesh.shard) / microBatch);
-  const shape = { model, seqLen, sequences, microBatch, recompute, mesh, chunks };
+  const partitioned = streamedBy(config, placeOf(0, mesh))?.gradients ?? false;
+  const takingTurns = takesTurns(microBatches, { order: settings.reduce, partitioned });
+  const gradientSums = takingTurns ? microBatches : 1;
+  const shape = { model, seqLen, sequences, microBatch, recompute, mesh, chunks, gradientSums };
   const costs = stageCosts(model, { seqLen, recompute });
   // A backward pass takes two products for every one of the forward pass.
   const parts = { forward: 1, backward: recompute === "full" ? 3 : 2 };

@@ -35,6 +35,9 @@ type Case = readonly [string, Changes];
 const CASES: readonly Case[] = [
   ["data=2", {}],
   ["data=2", { reduce: "tree", microBatch: 1 }],
+  // Six micro-batches of each replica have no tree of their own: gradients travel after every one.
+  ["data=2", { reduce: "tree", microBatch: 1, batchTokens: 768 }],
+  ["shard=2", { zero: 2, reduce: "tree", microBatch: 1 }],
   ["shard=2", { zero: 1 }],
   ["shard=2", { zero: 2, microBatch: 4 }],
   ["shard=2", { zero: 3 }],
@@ -45,6 +48,8 @@ const CASES: readonly Case[] = [
   ["data=2,tensor=2", { recompute: "selective" }],
   ["pipeline=2", {}],
   ["pipeline=2", { pipelineSchedule: "interleaved", microBatch: 1 }],
+  ["pipeline=2", { stagesPerRank: 3, microBatch: 1 }],
+  ["shard=2,pipeline=2", { zero: 2, reduce: "tree", microBatch: 1 }],
   ["tensor=2,pipeline=2", {}],
   ["shard=2,pipeline=2", { zero: 1 }],
   ["data=2,tensor=2,pipeline=2", {}],
