@@ -20,8 +20,18 @@ const READ_BYTES = 256 << 20;
 const READ_VARIANTS = 3;
 /** Times each loop runs; the fastest counts, because whatever else runs only slows it down. */
 const ATTEMPTS = 5;
-/** A run of the arithmetic loop lasts at least this long, so that starting threads does not count. */
-const LEAST_MS = 20;
+
+/** How thoroughly arithmetic is measured. */
+interface Effort {
+  /** Runs that count. */
+  readonly attempts: number;
+  /** A run lasts at least this long, so that starting threads does not count. */
+  readonly leastMs: number;
+}
+
+const THOROUGH: Effort = { attempts: ATTEMPTS, leastMs: 20 };
+/** For a run that shows its share of the peak: every rank measures it whenever it starts. */
+const BRIEF: Effort = { attempts: 3, leastMs: 8 };
 
 /** Measures both limits; takes about half a second. @throws {BackendError} When memory is short. */
 export function measureLimits(backend: Backend): MachineLimits {
@@ -30,7 +40,7 @@ export function measureLimits(backend: Backend): MachineLimits {
   try {
     backend.fill(memory, 1, READ_BYTES);
     return {
-      flopsPerSecond: measureArithmetic(backend, out),
+      flopsPerSecond: measureArithmetic(backend, { out, ...THOROUGH }),
       bytesPerSecond: measureReading(backend, out, memory),
     };
   } finally {
@@ -39,23 +49,29 @@ export function measureLimits(backend: Backend): MachineLimits {
   }
 }
 
-/** Measures arithmetic alone, in operations per second; takes about a fifth of a second. */
-export function measureFlops(backend: Backend): number {
+/** Measures arithmetic alone, in operations per second; takes a fifth of a second, in brief a twentieth. */
+export function measureFlops(
+  backend: Backend,
+  { brief = false }: { readonly brief?: boolean } = {},
+): number {
   const out = backend.alloc(16);
   try {
-    return measureArithmetic(backend, out);
+    return measureArithmetic(backend, { out, ...(brief ? BRIEF : THOROUGH) });
   } finally {
     backend.free(out);
   }
 }
 
-function measureArithmetic(backend: Backend, out: number): number {
+function measureArithmetic(
+  backend: Backend,
+  { out, attempts, leastMs }: Effort & { readonly out: number },
+): number {
   const operations = new Float64Array(1);
   let best = 0;
   let iterations = 1 << 16;
-  for (let attempt = 0; attempt < ATTEMPTS;) {
+  for (let attempt = 0; attempt < attempts;) {
     const ms = timed(backend, () => backend.kernels.peak_fma({ out, iterations }));
-    if (ms < LEAST_MS && iterations < 2 ** 30) {
+    if (ms < leastMs && iterations < 2 ** 30) {
       iterations *= 2;
       continue;
     }

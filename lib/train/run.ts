@@ -166,7 +166,7 @@ function measurePeak(
   { config, world }: { readonly config: RunConfig; readonly world: Communicator },
 ): number {
   world.barrier();
-  const flops = measureFlops(backend);
+  const flops = measureFlops(backend, { brief: true });
   // bf16 multiply-adds work on twice as many numbers in one instruction.
   const peak = Float64Array.of(config.settings.dtype === "bf16" ? 2 * flops : flops);
   world.allReduce(peak);

@@ -17,6 +17,8 @@ const MODULE = new URL("./session_program.ts", import.meta.url);
 
 /** A run under a mesh. */
 export interface MeshRun {
+  /** The mesh. */
+  readonly mesh: string;
   /** Its folder. */
   readonly run: string;
   /** The dataset. */
@@ -25,20 +27,34 @@ export interface MeshRun {
   readonly settings?: RequestedSettings;
   /** The backend of each rank. @default {"auto"} */
   readonly backend?: BackendName | "auto";
-  /** The step after which a rank fails. */
-  readonly fails?: SessionInput["fails"];
+  /** When and how it stops early. */
+  readonly stops?: SessionInput["stops"];
 }
 
-/** Trains, or goes on, under a mesh; what each rank saw. */
-export function trainUnder(
-  mesh: string,
-  { run, data, settings, backend = "auto", fails }: MeshRun,
-): Promise<SessionResult[]> {
-  const input: SessionInput = {
-    ...{ config: smallRun(data, { ...settings, mesh }), run, backend },
-    ...(fails && { fails }),
-  };
-  return runLocal(MODULE, { ranks: meshSize(parseMesh(mesh)), input, timeLimitMs: 60_000 });
+/**
+ * Trains, or goes on, one run after the other: those of as many ranks in the same workers, the fewest
+ * ranks first. What each rank saw, by run.
+ */
+export async function trainUnder(runs: readonly MeshRun[]): Promise<SessionResult[][]> {
+  const found: SessionResult[][] = runs.map(() => []);
+  const sizes = runs.map(({ mesh }) => meshSize(parseMesh(mesh)));
+  for (const ranks of [...new Set(sizes)].sort((a, b) => a - b)) {
+    const places = sizes.flatMap((size, place) => size === ranks ? [place] : []);
+    const input = places.map((place): SessionInput => {
+      const { mesh, run, data, settings, backend = "auto", stops } = runs[place]!;
+      return {
+        config: smallRun(data, { ...settings, mesh }),
+        run,
+        backend,
+        ...(stops && { stops }),
+      };
+    });
+    const byRank = await runLocal<SessionResult[], readonly SessionInput[]>(MODULE, {
+      ...{ ranks, input, timeLimitMs: 120_000 },
+    });
+    places.forEach((place, i) => found[place] = byRank.map((results) => results[i]!));
+  }
+  return found;
 }
 
 /** All numbers of folders' tensors by name. */
@@ -65,12 +81,14 @@ export interface Trained {
   readonly weights: Map<string, Float32Array>;
 }
 
-/** Trains under a mesh; what came of it, and what the first rank saw. */
+/** Trains; what came of each run, and what its first rank saw. */
 export async function train(
-  mesh: string,
-  run: MeshRun,
-): Promise<Trained & Pick<SessionResult, "events">> {
-  const [{ rows, events }] = await trainUnder(mesh, run) as [SessionResult];
-  const weights = await numbersOf(join(runPaths(run.run).checkpoints, "latest"));
-  return { rows: timeless(rows), weights, events };
+  runs: readonly MeshRun[],
+): Promise<(Trained & Pick<SessionResult, "events">)[]> {
+  const found = await trainUnder(runs);
+  return await Promise.all(runs.map(async ({ run }, i) => {
+    const { rows, events } = found[i]![0]!;
+    const weights = await numbersOf(join(runPaths(run).checkpoints, "latest"));
+    return { rows: timeless(rows), weights, events };
+  }));
 }

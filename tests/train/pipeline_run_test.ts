@@ -1,130 +1,149 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import type { BackendName } from "../../lib/backend/backend.ts";
 import { ConfigError } from "../../lib/base/errors.ts";
+import type { RequestedSettings } from "../../lib/train/config_file.ts";
 import { checkMesh } from "../../lib/train/run_mesh.ts";
 import { onBackends } from "../on_backends.ts";
 import { type MeshRun, train, type Trained } from "./mesh_runs.ts";
 import { inRunFolder, smallRun } from "./run_fixture.ts";
 import { ADAMW_TOLERANCE, assertSameRun, assertWeights } from "./tolerances.ts";
 
-/** A run of four layers on a mesh, and the formula of its bubble in every report. */
-async function trainTold(mesh: string, { settings, ...run }: MeshRun) {
-  const model = { numHiddenLayers: 4, ...settings?.model };
-  const { events, ...trained } = await train(mesh, {
-    ...run,
-    settings: { dropout: 0.1, logEvery: 4, ...settings, evalData: [run.data], model },
-  });
-  const formulas = events.flatMap((event) =>
-    event.event === "communication" ? [event.pipeline?.formula] : []
-  );
-  return { trained, formulas };
+/** A run under a mesh, by a name of its own. */
+interface NamedRun {
+  readonly mesh: string;
+  readonly settings: RequestedSettings;
 }
 
-async function trainDeep(mesh: string, run: MeshRun): Promise<Trained> {
-  return (await trainTold(mesh, run)).trained;
+/** What came of a run, and the formula of its bubble in every report. */
+interface DeepRun {
+  readonly trained: Trained;
+  readonly formulas: readonly unknown[];
+}
+
+/** Eight steps of four layers each; what came of them by name. */
+async function trainDeep<Name extends string>(
+  backend: BackendName,
+  runs: Readonly<Record<Name, NamedRun>>,
+): Promise<Record<Name, DeepRun>> {
+  const names = Object.keys(runs) as Name[];
+  let found: Awaited<ReturnType<typeof train>> = [];
+  await inRunFolder(async ({ folder, data }) => {
+    found = await train(names.map((name): MeshRun => {
+      const { mesh, settings } = runs[name];
+      const model = { numHiddenLayers: 4, ...settings.model };
+      const common = { steps: 8, dropout: 0.1, logEvery: 4, evalData: [data] };
+      return {
+        ...{ mesh, run: join(folder, name), data, backend },
+        settings: { ...common, ...settings, model },
+      };
+    }));
+  });
+  const results = found.map(({ events, ...trained }): DeepRun => {
+    const formulas = events.flatMap((event) =>
+      event.event === "communication" ? [event.pipeline?.formula] : []
+    );
+    return { trained, formulas };
+  });
+  return Object.fromEntries(names.map((name, i) => [name, results[i]!])) as Record<Name, DeepRun>;
 }
 
 onBackends(
   "a run on stages is one process's to the bit, its losses and norms too",
   async ({ name: backend }) => {
-    await inRunFolder(async ({ folder, data }) => {
-      const untied = { model: { tieWordEmbeddings: false } };
-      const settings = { batchTokens: 96, microBatch: 1, ...untied };
-      const wanted = await trainDeep("data=1", {
-        backend,
-        run: join(folder, "one"),
-        data,
-        settings,
-      });
-      assert.ok(wanted.rows.some((row) => row.eval_loss !== undefined));
-      const pipelines = [[2, "1f1b", 1], [3, "1f1b", 1], [2, "interleaved", 2], [
-        2,
-        "interleaved",
-        3,
-      ], [3, "interleaved", 2]] as const;
-      for (const [ranks, pipelineSchedule, stages] of pipelines) {
-        const run = join(folder, `${ranks} ranks, ${pipelineSchedule} ${stages}`);
-        const stagesPerRank = Math.max(2, stages);
-        const { trained, formulas } = await trainTold(`pipeline=${ranks}`, {
-          ...{ backend, run, data },
-          settings: { ...settings, pipelineSchedule, stagesPerRank },
-        });
-        assert.deepEqual(trained, wanted, run);
-        // Narayanan et al. 2021, section 2.2, of six micro-batches.
-        const bubble = (ranks - 1) / (6 * stages);
-        assert.deepEqual(formulas, [bubble, bubble, bubble]);
-      }
+    const settings = { batchTokens: 96, microBatch: 1, model: { tieWordEmbeddings: false } };
+    const pipelines = {
+      "two ranks": { ranks: 2, stages: 1 },
+      "three ranks": { ranks: 3, stages: 1 },
+      "two ranks of two stages": { ranks: 2, stages: 2 },
+      "two ranks of three stages": { ranks: 2, stages: 3 },
+      "three ranks of two stages": { ranks: 3, stages: 2 },
+    };
+    const runs = Object.fromEntries(
+      Object.entries(pipelines).map(([name, { ranks, stages }]) => {
+        const interleaved = { pipelineSchedule: "interleaved", stagesPerRank: stages } as const;
+        const mesh = `pipeline=${ranks}`;
+        return [name, { mesh, settings: { ...settings, ...(stages > 1 && interleaved) } }];
+      }),
+    );
+    const found = await trainDeep<string>(backend, {
+      one: { mesh: "data=1", settings },
+      ...runs,
     });
+    const wanted = found.one!.trained;
+    assert.ok(wanted.rows.some((row) => row.eval_loss !== undefined));
+    for (const [name, { ranks, stages }] of Object.entries(pipelines)) {
+      const { trained, formulas } = found[name]!;
+      assert.deepEqual(trained, wanted, name);
+      // Narayanan et al. 2021, section 2.2, of six micro-batches.
+      const bubble = (ranks - 1) / (6 * stages);
+      assert.deepEqual(formulas, [bubble, bubble], name);
+    }
   },
 );
 
 onBackends(
   "stages beside replicas, shards and tensor ranks train what one process does",
   async ({ name: backend }) => {
-    await inRunFolder(async ({ folder, data }) => {
-      for (const tieWordEmbeddings of [false, true]) {
-        const settings = { batchTokens: 128, microBatch: 1, model: { tieWordEmbeddings } };
-        const name = (mesh: string) => join(folder, `${mesh} ${tieWordEmbeddings}`);
-        const wanted = await trainDeep("data=1", { backend, run: name("one"), data, settings });
-        const meshes = ["data=2,pipeline=2", "tensor=2,pipeline=2", "shard=2,tensor=2,pipeline=2"];
-        for (const mesh of meshes) {
-          const run = { backend, run: name(mesh), data, settings };
-          const { rows, weights } = await trainDeep(mesh, run);
-          assertSameRun(rows, wanted.rows, ADAMW_TOLERANCE);
-          assertWeights(weights, wanted.weights, ADAMW_TOLERANCE);
-        }
-      }
+    const settingsOf = (tieWordEmbeddings: boolean): RequestedSettings => (
+      { batchTokens: 128, microBatch: 1, model: { tieWordEmbeddings } }
+    );
+    const [untied, tied] = [settingsOf(false), settingsOf(true)];
+    const found = await trainDeep(backend, {
+      untied: { mesh: "data=1", settings: untied },
+      tied: { mesh: "data=1", settings: tied },
+      "untied, replicas": { mesh: "data=2,pipeline=2", settings: untied },
+      "tied, replicas": { mesh: "data=2,pipeline=2", settings: tied },
+      "untied, tensor ranks": { mesh: "tensor=2,pipeline=2", settings: untied },
+      "tied, tensor ranks": { mesh: "tensor=2,pipeline=2", settings: tied },
+      "untied, shards": { mesh: "shard=2,tensor=2,pipeline=2", settings: untied },
+      "tied, shards": { mesh: "shard=2,tensor=2,pipeline=2", settings: tied },
     });
+    for (const [name, { trained: { rows, weights } }] of Object.entries(found)) {
+      const { trained: wanted } = found[name.startsWith("tied") ? "tied" : "untied"];
+      assertSameRun(rows, wanted.rows, ADAMW_TOLERANCE);
+      assertWeights(weights, wanted.weights, ADAMW_TOLERANCE);
+    }
   },
 );
 
 onBackends(
   "in one tree the number of replicas of a pipeline changes no bit",
   async ({ name: backend }) => {
-    await inRunFolder(async ({ folder, data }) => {
-      for (const pipelineSchedule of ["1f1b", "interleaved"] as const) {
-        const settings = {
-          batchTokens: 128,
-          microBatch: 1,
-          reduce: "tree",
-          pipelineSchedule,
-        } as const;
-        const [one, two] = await Promise.all(
-          ["pipeline=2", "data=2,pipeline=2"].map((mesh) =>
-            trainDeep(mesh, {
-              backend,
-              run: join(folder, `${mesh} ${pipelineSchedule}`),
-              data,
-              settings,
-            })
-          ),
-        );
-        assert.deepEqual(two, one);
-      }
+    const settings = { batchTokens: 128, microBatch: 1, reduce: "tree" } as const;
+    const interleaved = { ...settings, pipelineSchedule: "interleaved" } as const;
+    const found = await trainDeep(backend, {
+      one: { mesh: "pipeline=2", settings },
+      two: { mesh: "data=2,pipeline=2", settings },
+      "one, interleaved": { mesh: "pipeline=2", settings: interleaved },
+      "two, interleaved": { mesh: "data=2,pipeline=2", settings: interleaved },
     });
+    assert.deepEqual(found.two.trained, found.one.trained);
+    assert.deepEqual(found["two, interleaved"].trained, found["one, interleaved"].trained);
   },
 );
 
 onBackends(
   "shards of stages give the bits of whole replicas, in every stage of ZeRO",
   async ({ name: backend }) => {
-    await inRunFolder(async ({ folder, data }) => {
-      for (const tieWordEmbeddings of [false, true]) {
-        const name = (mesh: string) => join(folder, `${mesh} ${tieWordEmbeddings}`);
-        for (const [reduce, stages] of [["ranks", [1, 3]], ["tree", [2]]] as const) {
-          const settings = { batchTokens: 64, microBatch: 1, reduce, model: { tieWordEmbeddings } };
-          const run = name(`whole ${reduce}`);
-          const wanted = await trainDeep("data=2,pipeline=2", { backend, run, data, settings });
-          for (const zero of stages) {
-            const trained = await trainDeep("shard=2,pipeline=2", {
-              ...{ backend, run: name(`stage ${zero}`), data },
-              settings: { ...settings, zero },
-            });
-            assert.deepEqual(trained, wanted, `stage ${zero}`);
-          }
+    const runs: Record<string, NamedRun> = {};
+    for (const tieWordEmbeddings of [false, true]) {
+      for (const [reduce, stages] of [["ranks", [1, 3]], ["tree", [2]]] as const) {
+        const settings = { batchTokens: 64, microBatch: 1, reduce, model: { tieWordEmbeddings } };
+        const name = `${tieWordEmbeddings ? "tied" : "untied"}, ${reduce}`;
+        runs[name] = { mesh: "data=2,pipeline=2", settings };
+        for (const zero of stages) {
+          runs[`${name}: stage ${zero}`] = {
+            mesh: "shard=2,pipeline=2",
+            settings: { ...settings, zero },
+          };
         }
       }
-    });
+    }
+    const found = await trainDeep(backend, runs);
+    for (const [name, { trained }] of Object.entries(found)) {
+      assert.deepEqual(trained, found[name.split(":")[0]!]!.trained, name);
+    }
   },
 );
 

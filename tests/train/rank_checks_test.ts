@@ -65,11 +65,12 @@ Deno.test("a bit that flips in one rank's weights ends the run, which names the 
       const config = smallRun(data, { mesh: "data=4", microBatch: 1, checkReplicas });
       const run = join(folder, `run-${checkReplicas}`);
       const input: SessionInput = { config, run, backend: "auto", corrupted: 7 };
-      return runLocal<SessionResult>(module, { ranks: 4, input, timeLimitMs: 60_000 });
+      const options = { ranks: 4, input: [input], timeLimitMs: 60_000 };
+      return runLocal<SessionResult[]>(module, options);
     };
     await assert.rejects(train(5), /after step 10: rank 0 differs in "model.layers.0/);
     // Nobody would have noticed.
-    assert.equal((await train(0))[0]!.rows.length, 12);
+    assert.equal((await train(0))[0]![0]!.rows.length, 12);
   });
 });
 

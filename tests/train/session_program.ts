@@ -2,6 +2,7 @@
 
 import type { BackendName } from "../../lib/backend/backend.ts";
 import { openBackend } from "../../lib/backend/open.ts";
+import { Interrupted } from "../../lib/base/errors.ts";
 import type { Communicator } from "../../lib/comm/communicator.ts";
 import type { RunEvent } from "../../lib/train/events.ts";
 import type { MetricsRow } from "../../lib/train/metrics.ts";
@@ -20,8 +21,12 @@ export interface SessionInput {
   readonly backend: BackendName | "auto";
   /** The step after which a weight of the first rank is changed by a bit. */
   readonly corrupted?: number;
-  /** The step after which this rank fails. */
-  readonly fails?: { readonly rank: number; readonly step: number };
+  /** The step after which this rank fails, or is asked to end, which all do then. */
+  readonly stops?: {
+    readonly rank: number;
+    readonly step: number;
+    readonly how: "failure" | "interruption";
+  };
 }
 
 /** What it saw. */
@@ -32,13 +37,22 @@ export interface SessionResult {
   readonly events: readonly RunEvent[];
 }
 
-/** Trains as one rank of all. */
-export async function run(world: Communicator, input: SessionInput): Promise<SessionResult> {
-  const { config, run, backend, fails, corrupted } = input;
+/** Trains as one rank of all, one run after the other. */
+export async function run(
+  world: Communicator,
+  inputs: readonly SessionInput[],
+): Promise<SessionResult[]> {
+  const results: SessionResult[] = [];
+  for (const input of inputs) results.push(await session(world, input));
+  return results;
+}
+
+async function session(world: Communicator, input: SessionInput): Promise<SessionResult> {
+  const { config, run, backend, stops, corrupted } = input;
   const rows: MetricsRow[] = [];
   const events: RunEvent[] = [];
   let steps = 0;
-  await trainSession({
+  const trained = trainSession({
     config,
     paths: runPaths(run),
     world,
@@ -46,8 +60,9 @@ export async function run(world: Communicator, input: SessionInput): Promise<Ses
     tokenizer: { files: [], tokenBytes: new Uint16Array(VOCABULARY).fill(1) },
     signal: {
       get aborted() {
-        if (fails?.rank === world.rank && steps++ === fails.step) throw new Error("struck");
-        return false;
+        if (stops?.rank !== world.rank || steps++ !== stops.step) return false;
+        if (stops.how === "failure") throw new Error("struck");
+        return true;
       },
     },
     observe: ({ machine, backend }) => ({
@@ -64,6 +79,9 @@ export async function run(world: Communicator, input: SessionInput): Promise<Ses
       rewound: () => {},
       flopsPerToken: () => 1,
     }),
+  });
+  await trained.catch((thrown) => {
+    if (!(thrown instanceof Interrupted)) throw thrown;
   });
   return { rows, events };
 }

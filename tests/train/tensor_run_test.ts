@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { RequestedSettings } from "../../lib/train/config_file.ts";
 import { onBackends } from "../on_backends.ts";
-import { train } from "./mesh_runs.ts";
+import { type MeshRun, train } from "./mesh_runs.ts";
 import { inRunFolder } from "./run_fixture.ts";
 import {
   ADAFACTOR_TOLERANCE,
@@ -26,13 +26,13 @@ const MODELS = [
   },
 ] as const;
 
-const MESHES = [
-  "tensor=4",
-  "data=2,tensor=2",
-  "shard=2,tensor=2",
-  "tensor=2,pipeline=2",
-  "shard=2,tensor=2,pipeline=2",
-];
+const MESHES = {
+  "four tensor ranks": "tensor=4",
+  "replicas of tensor ranks": "data=2,tensor=2",
+  "shards of tensor ranks": "shard=2,tensor=2",
+  "stages of tensor ranks": "tensor=2,pipeline=2",
+  "all axes": "shard=2,tensor=2,pipeline=2",
+};
 
 for (const { name, tolerance, settings } of MODELS) {
   onBackends(
@@ -40,20 +40,23 @@ for (const { name, tolerance, settings } of MODELS) {
     async (on) => {
       await inRunFolder(async ({ folder, data }) => {
         const common: RequestedSettings = {
-          ...{ batchTokens: 128, microBatch: 1, dropout: 0.1, evalData: [data], ...settings },
+          ...{ steps: 8, batchTokens: 128, microBatch: 1, dropout: 0.1, evalData: [data] },
+          ...settings,
         };
-        const trainIn = (name: string, mesh: string) =>
-          train(mesh, { backend: on.name, run: join(folder, name), data, settings: common });
-        const wanted = await trainIn("one", "data=1");
-        for (const mesh of MESHES) {
-          const { rows, weights } = await trainIn(mesh, mesh);
-          assertSameRun(rows, wanted.rows, tolerance);
-          assertWeights(weights, wanted.weights, tolerance);
+        const runs = { one: "data=1", again: "tensor=2", "once more": "tensor=2", ...MESHES };
+        const results = await train(
+          Object.entries(runs).map(([name, mesh]): MeshRun => (
+            { mesh, backend: on.name, run: join(folder, name), data, settings: common }
+          )),
+        );
+        const found = Object.keys(runs).map((name, i) => [name, results[i]!] as const);
+        const { one, again, "once more": more } = Object.fromEntries(found);
+        for (const [, { rows, weights }] of found) {
+          assertSameRun(rows, one!.rows, tolerance);
+          assertWeights(weights, one!.weights, tolerance);
         }
         // What a tensor rank holds is the same from run to run.
-        const first = await trainIn("again", "tensor=2");
-        const second = await trainIn("once more", "tensor=2");
-        assert.deepEqual([second.rows, second.weights], [first.rows, first.weights]);
+        assert.deepEqual([more!.rows, more!.weights], [again!.rows, again!.weights]);
       });
     },
   );
