@@ -1,9 +1,9 @@
 //! Cross-entropy with PaLM's z-loss, and its gradient in place of the logits.
 
 use crate::context::{Context, Status};
-use crate::ops::chunks::{Shared, in_rows};
 use crate::ops::exp_sum::{exp_sum, shift_of};
 use crate::ops::ln::ln;
+use crate::ops::training::targets::Targets;
 use crate::simd::{Isa, Simd, isa, per_isa};
 
 /// Arguments of the kernel.
@@ -45,20 +45,8 @@ pub unsafe fn cross_entropy(
 }
 
 unsafe fn loss_with(isa: Isa, context: &Context, loss: &Loss) -> Status {
-    if loss.vocab == 0 {
-        return Err("vocab must be at least 1");
-    }
-    let target = |row| unsafe { *loss.targets.add(row) };
-    if (0..loss.rows).any(|row| target(row) >= 0 && target(row) as usize >= loss.vocab) {
-        return Err("a target is not below vocab");
-    }
-    let shared = Shared::new(loss);
-    in_rows(context, loss.rows, loss.vocab, &|first, last| {
-        let loss = shared.get();
-        for row in first..last {
-            unsafe { row_on(isa, loss, row) };
-        }
-    });
+    let targets = unsafe { Targets::checked(loss.targets, loss.rows, loss.vocab) }?;
+    targets.each_row(context, loss, |loss, row| unsafe { row_on(isa, loss, row) });
     Ok(())
 }
 

@@ -2,8 +2,8 @@
 //! a part knows of its rows, and the gradient once the parts have been put together.
 
 use crate::context::{Context, Status};
-use crate::ops::chunks::{Shared, in_rows};
 use crate::ops::exp_sum::{exp_sum, shift_of};
+use crate::ops::training::targets::Targets;
 use crate::simd::{Isa, Simd, isa, per_isa};
 
 /// Arguments of the first kernel.
@@ -78,24 +78,10 @@ pub unsafe fn cross_entropy_part(
     unsafe { gradient_with(isa(), context, &gradient) }
 }
 
-unsafe fn check(targets: *const i32, rows: usize, vocab: usize) -> Status {
-    if vocab == 0 {
-        return Err("vocab must be at least 1");
-    }
-    let target = |row| unsafe { *targets.add(row) };
-    if (0..rows).any(|row| target(row) >= 0 && target(row) as usize >= vocab) {
-        return Err("a target is not below vocab");
-    }
-    Ok(())
-}
-
 unsafe fn score_with(isa: Isa, context: &Context, part: &Part) -> Status {
-    unsafe { check(part.targets, part.rows, part.vocab) }?;
-    let shared = Shared::new(part);
-    in_rows(context, part.rows, part.vocab, &|first, last| {
-        for row in first..last {
-            unsafe { score_row_on(isa, shared.get(), row) };
-        }
+    let targets = unsafe { Targets::checked(part.targets, part.rows, part.vocab) }?;
+    targets.each_row(context, part, |part, row| unsafe {
+        score_row_on(isa, part, row)
     });
     Ok(())
 }
@@ -122,12 +108,9 @@ unsafe fn score_row<S: Simd>(part: &Part, row: usize) {
 per_isa! { unsafe fn score_row_on = score_row(part: &Part, index: usize); }
 
 unsafe fn gradient_with(isa: Isa, context: &Context, gradient: &Gradient) -> Status {
-    unsafe { check(gradient.targets, gradient.rows, gradient.vocab) }?;
-    let shared = Shared::new(gradient);
-    in_rows(context, gradient.rows, gradient.vocab, &|first, last| {
-        for row in first..last {
-            unsafe { gradient_row_on(isa, shared.get(), row) };
-        }
+    let targets = unsafe { Targets::checked(gradient.targets, gradient.rows, gradient.vocab) }?;
+    targets.each_row(context, gradient, |gradient, row| unsafe {
+        gradient_row_on(isa, gradient, row)
     });
     Ok(())
 }

@@ -7,6 +7,7 @@ mod dropout;
 mod embedding_backward;
 mod norm_backward;
 mod swiglu_backward;
+mod targets;
 
 pub use attention::{attention_backward, attention_forward};
 pub use cross_entropy::cross_entropy;
