@@ -80,6 +80,7 @@ onBackends(
       assert.deepEqual(formulas, [bubble, bubble], name);
     }
   },
+  { quickest: true },
 );
 
 onBackends(
@@ -105,6 +106,7 @@ onBackends(
       assertWeights(weights, wanted.weights, ADAMW_TOLERANCE);
     }
   },
+  { quickest: true },
 );
 
 onBackends(
@@ -121,6 +123,7 @@ onBackends(
     assert.deepEqual(found.two.trained, found.one.trained);
     assert.deepEqual(found["two, interleaved"].trained, found["one, interleaved"].trained);
   },
+  { quickest: true },
 );
 
 onBackends(
@@ -145,6 +148,7 @@ onBackends(
       assert.deepEqual(trained, found[name.split(":")[0]!]!.trained, name);
     }
   },
+  { quickest: true },
 );
 
 Deno.test("a pipeline of more stages than a model has layers for is refused", () => {

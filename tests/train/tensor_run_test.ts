@@ -59,5 +59,6 @@ for (const { name, tolerance, settings } of MODELS) {
         assert.deepEqual([more!.rows, more!.weights], [again!.rows, again!.weights]);
       });
     },
+    { quickest: true },
   );
 }
