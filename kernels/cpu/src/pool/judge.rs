@@ -135,6 +135,10 @@ impl Judge {
                     State::TryTogether
                 });
             }
+            // One long stall makes any trial look better: the threads get another one, without it.
+            State::TryAlone if self.watched >= TRIAL && self.alone_is_better() => {
+                self.enter(State::TryTogether);
+            }
             State::TryTogether | State::TryAlone if self.watched >= TRIAL => self.decide(job.now),
             _ => {}
         }
@@ -152,8 +156,12 @@ impl Judge {
         }
     }
 
+    fn alone_is_better(&self) -> bool {
+        self.alone.rate() > self.together.rate()
+    }
+
     fn decide(&mut self, now: f64) {
-        let alone = self.alone.rate() > self.together.rate();
+        let alone = self.alone_is_better();
         let again = alone == self.last_was_alone && self.until > 0.0;
         self.hold = if again {
             (self.hold * 2.0).min(LONGEST_HOLD)
@@ -232,6 +240,15 @@ mod tests {
         let held_up = |job| if job % 400 == 0 { 3000.0 } else { 5.0 };
         simulate(&mut judge, 0.0, held_up);
         assert!(simulate(&mut judge, 1e6, held_up) < 0.1);
+    }
+
+    #[test]
+    fn one_long_stall_costs_two_trials_and_no_more() {
+        let mut judge = Judge::new();
+        simulate(&mut judge, 0.0, |_| 5.0);
+        let stalled = |job| if job == 100 { 50_000.0 } else { 5.0 };
+        assert!(simulate(&mut judge, 1e6, stalled) < 0.02);
+        assert_eq!(simulate(&mut judge, 2e6, |_| 5.0), 0.0);
     }
 
     #[test]
