@@ -175,7 +175,7 @@ unsafe fn tile<Q: Int8, const UNITS: usize, const MINIMUM: bool, const MR: usize
             ];
             for i in 0..MR {
                 let x = &*x.add(i * stride + block);
-                let levels = Q::block(x.levels.as_ptr());
+                let levels = Q::factor(x.levels.as_ptr());
                 let at = block * UNITS;
                 if UNITS == 1 {
                     let products = Q::products(&w, levels, x.starts[0]);

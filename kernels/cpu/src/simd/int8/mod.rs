@@ -12,8 +12,10 @@ use super::{Isa, Simd};
 pub trait Int8: Copy + 'static {
     /// The vectors of floats that go with it.
     type S: Simd;
-    /// Levels of a block of a weight or of an activation, in registers.
+    /// Levels of a block of a weight, in registers.
     type Block: Copy;
+    /// Levels of a block of an activation, as `products` takes them.
+    type Factor: Copy;
     /// Four floats.
     type Quad: Copy;
     /// As many 32-bit integers as `S` has lanes.
@@ -23,8 +25,10 @@ pub trait Int8: Copy + 'static {
     /// Rows and columns of the squares that `transpose` turns: a divisor of the lanes.
     const SQUARE: usize;
 
-    /// Reads 32 levels.
+    /// Reads 32 levels of a weight.
     unsafe fn block(p: *const i8) -> Self::Block;
+    /// Reads 32 levels of an activation.
+    unsafe fn factor(p: *const i8) -> Self::Factor;
     /// Reads 32 signed levels of a weight as `products` takes them: plus 128, where these are unsigned.
     #[inline(always)]
     unsafe fn signed_block(p: *const i8) -> Self::Block {
@@ -33,11 +37,11 @@ pub trait Int8: Copy + 'static {
     }
     /// Four products of blocks, as floats. No level of x is -128. Where `LEVEL_BYTES` is 1 the levels
     /// of w are unsigned, and `start` is added.
-    unsafe fn products(w: &[Self::Block; 4], x: Self::Block, start: i32) -> Self::Quad;
+    unsafe fn products(w: &[Self::Block; 4], x: Self::Factor, start: i32) -> Self::Quad;
     /// The same of the first and of the last 16 levels of the blocks.
     unsafe fn half_products(
         w: &[Self::Block; 4],
-        x: Self::Block,
+        x: Self::Factor,
         starts: [i32; 2],
     ) -> [Self::Quad; 2];
 
@@ -47,6 +51,11 @@ pub trait Int8: Copy + 'static {
     unsafe fn quad_load(p: &[f32; 4]) -> Self::Quad;
     /// Widens four half-precision numbers.
     unsafe fn quad_f16(p: [*const u16; 4]) -> Self::Quad;
+    /// `quad_f16` of four numbers and of four more.
+    #[inline(always)]
+    unsafe fn quads_f16(p: [[*const u16; 4]; 2]) -> [Self::Quad; 2] {
+        unsafe { [Self::quad_f16(p[0]), Self::quad_f16(p[1])] }
+    }
     /// a * b
     unsafe fn quad_mul(a: Self::Quad, b: Self::Quad) -> Self::Quad;
     /// a * b + c, rounded as `S::fma` rounds.

@@ -31,6 +31,7 @@ unsafe fn quad_of_parts(parts: [int32x4_t; 4]) -> float32x4_t {
 impl Int8 for Neon8 {
     type S = Neon;
     type Block = [int8x16_t; 2];
+    type Factor = [int8x16_t; 2];
     type Quad = float32x4_t;
     type Ints = int32x4_t;
     const LEVEL_BYTES: usize = 2;
@@ -39,6 +40,10 @@ impl Int8 for Neon8 {
     #[inline(always)]
     unsafe fn block(p: *const i8) -> [int8x16_t; 2] {
         unsafe { [vld1q_s8(p), vld1q_s8(p.add(16))] }
+    }
+    #[inline(always)]
+    unsafe fn factor(p: *const i8) -> [int8x16_t; 2] {
+        unsafe { Self::block(p) }
     }
     #[inline(always)]
     unsafe fn products(w: &[[int8x16_t; 2]; 4], x: [int8x16_t; 2], _start: i32) -> float32x4_t {

@@ -17,6 +17,7 @@ fn product_of(w: &[i8], x: &[i8]) -> i32 {
 impl Int8 for Scalar8 {
     type S = Scalar;
     type Block = [i8; 32];
+    type Factor = [i8; 32];
     type Quad = [f32; 4];
     type Ints = [i32; 4];
     const LEVEL_BYTES: usize = 2;
@@ -25,6 +26,10 @@ impl Int8 for Scalar8 {
     #[inline(always)]
     unsafe fn block(p: *const i8) -> [i8; 32] {
         unsafe { p.cast::<[i8; 32]>().read() }
+    }
+    #[inline(always)]
+    unsafe fn factor(p: *const i8) -> [i8; 32] {
+        unsafe { Self::block(p) }
     }
     #[inline(always)]
     unsafe fn products(w: &[[i8; 32]; 4], x: [i8; 32], _start: i32) -> [f32; 4] {

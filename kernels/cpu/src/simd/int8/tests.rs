@@ -35,7 +35,7 @@ unsafe fn check_products<Q: Int8>(w: &[[i8; 32]; 4], x: &[i8; 32]) {
         let blocks = [0, 1, 2, 3].map(|i| Q::block(raised[i].as_ptr()));
         let start =
             |x: &[i8]| -i32::from(raise::<Q>()) * x.iter().map(|&x| i32::from(x)).sum::<i32>();
-        let levels = Q::block(x.as_ptr());
+        let levels = Q::factor(x.as_ptr());
         let got = Q::quad_floats(Q::products(&blocks, levels, start(x)));
         assert_eq!(got, w.map(|w| product(&w, x) as f32));
         let starts = [start(&x[..16]), start(&x[16..])];
@@ -55,6 +55,12 @@ unsafe fn check_products<Q: Int8>(w: &[[i8; 32]; 4], x: &[i8; 32]) {
             Q::quad_floats(quad),
             [1.0, -2.0, 0.333_251_95, 5.960_464_5e-8]
         );
+        let others = [0u16, 0x7c00, 0xfc00, 0x8001];
+        let others = [0, 1, 2, 3].map(|i| &raw const others[i]);
+        let quads = Q::quads_f16([places, others]).map(|quad| Q::quad_floats(quad));
+        let infinite = f32::INFINITY;
+        assert_eq!(quads[0], Q::quad_floats(quad));
+        assert_eq!(quads[1], [0.0, infinite, -infinite, -5.960_464_5e-8]);
         let wide = [1.0, -2.0, 0.333_251_95, 5.960_464_5e-8];
         let quad = Q::quad_load(&wide);
         let (half, one) = (Q::quad_splat(0.5), Q::quad_splat(1.0));

@@ -1,26 +1,26 @@
 //! Products of levels in WebAssembly.
 //!
-//! The relaxed byte product wants one factor below 128. Levels of repacked weights are; for signed ones
-//! it is left alone: with the signs that it needs, and with the check for levels of -128 that exactness
-//! then needs, it is no faster than 16-bit products of levels that are widened while they are read
+//! The relaxed byte product wants one factor below 128. Levels of repacked weights are. For signed ones
+//! an activation is taken for the difference of two factors, its positive levels and its negative ones
+//! without their sign: at every place one of them is 0, so that the difference of the products, like
+//! each of them, fits 16 bits, 2 * 128 * 127 < 2^15, whatever the level of the weight
 //! (kernels/lab/LOG.md has the numbers).
 
 use super::Int8;
 use crate::simd::Wasm;
-use crate::simd::wasm::four_f16;
+use crate::simd::wasm::{eight_f16, four_f16};
 use core::arch::wasm32::*;
 
 /// Four lanes; packed levels are 16-bit integers.
 #[derive(Clone, Copy)]
 pub struct Wasm8;
 
-/// The product of 16 levels, from vector `I` of a block, in four parts.
+/// The product of vector `I` of a block, 16 levels, in four parts.
 #[inline(always)]
-fn part<const I: usize>(w: &[v128; 4], x: &[v128; 4]) -> v128 {
-    i32x4_add(
-        i32x4_dot_i16x8(w[I], x[I]),
-        i32x4_dot_i16x8(w[I + 1], x[I + 1]),
-    )
+fn part<const I: usize>(w: &[v128; 2], x: &[v128; 4]) -> v128 {
+    let positive = i16x8_relaxed_dot_i8x16_i7x16(w[I], x[I]);
+    let negative = i16x8_relaxed_dot_i8x16_i7x16(w[I], x[I + 2]);
+    i32x4_extadd_pairwise_i16x8(i16x8_sub(positive, negative))
 }
 
 /// Adds up the four parts of two products to two parts of each.
@@ -40,37 +40,42 @@ fn quad_of_parts(parts: [v128; 4]) -> v128 {
 
 impl Int8 for Wasm8 {
     type S = Wasm;
-    type Block = [v128; 4];
+    type Block = [v128; 2];
+    type Factor = [v128; 4];
     type Quad = v128;
     type Ints = v128;
     const LEVEL_BYTES: usize = 2;
     const SQUARE: usize = 4;
 
     #[inline(always)]
-    unsafe fn block(p: *const i8) -> [v128; 4] {
-        unsafe {
-            [
-                i16x8_load_extend_i8x8(p),
-                i16x8_load_extend_i8x8(p.add(8)),
-                i16x8_load_extend_i8x8(p.add(16)),
-                i16x8_load_extend_i8x8(p.add(24)),
-            ]
-        }
+    unsafe fn block(p: *const i8) -> [v128; 2] {
+        unsafe { [v128_load(p.cast()), v128_load(p.add(16).cast())] }
     }
     #[inline(always)]
-    unsafe fn products(w: &[[v128; 4]; 4], x: [v128; 4], _start: i32) -> v128 {
+    unsafe fn factor(p: *const i8) -> [v128; 4] {
+        let [a, b] = unsafe { Self::block(p) };
+        let zero = i8x16_splat(0);
+        [
+            i8x16_max(a, zero),
+            i8x16_max(b, zero),
+            i8x16_max(i8x16_neg(a), zero),
+            i8x16_max(i8x16_neg(b), zero),
+        ]
+    }
+    #[inline(always)]
+    unsafe fn products(w: &[[v128; 2]; 4], x: [v128; 4], _start: i32) -> v128 {
         let mut parts = [i32x4_splat(0); 4];
         for i in 0..4 {
-            parts[i] = i32x4_add(part::<0>(&w[i], &x), part::<2>(&w[i], &x));
+            parts[i] = i32x4_add(part::<0>(&w[i], &x), part::<1>(&w[i], &x));
         }
         quad_of_parts(parts)
     }
     #[inline(always)]
-    unsafe fn half_products(w: &[[v128; 4]; 4], x: [v128; 4], _starts: [i32; 2]) -> [v128; 2] {
+    unsafe fn half_products(w: &[[v128; 2]; 4], x: [v128; 4], _starts: [i32; 2]) -> [v128; 2] {
         let mut parts = [[i32x4_splat(0); 4]; 2];
         for i in 0..4 {
             parts[0][i] = part::<0>(&w[i], &x);
-            parts[1][i] = part::<2>(&w[i], &x);
+            parts[1][i] = part::<1>(&w[i], &x);
         }
         [quad_of_parts(parts[0]), quad_of_parts(parts[1])]
     }
@@ -85,6 +90,10 @@ impl Int8 for Wasm8 {
     #[inline(always)]
     unsafe fn quad_f16(p: [*const u16; 4]) -> v128 {
         unsafe { four_f16(p) }
+    }
+    #[inline(always)]
+    unsafe fn quads_f16(p: [[*const u16; 4]; 2]) -> [v128; 2] {
+        unsafe { eight_f16(p) }
     }
     #[inline(always)]
     unsafe fn quad_mul(a: v128, b: v128) -> v128 {

@@ -32,12 +32,17 @@ pub struct Avx512Vnni;
 macro_rules! in_256_bits {
     () => {
         type Block = __m256i;
+        type Factor = __m256i;
         type Quad = __m128;
         const SQUARE: usize = 8;
 
         #[inline(always)]
         unsafe fn block(p: *const i8) -> __m256i {
             unsafe { _mm256_loadu_si256(p.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn factor(p: *const i8) -> __m256i {
+            unsafe { Self::block(p) }
         }
         #[inline(always)]
         unsafe fn quad_splat(x: f32) -> __m128 {
@@ -60,6 +65,19 @@ macro_rules! in_256_bits {
                     d.cast::<i16>().read_unaligned(),
                 );
                 _mm_cvtph_ps(_mm_setr_epi16(a, b, c, d, 0, 0, 0, 0))
+            }
+        }
+        #[inline(always)]
+        unsafe fn quads_f16([p, q]: [[*const u16; 4]; 2]) -> [__m128; 2] {
+            unsafe {
+                let h = |p: *const u16| p.cast::<i16>().read_unaligned();
+                let (a, b, c, d) = (h(p[0]), h(p[1]), h(p[2]), h(p[3]));
+                let halves = _mm_setr_epi16(a, b, c, d, h(q[0]), h(q[1]), h(q[2]), h(q[3]));
+                let wide = _mm256_cvtph_ps(halves);
+                [
+                    _mm256_castps256_ps128(wide),
+                    _mm256_extractf128_ps::<1>(wide),
+                ]
             }
         }
         #[inline(always)]
