@@ -1,15 +1,16 @@
 //! Tokenizers whose bytes merge, inside the pieces of a split pattern (tiktoken, Llama 3).
 
+use super::ahead::{Ahead, Found};
 use super::blob::{Blob, Flags};
 use super::byte_characters::push_bytes;
-use super::cache::{Cache, Key, LONGEST};
-use super::few;
+use super::cache::LONGEST;
+use super::few::{self, BytePairs};
 use super::hash::{NONE, PieceTable};
 use super::merge::Symbol;
 use super::open::{Refusal, merges, piece_table, whole_table};
 use super::split::{Pattern, Splitter};
 use super::vocabulary::{Draft, Vocabulary};
-use super::words::{Beginnings, WINDOW, word};
+use super::words::{WINDOW, word};
 use super::worker::Worker;
 use alloc::vec::Vec;
 
@@ -22,6 +23,7 @@ pub struct ByteLevel {
     /// The split pattern.
     pub splitter: Splitter,
     byte_tokens: [u32; 256],
+    pairs: BytePairs,
 }
 
 impl ByteLevel {
@@ -70,6 +72,7 @@ impl ByteLevel {
             })?
         };
         Ok(ByteLevel {
+            pairs: BytePairs::new(&vocabulary, byte_tokens),
             vocabulary,
             whole,
             splitter: Splitter::new(pattern),
@@ -89,35 +92,60 @@ impl ByteLevel {
         worker: &mut Worker,
         out: &mut Vec<u32>,
     ) -> usize {
-        let mut at = 0;
-        let mut open = false;
-        let beginnings = self.splitter.beginnings();
+        let mut ahead = Ahead::new(0);
         loop {
-            at = unsafe { words_met(text, at, (&worker.cache, beginnings), out) };
-            if at >= text.len() {
-                break;
-            }
-            let end = unsafe { self.splitter.next(text, at, &mut open) };
-            if open && !last {
-                return at;
-            }
-            let len = end - at;
-            if len <= LONGEST {
-                let key = unsafe { Key::new(text, at, len) };
-                if !worker.cache.get(key, out) {
-                    let before = out.len();
-                    self.encode_piece(text, (at, end), worker, out);
-                    worker.cache.put(key, &out[before..]);
+            let more = unsafe { self.find_pieces(text, last, &mut ahead) };
+            ahead.look_up(&self.whole, &worker.cache);
+            for piece in ahead.pieces() {
+                if piece.token != NONE {
+                    out.push(piece.token);
+                } else if !worker.cache.get(piece.key, out) {
+                    self.encode_new(text, piece, worker, out);
                 }
-            } else {
-                self.encode_piece(text, (at, end), worker, out);
             }
-            at = end;
+            if !more {
+                return ahead.end();
+            }
+            ahead.restart();
         }
-        at
     }
 
+    /// Finds the next pieces; false if there are no more, or if more text could change the next one.
+    #[inline(always)]
+    unsafe fn find_pieces(&self, text: &[u8], last: bool, ahead: &mut Ahead) -> bool {
+        let mut open = false;
+        let beginnings = self.splitter.beginnings();
+        while !ahead.is_full() {
+            let at = ahead.end();
+            if at >= text.len() {
+                return false;
+            }
+            let mut end = at;
+            if at + WINDOW <= text.len() {
+                end += unsafe { word(text, at, beginnings) };
+            }
+            if end == at {
+                end = unsafe { self.splitter.next(text, at, &mut open) };
+                if open && !last {
+                    return false;
+                }
+            }
+            unsafe { ahead.push(text, end, &self.whole) };
+        }
+        true
+    }
+
+    /// Encodes a piece that was not met before.
     #[inline(never)]
+    fn encode_new(&self, text: &[u8], piece: Found, worker: &mut Worker, out: &mut Vec<u32>) {
+        let span = (piece.start, piece.end);
+        let before = out.len();
+        self.encode_piece(text, span, worker, out);
+        if span.1 - span.0 <= LONGEST {
+            worker.cache.put(piece.key, &out[before..]);
+        }
+    }
+
     fn encode_piece(
         &self,
         text: &[u8],
@@ -132,11 +160,7 @@ impl ByteLevel {
         }
         let piece = &text[at..end];
         if piece.len() <= few::MOST && self.vocabulary.regular {
-            let mut symbols = [0; few::MOST];
-            for (symbol, &byte) in symbols.iter_mut().zip(piece) {
-                *symbol = self.byte_tokens[byte as usize];
-            }
-            self.vocabulary.merge_few(&symbols[..piece.len()], out);
+            self.pairs.merge(&self.vocabulary, piece, out);
             return;
         }
         worker.merge(&self.vocabulary, piece, || {
@@ -146,26 +170,4 @@ impl ByteLevel {
         });
         out.extend_from_slice(&worker.tokens);
     }
-}
-
-/// Appends the ids of the words from `at` on, as long as they are of ASCII and were met before; gives
-/// the place behind them.
-///
-/// # Safety
-/// `text` must be well-formed UTF-8.
-#[inline(always)]
-unsafe fn words_met(
-    text: &[u8],
-    mut at: usize,
-    (met, beginnings): (&Cache, &Beginnings),
-    out: &mut Vec<u32>,
-) -> usize {
-    while at + WINDOW <= text.len() {
-        let len = unsafe { word(text, at, beginnings) };
-        if len == 0 || !met.get(unsafe { Key::new(text, at, len) }, out) {
-            break;
-        }
-        at += len;
-    }
-    at
 }

@@ -1,5 +1,7 @@
-//! Encodings of short pieces that were met before, in a table that forgets.
+//! Encodings of short pieces that were met before, in a table that forgets: of the pieces of one hash
+//! it keeps the last two, side by side.
 
+use super::ahead::ask;
 use super::hash::hash_short;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -9,7 +11,7 @@ pub const LONGEST: usize = 15;
 /// Ids that stand in a slot; more stand in one list of all.
 const MOST: usize = 3;
 /// When the list is this long, everything is forgotten.
-const LONGEST_LIST: usize = 1 << 15;
+const LONGEST_LIST: usize = 1 << 17;
 
 #[derive(Clone, Copy)]
 #[repr(C, align(32))]
@@ -22,12 +24,17 @@ struct Slot {
     count: u32,
 }
 
+/// Slots of one hash.
+const PLACES: usize = 2;
+
 const EMPTY: Slot = Slot {
     low: 0,
     high: 0,
     ids: [0; MOST],
     count: 0,
 };
+
+const K3: u64 = 0xa076_1d64_78bd_642f;
 
 /// A piece as two numbers.
 #[derive(Clone, Copy)]
@@ -72,9 +79,23 @@ impl Key {
         }
     }
 
+    /// What stands for a piece that is too long; it is that of no piece.
+    pub const LONG: Key = Key {
+        low: 0,
+        high: u64::MAX,
+    };
+
+    /// Its hash, which is [`hash_short`] where the piece is short enough for that.
     #[inline(always)]
-    fn hash(self) -> u64 {
-        hash_short(self.low ^ self.high.rotate_left(21), self.high as u32)
+    pub fn hash(self) -> u64 {
+        let beyond = (self.high << 8 >> 40).wrapping_mul(K3);
+        hash_short(self.low ^ beyond, self.high as u32)
+    }
+
+    /// The piece as in a table of pieces: its first eight bytes, the next four, and its length.
+    #[inline(always)]
+    pub fn parts(self) -> (u64, u32, u32) {
+        (self.low, self.high as u32, (self.high >> 56) as u32)
     }
 }
 
@@ -88,23 +109,36 @@ pub struct Cache {
 impl Cache {
     /// A table of so many slots.
     pub fn new(slots: usize) -> Cache {
-        let slots = slots.next_power_of_two().max(2);
+        let slots = slots.next_power_of_two().max(4);
         Cache {
             slots: vec![EMPTY; slots],
-            shift: 64 - slots.trailing_zeros(),
+            shift: 64 - slots.trailing_zeros() + PLACES.trailing_zeros(),
             list: Vec::new(),
         }
     }
 
+    /// The first slot of a hash.
     #[inline(always)]
-    fn place(&self, key: Key) -> usize {
-        (key.hash() >> self.shift) as usize
+    fn place(&self, hash: u64) -> usize {
+        (hash >> self.shift) as usize * PLACES
+    }
+
+    /// Asks for the memory that a piece of this hash would stand in, unless that is not wanted.
+    #[inline(always)]
+    pub fn ask_unless(&self, hash: u64, unwanted: bool) {
+        // Asking for what is near costs less than a branch that cannot be predicted.
+        let place = if unwanted { 0 } else { self.place(hash) };
+        unsafe { ask(self.slots.as_ptr().add(place)) };
     }
 
     /// Appends the ids of a piece, if they are known.
     #[inline(always)]
     pub fn get(&self, key: Key, out: &mut Vec<u32>) -> bool {
-        let slot = unsafe { self.slots.get_unchecked(self.place(key)) };
+        let place = self.place(key.hash());
+        let second = unsafe { self.slots.get_unchecked(place + 1) };
+        // Which of the two it is cannot be predicted, so that is no branch.
+        let place = place + (second.low == key.low && second.high == key.high) as usize;
+        let slot = unsafe { self.slots.get_unchecked(place) };
         if slot.low != key.low || slot.high != key.high {
             return false;
         }
@@ -139,7 +173,8 @@ impl Cache {
             self.list.extend_from_slice(ids);
         }
         let count = ids.len() as u32;
-        let place = self.place(key);
+        let place = self.place(key.hash());
+        self.slots[place + 1] = self.slots[place];
         self.slots[place] = Slot {
             low: key.low,
             high: key.high,

@@ -1,12 +1,13 @@
 //! Encoding of short pieces: the pair of the lowest rank merges, the leftmost among equals, until none
-//! is left. For a few symbols that costs less than searching the longest tokens (`backtrack.rs`): the
+//! is left. For a few bytes that costs less than searching the longest tokens (`backtrack.rs`): the
 //! look-ups of all pairs at the start do not wait for one another.
 
 use super::hash::NONE;
 use super::vocabulary::Vocabulary;
+use alloc::vec;
 use alloc::vec::Vec;
 
-/// Most symbols of a piece.
+/// Most bytes of a piece.
 pub const MOST: usize = 16;
 
 /// Pairs that merge, by their left symbols.
@@ -37,20 +38,63 @@ impl Pairs {
     }
 }
 
-impl Vocabulary {
-    /// Appends the tokens that up to [`MOST`] base tokens merge into. The vocabulary must be regular.
+/// What the pairs of two bytes become, side by side in the order of the bytes: those of a text are in
+/// few places, and reading costs no branch.
+pub struct BytePairs {
+    tokens: [u32; 256],
+    /// Rank and result of each pair, from the top; [`NONE`] twice where nothing merges.
+    pairs: Vec<u64>,
+}
+
+impl BytePairs {
+    /// The pairs of a vocabulary whose tokens of one byte are these.
+    pub fn new(vocabulary: &Vocabulary, tokens: [u32; 256]) -> BytePairs {
+        let byte = |half: u32| tokens.iter().position(|&token| token == half);
+        let is_byte = |half: u32| vocabulary.lengths[half as usize] == 1;
+        let mut pairs = vec![u64::MAX; 1 << 16];
+        for (token, made) in vocabulary.tokens.iter().enumerate() {
+            if made.rank == 0 || !is_byte(made.left) || !is_byte(made.right) {
+                continue;
+            }
+            if let (Some(left), Some(right)) = (byte(made.left), byte(made.right)) {
+                pairs[left << 8 | right] = (made.rank as u64) << 32 | token as u64;
+            }
+        }
+        BytePairs { tokens, pairs }
+    }
+
+    /// Appends the tokens of up to [`MOST`] bytes. The vocabulary must be regular.
     #[inline]
-    pub fn merge_few(&self, symbols: &[u32], out: &mut Vec<u32>) {
-        let count = symbols.len().min(MOST);
+    pub fn merge(&self, vocabulary: &Vocabulary, bytes: &[u8], out: &mut Vec<u32>) {
+        let count = bytes.len().min(MOST);
         let mut tokens = [0; MOST];
-        tokens[..count].copy_from_slice(&symbols[..count]);
         let mut pairs = Pairs {
             order: [NONE; MOST],
             results: [NONE; MOST],
         };
-        for at in 1..count {
-            pairs.set(self, at - 1, tokens[at - 1], tokens[at]);
+        for (token, &byte) in tokens.iter_mut().zip(bytes) {
+            *token = self.tokens[byte as usize];
         }
+        for (at, pair) in bytes[..count].windows(2).enumerate() {
+            let place = (pair[0] as usize) << 8 | pair[1] as usize;
+            let pair = unsafe { *self.pairs.get_unchecked(place) };
+            let order = (pair >> 32 << PLACE_BITS) as u32 | at as u32;
+            pairs.order[at] = if pair == u64::MAX { NONE } else { order };
+            pairs.results[at] = pair as u32;
+        }
+        vocabulary.merge_pairs((tokens, pairs), count, out);
+    }
+}
+
+impl Vocabulary {
+    /// Merges the pairs of so many tokens as far as they go, and appends what is left.
+    #[inline(always)]
+    fn merge_pairs(
+        &self,
+        (mut tokens, mut pairs): ([u32; MOST], Pairs),
+        count: usize,
+        out: &mut Vec<u32>,
+    ) {
         // A bit for each symbol that is not merged into the one to its left.
         let mut left: u32 = (1 << count) - 1;
         loop {

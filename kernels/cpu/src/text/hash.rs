@@ -1,5 +1,7 @@
 //! Hash tables over pieces of text.
 
+use super::ahead::ask;
+use super::cache::Key;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -206,6 +208,36 @@ impl PieceTable {
                 return NONE;
             }
             slot += 1;
+        }
+    }
+
+    /// Asks for the memory that a piece of this hash would stand in.
+    #[inline(always)]
+    pub fn ask(&self, hash: u64) {
+        unsafe { ask(self.short.as_ptr().add((hash >> self.short_shift) as usize)) };
+    }
+
+    /// Asks for the memory that `text[at .. at + len]` would stand in, if that is short.
+    #[inline(always)]
+    pub fn ask_for(&self, text: &[u8], at: usize, len: usize) {
+        if len <= INLINE {
+            debug_assert!(at + len <= text.len());
+            let (low, high) = unsafe { short_key(text, at, len) };
+            self.ask(hash_short(low, high));
+        }
+    }
+
+    /// The token of a short piece if it stands in the first place of its hash, else [`NONE`].
+    #[inline(always)]
+    pub fn at_first_place(&self, key: Key, hash: u64) -> u32 {
+        let (low, high, len) = key.parts();
+        let slot = (hash >> self.short_shift) as usize;
+        let found = unsafe { self.short.get_unchecked(slot) };
+        let same = (found.low == low) & (found.high == high) & (found.entry >> 28 == len);
+        if same {
+            found.entry & 0x0fff_ffff
+        } else {
+            NONE
         }
     }
 

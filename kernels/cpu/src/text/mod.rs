@@ -7,6 +7,7 @@
 //! encode the rest in linear time (`backtrack.rs`), or by an agenda where a vocabulary is irregular
 //! (`merge.rs`).
 
+pub mod ahead;
 pub mod backtrack;
 pub mod blob;
 pub mod byte_characters;

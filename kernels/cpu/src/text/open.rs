@@ -47,6 +47,40 @@ pub fn piece_table(
     Ok(table)
 }
 
+/// How many merges are written before their halves are looked up: most of the table is far away, and
+/// all of them are asked for at once.
+const AHEAD: u32 = 64;
+
+/// Merges as they stand in text.
+#[derive(Default)]
+struct Written {
+    text: Vec<u8>,
+    /// Where each left half begins, where it ends, and where the right one ends.
+    spans: Vec<(usize, usize, usize)>,
+}
+
+impl Written {
+    fn write(
+        &mut self,
+        blob: &Blob,
+        ranks: core::ops::Range<u32>,
+        rewrite: impl Fn(&[u8], &mut Vec<u8>),
+    ) {
+        let Written { text, spans } = self;
+        text.clear();
+        spans.clear();
+        for rank in ranks {
+            let start = text.len();
+            rewrite(blob.merges.get(rank * 2), text);
+            let half = text.len();
+            rewrite(blob.merges.get(rank * 2 + 1), text);
+            spans.push((start, half, text.len()));
+        }
+        // A key is read at once where there is room behind it.
+        text.resize(text.len() + INLINE, 0);
+    }
+}
+
 /// The blob's list of merges with its texts found in the vocabulary, sorted by left and right.
 pub fn merge_list(
     blob: &Blob,
@@ -54,34 +88,42 @@ pub fn merge_list(
     by_text: &PieceTable,
     rewrite: impl Fn(&[u8], &mut Vec<u8>),
 ) -> Result<Merges, Refusal> {
-    let mut list: Vec<Merge> = Vec::with_capacity(blob.merges.len() / 2);
-    let mut whole = Vec::new();
-    for rank in 0..blob.merges.len() as u32 / 2 {
-        whole.clear();
-        rewrite(blob.merges.get(rank * 2), &mut whole);
-        let half = whole.len();
-        rewrite(blob.merges.get(rank * 2 + 1), &mut whole);
-        let len = whole.len();
-        // A key is read at once where there is room behind it.
-        whole.resize(len + INLINE, 0);
-        let last = list.last().map_or(NONE, |merge| merge.3);
-        let result = next_result(texts, last, &whole[..len]);
-        let find = |at: usize, len: usize| {
-            if len == 0 {
-                NONE
-            } else {
-                by_text.find(texts, &whole, at, len)
-            }
-        };
-        let found = [
-            find(0, half),
-            find(half, len - half),
-            if result == NONE { find(0, len) } else { result },
-        ];
-        if let Some(which) = found.iter().position(|&token| token == NONE) {
-            return Err(Refusal::MissingPiece(rank, which as u32));
+    let count = blob.merges.len() as u32 / 2;
+    let mut list: Vec<Merge> = Vec::with_capacity(count as usize);
+    let mut written = Written::default();
+    for first in (0..count).step_by(AHEAD as usize) {
+        let ranks = first..count.min(first + AHEAD);
+        written.write(blob, ranks.clone(), &rewrite);
+        let text = &written.text;
+        let spans = || ranks.clone().zip(&written.spans);
+        for (_, &(at, half, end)) in spans() {
+            by_text.ask_for(text, at, half - at);
+            by_text.ask_for(text, half, end - half);
         }
-        list.push((found[0], found[1], rank, found[2]));
+        for (rank, &(at, half, end)) in spans() {
+            let last = list.last().map_or(NONE, |merge| merge.3);
+            let result = next_result(texts, last, &text[at..end]);
+            let find = |at: usize, end: usize| {
+                if at == end {
+                    NONE
+                } else {
+                    by_text.find(texts, text, at, end - at)
+                }
+            };
+            let found = [
+                find(at, half),
+                find(half, end),
+                if result == NONE {
+                    find(at, end)
+                } else {
+                    result
+                },
+            ];
+            if let Some(which) = found.iter().position(|&token| token == NONE) {
+                return Err(Refusal::MissingPiece(rank, which as u32));
+            }
+            list.push((found[0], found[1], rank, found[2]));
+        }
     }
     let sorted = sorted_by_pair(&list, texts.len());
     if sorted.len() < list.len() {

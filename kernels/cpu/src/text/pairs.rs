@@ -15,6 +15,13 @@ struct Slot {
     rank: u32,
 }
 
+/// Places of common pairs: few enough to stay in the second cache level.
+const COMMON: usize = 1 << 15;
+
+/// No common pair; its halves are no short numbers.
+const NOTHING: u64 = u64::MAX;
+const COMMON_SHIFT: u32 = 64 - COMMON.trailing_zeros();
+
 const EMPTY: Slot = Slot {
     left: NONE,
     right: NONE,
@@ -25,6 +32,9 @@ const EMPTY: Slot = Slot {
 /// Finds the token that two neighbours merge into. All that is known of a pair stands in its slot, so
 /// that a look-up waits for memory once.
 pub struct PairTable {
+    /// The first pairs, which most text is made of, if all their numbers are short: left, right, rank
+    /// and token, from the top. Each stands in the only place for it, or not here.
+    common: Vec<u64>,
     /// A bit for each of many hashes: small enough to stay in the cache, it tells most misses.
     seen: Vec<u64>,
     seen_shift: u32,
@@ -38,6 +48,7 @@ impl PairTable {
         let size = (count * 2).max(8).next_power_of_two();
         let bits = (count * 6).max(64).next_power_of_two();
         PairTable {
+            common: vec![NOTHING; COMMON],
             seen: vec![0; bits / 64],
             seen_shift: 32 - bits.trailing_zeros().min(32),
             slots: vec![EMPTY; size],
@@ -60,6 +71,14 @@ impl PairTable {
         rank: u32,
     ) -> Result<(), &'static str> {
         let hash = hash_pair(left, right);
+        let short = [left, right, token, rank]
+            .iter()
+            .all(|&n| n < u16::MAX as u32);
+        let common = &mut self.common[(hash >> COMMON_SHIFT) as usize];
+        if short && *common == NOTHING {
+            *common = (left as u64) << 48 | (right as u64) << 32 | (rank << 16 | token) as u64;
+            return Ok(());
+        }
         let (word, bit) = self.place(hash);
         self.seen[word] |= bit;
         let mask = self.slots.len() - 1;
@@ -84,6 +103,10 @@ impl PairTable {
     #[inline(always)]
     pub fn find(&self, left: u32, right: u32) -> (u32, u32) {
         let hash = hash_pair(left, right);
+        let common = unsafe { *self.common.get_unchecked((hash >> COMMON_SHIFT) as usize) };
+        if common >> 32 == (left as u64) << 16 | right as u64 {
+            return (common as u32 >> 16, common as u32 & 0xffff);
+        }
         let (word, bit) = self.place(hash);
         if unsafe { *self.seen.get_unchecked(word) } & bit == 0 {
             return (NONE, NONE);

@@ -2,6 +2,7 @@
 
 use super::backtrack::DeadEnds;
 use super::class::CharClasses;
+use super::few::{BytePairs, MOST};
 use super::hash::{NONE, Texts};
 use super::open::piece_table;
 use super::split::{Pattern, Splitter};
@@ -87,16 +88,20 @@ fn by_the_book(vocabulary: &Vocabulary, text: &[u8]) -> Vec<u32> {
 fn check(random: &mut Random, letters: usize, pieces: usize, ties: bool) -> bool {
     let vocabulary = vocabulary(random, letters, pieces, ties);
     let mut dead = DeadEnds::default();
+    let mut bytes = [NONE; 256];
+    for letter in 0..letters {
+        bytes[b'a' as usize + letter] = letter as u32;
+    }
+    let byte_pairs = BytePairs::new(&vocabulary, bytes);
     for _ in 0..40 {
         let text = random.text(letters, 40);
         let mut ids = Vec::new();
         if vocabulary.regular {
             assert!(vocabulary.encode(&text, &mut dead, &mut ids));
             assert_eq!(ids, by_the_book(&vocabulary, &text), "{text:?}");
-            if text.len() <= super::few::MOST {
-                let symbols: Vec<u32> = text.iter().map(|b| (b - b'a') as u32).collect();
+            if text.len() <= MOST {
                 let mut few = Vec::new();
-                vocabulary.merge_few(&symbols, &mut few);
+                byte_pairs.merge(&vocabulary, &text, &mut few);
                 assert_eq!(few, ids, "{text:?}");
             }
         }
