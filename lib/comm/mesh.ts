@@ -105,7 +105,7 @@ export function rankOf(coordinates: MeshNumbers, sizes: MeshNumbers): number {
 
 /** What a mesh must divide: dimensions of the model and of the batch. */
 export interface MeshDivisions {
-  /** Layers, cut into stages (stages may differ by a layer, but none is empty). */
+  /** Layers, cut into stages that cost the same: at most as many as there are layers. */
   readonly layers: number;
   /** Query heads, cut by tensor parallelism. */
   readonly heads: number;
@@ -117,8 +117,19 @@ export interface MeshDivisions {
   readonly batchSize: number;
 }
 
-function indivisible(sizes: MeshNumbers, fault: string): ConfigError {
-  return new ConfigError(`Cannot use mesh ${quoted(meshText(sizes))}: ${fault}`);
+function indivisible(sizes: MeshNumbers, fault: string, hint?: string): ConfigError {
+  return new ConfigError(`Cannot use mesh ${quoted(meshText(sizes))}: ${fault}`, { hint });
+}
+
+/** Of the numbers up to `most` that will do, the next to one that will not, as "2 or 4". */
+function nearestOf(wanted: number, { most, does }: {
+  readonly most: number;
+  readonly does: (number: number) => boolean;
+}): string {
+  const all = Array.from({ length: most }, (_, i) => i + 1).filter(does);
+  const below = all.findLast((number) => number < wanted);
+  const above = all.find((number) => number > wanted);
+  return [below, above].filter((number) => number !== undefined).join(" or ");
 }
 
 /**
@@ -128,26 +139,36 @@ function indivisible(sizes: MeshNumbers, fault: string): ConfigError {
  */
 export function checkDivisions(sizes: MeshNumbers, divisions: MeshDivisions): void {
   const { layers, heads, kvHeads, intermediateSize, batchSize } = divisions;
+  const cutsHeads = (tensor: number) => kvHeads % tensor === 0 || tensor % kvHeads === 0;
+  const does = (tensor: number) =>
+    heads % tensor === 0 && intermediateSize % tensor === 0 && cutsHeads(tensor);
+  const hint = `tensor=${nearestOf(sizes.tensor, { most: heads, does })}`;
   const cut: readonly (readonly [string, number])[] = [
     ["heads", heads],
     ["columns of the feed-forward layer", intermediateSize],
   ];
   for (const [what, count] of cut) {
     if (count % sizes.tensor === 0) continue;
-    throw indivisible(sizes, `tensor=${sizes.tensor} does not divide ${count} ${what}`);
+    throw indivisible(sizes, `tensor=${sizes.tensor} does not divide ${count} ${what}`, hint);
   }
-  if (kvHeads % sizes.tensor !== 0 && sizes.tensor % kvHeads !== 0) {
+  if (!cutsHeads(sizes.tensor)) {
     const fault =
       `tensor=${sizes.tensor} and ${kvHeads} key and value heads: neither divides the other`;
-    throw indivisible(sizes, fault);
+    throw indivisible(sizes, fault, hint);
   }
   if (layers < sizes.pipeline) {
-    throw indivisible(sizes, `pipeline=${sizes.pipeline} stages for ${layers} layers`);
+    const fault = `pipeline=${sizes.pipeline} stages for ${layers} layers`;
+    throw indivisible(sizes, fault, `pipeline=${layers} at most`);
   }
   const replicas = sizes.data * sizes.shard;
   if (batchSize % replicas === 0) return;
   const product = `data=${sizes.data} times shard=${sizes.shard}`;
-  throw indivisible(sizes, `${product} does not divide ${batchSize} sequences of a step`);
+  const divisors = nearestOf(replicas, { most: batchSize, does: (size) => batchSize % size === 0 });
+  throw indivisible(
+    sizes,
+    `${product} does not divide ${batchSize} sequences of a step`,
+    `data times shard of ${divisors}, or another --batch-tokens`,
+  );
 }
 
 /** The ranks of a run, with a communicator for each axis. */

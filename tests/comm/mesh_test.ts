@@ -100,17 +100,25 @@ Deno.test("a mesh must divide what it cuts", () => {
   // Two ranks have the same one of four key and value heads; PaLM has one for all.
   check("tensor=8");
   check("tensor=32", { kvHeads: 1 });
-  const cases: readonly (readonly [string, object, string])[] = [
-    ["tensor=3", {}, '"tensor=3": tensor=3 does not divide 32 heads'],
-    ["tensor=8", { kvHeads: 3 }, "tensor=8 and 3 key and value heads: neither divides"],
-    ["tensor=4", { intermediateSize: 10 }, "tensor=4 does not divide 10 columns of the feed-"],
-    ["pipeline=6", {}, "pipeline=6 stages for 5 layers"],
-    ["data=5,shard=2", {}, "data=5 times shard=2 does not divide 12 sequences of a step"],
+  const gqa = { heads: 24, kvHeads: 3, intermediateSize: 96 };
+  const narrow = { intermediateSize: 10 };
+  const cases: readonly (readonly [string, object, string, string])[] = [
+    ["tensor=3", {}, '"tensor=3": tensor=3 does not divide 32 heads', "tensor=2 or 4"],
+    ["tensor=8", gqa, "tensor=8 and 3 key and value heads: neither divides", "tensor=6 or 12"],
+    ["tensor=4", narrow, "tensor=4 does not divide 10 columns of the feed-", "tensor=2"],
+    ["pipeline=6", {}, "pipeline=6 stages for 5 layers", "pipeline=5 at most"],
+    [
+      "data=5,shard=2",
+      {},
+      "data=5 times shard=2 does not divide 12 sequences of a step",
+      "data times shard of 6 or 12, or another --batch-tokens",
+    ],
   ];
-  for (const [mesh, change, wanted] of cases) {
+  for (const [mesh, change, wanted, hint] of cases) {
     assert.throws(() => check(mesh, change), (error) => {
       assert.ok(error instanceof ConfigError);
       assert.ok(error.message.includes(wanted), error.message);
+      assert.equal(error.hint, hint);
       return true;
     });
   }
