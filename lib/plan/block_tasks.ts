@@ -138,14 +138,21 @@ class BlockTasks {
     return this.#compute(this.#times.values(3 * this.#times.feedForward));
   }
 
+  /** Attention's output product and sum, norm, first product of the feed-forward layer: a serial block's. */
+  #project(): void {
+    const { model: { hiddenSize: D } } = this.#shape;
+    const times = this.#times;
+    const scattered = this.#exchange(this.#compute(times.product(times.attentionOutput)));
+    const normed = this.#compute(times.sharedRows(5 * D), scattered);
+    this.#compute(times.product(times.gateUp), this.#exchange(normed));
+  }
+
   forward(): number {
     const { model: { hiddenSize: D, parallelBlock } } = this.#shape;
     const times = this.#times;
     this.#attend();
     if (!parallelBlock) {
-      const scattered = this.#exchange(this.#compute(times.product(times.attentionOutput)));
-      const normed = this.#compute(times.sharedRows(5 * D), scattered);
-      this.#compute(times.product(times.gateUp), this.#exchange(normed));
+      this.#project();
       this.#activate();
     } else {
       this.#activate();
@@ -166,11 +173,7 @@ class BlockTasks {
       return;
     }
     this.#attend();
-    if (!parallelBlock) {
-      const scattered = this.#exchange(this.#compute(times.product(times.attentionOutput)));
-      const normed = this.#compute(times.sharedRows(5 * D), scattered);
-      this.#compute(times.product(times.gateUp), this.#exchange(normed));
-    }
+    if (!parallelBlock) this.#project();
     this.#activate();
   }
 

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import type { MeshNumbers } from "../../lib/comm/mesh.ts";
 import { countParameters } from "../../lib/model/parameters.ts";
 import { presetOf } from "../../lib/model/presets.ts";
 import { layOut } from "../../lib/model/training/parameters.ts";
@@ -8,22 +7,10 @@ import { USABLE_MEMORY } from "../../lib/plan/mesh_search.ts";
 import { pieceParameters } from "../../lib/plan/piece_parameters.ts";
 import { PUBLISHED_RUNS } from "../../lib/plan/published.ts";
 import { planRankBytes } from "../../lib/plan/rank_memory.ts";
-import type { StepShape, ZeroStage } from "../../lib/plan/step_shape.ts";
+import type { ZeroStage } from "../../lib/plan/step_shape.ts";
+import { near, ONE, stepOf } from "./steps.ts";
 
-const ONE: MeshNumbers = { data: 1, shard: 1, tensor: 1, pipeline: 1 };
-const STEP: StepShape = {
-  model: presetOf("llama3-8b").config,
-  seqLen: 4096,
-  sequences: 1024,
-  microBatch: 1,
-  recompute: "none",
-  mesh: ONE,
-  zero: 0,
-  chunks: 1,
-};
-
-const near = (actual: number, expected: number, relative = 1e-6) =>
-  assert.ok(Math.abs(actual / expected - 1) <= relative, `${actual} is not ${expected}`);
+const STEP = stepOf("llama3-8b", 1024);
 
 for (const name of ["llama3-8b", "llama2-7b", "palm-8b", "llama3.2-1b"]) {
   for (const tensor of [1, 2, 8]) {

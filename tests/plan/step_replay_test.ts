@@ -8,6 +8,7 @@ import type { Device } from "../../lib/plan/kernel_time.ts";
 import type { RankRecorder } from "../../lib/plan/rank_replay.ts";
 import { replayLongStep, replayStep } from "../../lib/plan/step_replay.ts";
 import type { StepShape } from "../../lib/plan/step_shape.ts";
+import { near, stepOf } from "./steps.ts";
 
 const A100: Device = { hardware: hardwareOf("a100-80gb"), efficiency: efficiencyOf("a100") };
 
@@ -34,19 +35,7 @@ const IDEAL: Device = {
   },
 };
 
-const STEP: StepShape = {
-  model: presetOf("llama2-7b").config,
-  seqLen: 2048,
-  sequences: 32,
-  microBatch: 1,
-  recompute: "none",
-  mesh: { data: 1, shard: 1, tensor: 1, pipeline: 1 },
-  zero: 0,
-  chunks: 1,
-};
-
-const near = (actual: number, expected: number, relative = 1e-9) =>
-  assert.ok(Math.abs(actual / expected - 1) <= relative, `${actual} is not ${expected}`);
+const STEP: StepShape = { ...stepOf("llama2-7b", 32), seqLen: 2048 };
 
 Deno.test("on an ideal device a step takes its operations over the peak", () => {
   const { step } = replayStep(STEP, IDEAL);

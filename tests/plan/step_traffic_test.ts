@@ -1,27 +1,14 @@
 import assert from "node:assert/strict";
-import type { MeshNumbers } from "../../lib/comm/mesh.ts";
 import { countParameters } from "../../lib/model/parameters.ts";
-import { presetOf } from "../../lib/model/presets.ts";
 import type { StepShape } from "../../lib/plan/step_shape.ts";
 import { floats, HALVES, planStepTraffic } from "../../lib/plan/step_traffic.ts";
+import { near, ONE, stepOf } from "./steps.ts";
 
-const ONE: MeshNumbers = { data: 1, shard: 1, tensor: 1, pipeline: 1 };
-const STEP: StepShape = {
-  model: presetOf("llama2-7b").config,
-  seqLen: 4096,
-  sequences: 64,
-  microBatch: 1,
-  recompute: "none",
-  mesh: ONE,
-  zero: 0,
-  chunks: 1,
-};
+const STEP = stepOf("llama2-7b", 64);
 const P = countParameters(STEP.model).total;
 const ROWS = 2 * 4096 * 4096;
 
 const of = (shape: Partial<StepShape>) => planStepTraffic({ ...STEP, ...shape }, HALVES);
-const near = (actual: number, expected: number) =>
-  assert.ok(Math.abs(actual / expected - 1) <= 1e-9, `${actual} is not ${expected}`);
 
 Deno.test("one rank sends nothing", () => {
   assert.equal(of({}).total, 0);

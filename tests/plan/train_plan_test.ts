@@ -3,10 +3,7 @@ import { UsageError } from "../../lib/base/errors.ts";
 import { presetOf } from "../../lib/model/presets.ts";
 import { flopsPerToken, matrixParameters, modelFlopsUtilization } from "../../lib/plan/flops.ts";
 import { planTraining } from "../../lib/plan/train_plan.ts";
-
-function near(actual: number, expected: number, relative: number): void {
-  assert.ok(Math.abs(actual / expected - 1) <= relative, `${actual} is not ${expected}`);
-}
+import { near } from "./steps.ts";
 
 function plan(preset: string, hardware: string, devices: number, seqLen?: number) {
   const { config, recipe } = presetOf(preset);
