@@ -130,7 +130,8 @@ export function replayLongStep(shape: StepShape, device: Device): StepReplay {
     seconds("replicas"),
     seconds("optimizer"),
   ];
-  const waited = step - computing - tensor - replicas - optimizer;
+  // Without stages that wait it is what rounding leaves, which may be less than nothing.
+  const waited = Math.max(0, step - computing - tensor - replicas - optimizer);
   const communication = (kind: keyof CommunicationSeconds) =>
     extend(short.communication[kind], long.communication[kind]);
   return {

@@ -74,13 +74,18 @@ const asWeight = (address: number): Weight => {
   return { inDim: IN, outDim: COLUMNS, parts: [part] };
 };
 
-onBackends("a weight in memory is repacked where it lies, once", async (on) => {
-  using opened = await on.open(1);
-  const { backend } = opened;
+/** A weight in the backend's memory, and what it is multiplied to where it lies. */
+function inMemory(backend: Backend) {
   const address = backend.alloc(BYTES);
   backend.upload(address, q4Blocks());
   const weight = asWeight(address);
-  const want = product(backend, weight);
+  return { address, weight, want: product(backend, weight) };
+}
+
+onBackends("a weight in memory is repacked where it lies, once", async (on) => {
+  using opened = await on.open(1);
+  const { backend } = opened;
+  const { address, weight, want } = inMemory(backend);
   const repacked = new RepackedWeights(backend, { repack: "on", files: [], embedding: 0 });
   deepStrictEqual(product(backend, weight, repacked), want);
   deepStrictEqual(product(backend, weight, repacked), want);
@@ -94,10 +99,7 @@ onBackends(
   async (on) => {
     using opened = await on.open(1);
     const { backend } = opened;
-    const address = backend.alloc(BYTES);
-    backend.upload(address, q4Blocks());
-    const weight = asWeight(address);
-    const want = product(backend, weight);
+    const { address, weight, want } = inMemory(backend);
     const repacked = new RepackedWeights(backend, {
       repack: "auto",
       files: [],

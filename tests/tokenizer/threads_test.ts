@@ -5,6 +5,14 @@ import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import { onBackends } from "../on_backends.ts";
 import { digestOf, HAS_VECTORS, packLines, TEXTS, TOKENIZERS } from "./vectors.ts";
 
+/** One of each kind of tokenizer. */
+const FILES = [
+  "llama2/tokenizer.model",
+  "llama3/tokenizer.model",
+  "hf/llama2.legacy.tokenizer.json.gz",
+  "spm-trained/mix-default-4096.model",
+];
+
 const missing = HAS_VECTORS.find((path) => !existsSync(path));
 const options = { ignored: missing === undefined ? undefined : `no ${missing}` };
 
@@ -15,13 +23,7 @@ onBackends(
     using three = await on.open(3);
     const text = await Deno.readFile(join(TEXTS, "wikitext2-test.txt"));
     const lines = packLines(text);
-    const files = [
-      "llama2/tokenizer.model",
-      "llama3/tokenizer.model",
-      "hf/llama2.legacy.tokenizer.json.gz",
-      "spm-trained/mix-default-4096.model",
-    ];
-    for (const file of files) {
+    for (const file of FILES) {
       const alone = await openTokenizer(join(TOKENIZERS, file), one);
       const together = await openTokenizer(join(TOKENIZERS, file), three);
       for (const special of ["text", "parse"] as const) {
@@ -43,13 +45,7 @@ onBackends(
   async (on) => {
     using three = await on.open(3);
     const text = await Deno.readFile(join(TEXTS, "wikitext2-test.txt"));
-    const files = [
-      "llama2/tokenizer.model",
-      "llama3/tokenizer.model",
-      "hf/llama2.legacy.tokenizer.json.gz",
-      "spm-trained/mix-default-4096.model",
-    ];
-    for (const file of files) {
+    for (const file of FILES) {
       const tokenizer = await openTokenizer(join(TOKENIZERS, file), three);
       for (const special of ["text", "parse"] as const) {
         const whole = tokenizer.encode(text, { special });
