@@ -21,8 +21,8 @@ export interface ScratchOptions {
 const [QUERIES, KEYS] = [96, 48];
 /** The widest vector, in floats: rows of a head are padded to it. */
 const LANES = 16;
-/** Lines of either operand of a product that are packed at a time, and their depth (`ops/gemm/blocks.rs`). */
-const [PACKED_LINES, PACKED_DEPTH] = [2048, 384];
+/** Lines of either operand of a product that a thread keeps packed, and their depth (`ops/gemm/steps.rs`). */
+const [PACKED_LINES, PACKED_DEPTH] = [1152, 384];
 /** Up to here a context takes the next power of two (`context.rs`). */
 const GENEROUS_BYTES = 2 ** 24;
 
@@ -46,9 +46,10 @@ function attentionFloats(
 /** Bytes of the kernels' own memory in training: attention's backward pass or a product's packed blocks. */
 export function trainingScratchBytes(config: ModelConfig, options: ScratchOptions): number {
   const { hiddenSize, intermediateSize, vocabSize } = config;
+  const { rows, threads } = options;
   const lines = (count: number) => Math.min(PACKED_LINES, count);
   const widest = Math.max(hiddenSize, intermediateSize, vocabSize);
-  const packed = (lines(options.rows) + lines(widest)) * PACKED_DEPTH;
+  const packed = threads * (lines(rows) + lines(widest)) * PACKED_DEPTH;
   const bytes = 4 * Math.max(attentionFloats(config, options), packed);
   return bytes < GENEROUS_BYTES ? 2 ** Math.ceil(Math.log2(bytes)) : bytes;
 }

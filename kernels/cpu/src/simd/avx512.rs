@@ -24,6 +24,40 @@ unsafe fn upper(v: __m512) -> __m256 {
     unsafe { _mm512_extractf32x8_ps::<1>(v) }
 }
 
+/// Vector q has column q of every run of four lanes, run by run.
+#[inline(always)]
+unsafe fn turn_fours([a, b, c, d]: [__m512; 4]) -> [__m512; 4] {
+    unsafe {
+        let ab_low = _mm512_castps_pd(_mm512_unpacklo_ps(a, b));
+        let ab_high = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
+        let cd_low = _mm512_castps_pd(_mm512_unpacklo_ps(c, d));
+        let cd_high = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
+        [
+            _mm512_castpd_ps(_mm512_unpacklo_pd(ab_low, cd_low)),
+            _mm512_castpd_ps(_mm512_unpackhi_pd(ab_low, cd_low)),
+            _mm512_castpd_ps(_mm512_unpacklo_pd(ab_high, cd_high)),
+            _mm512_castpd_ps(_mm512_unpackhi_pd(ab_high, cd_high)),
+        ]
+    }
+}
+
+/// Vector i has run i of four lanes of every vector.
+#[inline(always)]
+unsafe fn turn_runs([a, b, c, d]: [__m512; 4]) -> [__m512; 4] {
+    unsafe {
+        let ab_low = _mm512_shuffle_f32x4::<0x44>(a, b);
+        let ab_high = _mm512_shuffle_f32x4::<0xee>(a, b);
+        let cd_low = _mm512_shuffle_f32x4::<0x44>(c, d);
+        let cd_high = _mm512_shuffle_f32x4::<0xee>(c, d);
+        [
+            _mm512_shuffle_f32x4::<0x88>(ab_low, cd_low),
+            _mm512_shuffle_f32x4::<0xdd>(ab_low, cd_low),
+            _mm512_shuffle_f32x4::<0x88>(ab_high, cd_high),
+            _mm512_shuffle_f32x4::<0xdd>(ab_high, cd_high),
+        ]
+    }
+}
+
 impl Simd for Avx512 {
     type F32 = __m512;
     type Mask = __mmask16;
@@ -162,22 +196,7 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn store_across(to: *mut f32, stride: usize, lines: [__m512; 4]) {
         unsafe {
-            let [a, b, c, d] = lines.map(|v| _mm512_castps_pd(v));
-            let pair = |x: __m512d, y: __m512d| {
-                let (x, y) = (_mm512_castpd_ps(x), _mm512_castpd_ps(y));
-                let low = _mm512_castps_pd(_mm512_unpacklo_ps(x, y));
-                (low, _mm512_castps_pd(_mm512_unpackhi_ps(x, y)))
-            };
-            let ((ab_low, ab_high), (cd_low, cd_high)) = (pair(a, b), pair(c, d));
-            // Column q of every run of four lanes, run by run.
-            let columns = [
-                _mm512_unpacklo_pd(ab_low, cd_low),
-                _mm512_unpackhi_pd(ab_low, cd_low),
-                _mm512_unpacklo_pd(ab_high, cd_high),
-                _mm512_unpackhi_pd(ab_high, cd_high),
-            ];
-            for (q, v) in columns.into_iter().enumerate() {
-                let v = _mm512_castpd_ps(v);
+            for (q, v) in turn_fours(lines).into_iter().enumerate() {
                 let to = to.add(q * stride);
                 _mm_storeu_ps(to, _mm512_castps512_ps128(v));
                 _mm_storeu_ps(to.add(4 * stride), _mm512_extractf32x4_ps::<1>(v));
@@ -186,6 +205,26 @@ impl Simd for Avx512 {
             }
         }
     }
+    const TURNS: bool = true;
+    #[inline(always)]
+    unsafe fn turn(lines: [__m512; 16]) -> [__m512; 16] {
+        unsafe {
+            let mut fours = [[Self::zero(); 4]; 4];
+            for i in 0..4 {
+                let [a, b, c, d] = [4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3];
+                fours[i] = turn_fours([lines[a], lines[b], lines[c], lines[d]]);
+            }
+            let mut turned = [Self::zero(); 16];
+            for q in 0..4 {
+                let runs = turn_runs([fours[0][q], fours[1][q], fours[2][q], fours[3][q]]);
+                for i in 0..4 {
+                    turned[4 * i + q] = runs[i];
+                }
+            }
+            turned
+        }
+    }
+    const PREFETCHES: bool = true;
     #[inline(always)]
     unsafe fn prefetch(p: *const u8) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }

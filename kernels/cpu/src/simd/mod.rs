@@ -162,6 +162,18 @@ pub trait Simd: Copy + Send + Sync + 'static {
         }
     }
 
+    /// Whether there is `turn`.
+    const TURNS: bool = false;
+
+    /// Lane j of vector i is lane i of line j. Where LANES is 16.
+    #[inline(always)]
+    unsafe fn turn(lines: [Self::F32; MAX_LANES]) -> [Self::F32; MAX_LANES] {
+        lines
+    }
+
+    /// Whether `prefetch` does anything.
+    const PREFETCHES: bool = false;
+
     /// Asks for the cache line at `p`; any address is allowed.
     unsafe fn prefetch(p: *const u8);
 

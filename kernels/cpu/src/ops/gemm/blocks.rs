@@ -1,126 +1,102 @@
-//! How a product is cut: into blocks of depth, groups of lines that fit in the caches once packed,
-//! chunks of tiles for the threads. All of it by shape alone.
+//! The parts of a product on the threads, and of each its steps, one after the other: operands are
+//! packed, then tiles are added to the output.
 //!
-//! A block of depth of both operands is packed by all threads, then its tiles are added to the output.
-//! Blocks are anchored at 0 and as long as depth alone decides, and each element's sum over a block is
-//! one chain: so no cut changes a bit.
+//! Blocks of depth are anchored at 0 and as long as depth alone decides, and each element's sum over a
+//! block is one chain: so no cut changes a bit.
 
+use super::ahead::Ahead;
 use super::multiply::{Arithmetic, Floats, Multiply};
 use super::pack::{Packing, pack_panels};
+use super::parts::{Part, Parts};
+use super::steps::{Step, Steps, Tile, block_units};
 use super::tile::{Target, tile, tile_rows, tile_vectors};
 use super::{Operand, Product};
 use crate::context::Context;
+use crate::ops::chunks::Shared;
 use crate::simd::{Isa, Simd, per_isa};
 
-/// Units of a block of depth, at most: a panel of a stays in the first cache.
-const MAX_UNITS: usize = 384;
-/// Lines of an operand that are packed at a time: they stay in the last cache.
-const GROUP: usize = 2048;
-/// Rows and columns of a chunk, at most: its panels of b stay in the second cache.
-const CHUNK: (usize, usize) = (96, 256);
-/// Chunks that are sought, so that threads end together.
-const CHUNKS: usize = 32;
-/// Lines that a thread packs at a time.
+/// Lines that a thread packs at a time for later products.
 const LINES_AT_ONCE: usize = 192;
 
-/// Rows and columns of a tile.
-#[derive(Clone, Copy)]
-struct Tile {
-    rows: usize,
-    columns: usize,
-}
-
-impl Tile {
-    fn of(isa: Isa) -> Tile {
-        let lanes = isa.lanes();
-        Tile {
-            rows: tile_rows(lanes),
-            columns: tile_vectors(lanes) * lanes,
-        }
-    }
-}
-
-/// Units of a block where there are `units` in all.
-fn block_units(units: usize) -> usize {
-    units.div_ceil(units.div_ceil(MAX_UNITS))
-}
-
-/// Packed operands of one block of depth and one group of rows and of columns.
+/// A step whose operands are packed.
 struct Block<'a> {
     product: &'a Product,
+    /// Panels of its rows and of its columns.
     a: *const f32,
     b: *const f32,
     units: usize,
-    /// Whether this block starts the sums.
+    /// Whether this block of depth starts the sums.
     first: bool,
     row: usize,
     rows: usize,
     column: usize,
     columns: usize,
-    /// Rows and columns of a chunk.
-    chunk: (usize, usize),
 }
 
-unsafe impl Sync for Block<'_> {}
-
 /// Computes a product that has rows, columns and depth.
+///
+/// Each thread has a part of the output and packs what it multiplies for itself, though another may pack
+/// the same: to write where the other core has read costs more than to pack twice.
 pub unsafe fn multiply(isa: Isa, context: &Context, product: &Product) {
-    let tile = Tile::of(isa);
-    let arithmetic = Arithmetic::of(isa, product.brain);
-    let units = product.depth.div_ceil(arithmetic.unit_depth());
-    let block = block_units(units);
-    let row_group = group(product.rows, tile.rows);
-    let column_group = group(product.columns, tile.columns);
-    let b_floats = if product.b_packed { 0 } else { column_group };
-    let a = context.scratch((row_group + b_floats) * block * 4);
-    let a = a.cast::<f32>();
-    let b = unsafe { a.add(row_group * block) };
-    let padded = product.columns.next_multiple_of(tile.columns);
-    for unit in (0..units).step_by(block) {
-        let count = block.min(units - unit);
-        let packing = |operand: Operand, width: usize, to: *mut f32| Packing {
-            operand,
-            arithmetic,
-            width,
-            first_line: 0,
-            end_line: 0,
-            depth: product.depth,
-            first_unit: unit,
-            units: count,
-            to,
-        };
-        for column in (0..product.columns).step_by(column_group) {
-            let columns = column_group.min(product.columns - column);
-            for row in (0..product.rows).step_by(row_group) {
-                let rows = row_group.min(product.rows - row);
-                let mut jobs = [
-                    packing(product.a, tile.rows, a),
-                    packing(product.b, tile.columns, b),
-                ];
-                if column == 0 || rows < product.rows {
-                    (jobs[0].first_line, jobs[0].end_line) = (row, row + rows);
-                }
-                if row == 0 && !product.b_packed {
-                    (jobs[1].first_line, jobs[1].end_line) = (column, column + columns);
-                }
-                unsafe { pack_all(isa, context, &jobs) };
-                let packed = product.b.address.cast::<f32>();
-                let given = unsafe { packed.add(unit * padded + column * count) };
-                let block = Block {
-                    product,
-                    a,
-                    b: if product.b_packed { given } else { b },
-                    units: count,
-                    first: unit == 0,
-                    row,
-                    rows,
-                    column,
-                    columns,
-                    chunk: chunk_size((rows, columns), tile),
-                };
-                unsafe { add_block(isa, context, &block, arithmetic) };
-            }
+    let parts = Parts::of(isa, product, context.threads());
+    let floats = parts.packed_floats();
+    let scratch = context.scratch(context.threads() * floats * 4);
+    let shared = Shared::new((product, scratch.cast::<f32>()));
+    context.parallel(parts.count(), &|part, worker| unsafe {
+        let (product, scratch) = shared.get();
+        multiply_part(
+            isa,
+            &parts.part(product, part),
+            scratch.add(worker * floats),
+        );
+    });
+}
+
+/// Computes one part, packing into `to`.
+unsafe fn multiply_part(isa: Isa, part: &Part, to: *mut f32) {
+    let steps = Steps::new(isa, &part.product);
+    let to = (to, to.wrapping_add(steps.packed_floats().0));
+    let mut next = Some(steps.first());
+    while let Some(step) = next {
+        let jobs = steps.jobs(step, to);
+        for job in &jobs {
+            unsafe { pack_panels(isa, job, (0, job.panels())) };
         }
+        next = steps.after(step);
+        let ahead = match next {
+            Some(step) => Ahead::of(&steps.jobs(step, to)),
+            None => Ahead::NOTHING,
+        };
+        let block = packed_block(&steps, step, part, to);
+        unsafe { add_block(isa, &block, &ahead, steps.arithmetic) };
+    }
+}
+
+fn packed_block<'a>(
+    steps: &Steps<'a>,
+    step: Step,
+    part: &Part,
+    (a, b): (*mut f32, *mut f32),
+) -> Block<'a> {
+    let product = steps.product;
+    let (rows, columns, units) = steps.size(step);
+    let (row, column) = steps.before(step);
+    let given = product.b.address.cast::<f32>();
+    Block {
+        product,
+        a: a.wrapping_add(row * units),
+        b: if product.b_packed {
+            let column = part.packed_column + step.column;
+            given.wrapping_add(step.unit * part.packed_columns + column * units)
+        } else {
+            b.wrapping_add(column * units)
+        },
+        units,
+        first: step.unit == 0,
+        row: step.row,
+        rows,
+        column: step.column,
+        columns,
     }
 }
 
@@ -149,78 +125,41 @@ pub unsafe fn pack(
             units: block.min(units - unit),
             to: unsafe { packed.add(unit * columns.next_multiple_of(tile.columns)) },
         };
-        unsafe { pack_all(isa, context, &[job]) };
+        unsafe { pack_all(isa, context, &job) };
     }
 }
 
-/// Lines of a group: whole panels.
-fn group(lines: usize, width: usize) -> usize {
-    (GROUP / width * width).min(lines.next_multiple_of(width))
-}
-
-/// Rows and columns of a chunk: whole tiles, fewer where there would be too few chunks.
-fn chunk_size((rows, columns): (usize, usize), tile: Tile) -> (usize, usize) {
-    let down = |lines: usize, width: usize| (lines / width).max(1) * width;
-    let mut size = (down(CHUNK.0, tile.rows), down(CHUNK.1, tile.columns));
-    while rows.div_ceil(size.0) * columns.div_ceil(size.1) < CHUNKS {
-        if size.1 > 2 * tile.columns {
-            size.1 = down(size.1 / 2, tile.columns);
-        } else if size.0 > 2 * tile.rows {
-            size.0 = down(size.0 / 2, tile.rows);
-        } else {
-            break;
-        }
-    }
-    size
-}
-
-/// Packs the panels of all jobs on the threads of the pool.
-unsafe fn pack_all(isa: Isa, context: &Context, jobs: &[Packing]) {
-    let at_once = |job: &Packing| {
-        let fair = job.panels().div_ceil(4);
-        (LINES_AT_ONCE / job.width).min(fair).max(1)
-    };
-    let chunks = |job: &Packing| job.panels().div_ceil(at_once(job));
-    context.parallel(jobs.iter().map(chunks).sum(), &|chunk, _| {
-        let mut chunk = chunk;
-        for job in jobs {
-            if chunk >= chunks(job) {
-                chunk -= chunks(job);
-                continue;
-            }
-            let first = chunk * at_once(job);
-            let end = (first + at_once(job)).min(job.panels());
-            return unsafe { pack_panels(isa, job, (first, end)) };
-        }
+/// Packs the panels of a job on the threads of the pool.
+unsafe fn pack_all(isa: Isa, context: &Context, job: &Packing) {
+    let at_once = (LINES_AT_ONCE / job.width).max(1);
+    context.parallel(job.panels().div_ceil(at_once), &|chunk, _| {
+        let first = chunk * at_once;
+        let end = (first + at_once).min(job.panels());
+        unsafe { pack_panels(isa, job, (first, end)) };
     });
 }
 
 /// Adds one packed block to the output.
-unsafe fn add_block(isa: Isa, context: &Context, block: &Block, arithmetic: Arithmetic) {
-    let down = block.rows.div_ceil(block.chunk.0);
-    let across = block.columns.div_ceil(block.chunk.1);
-    context.parallel(down * across, &|chunk, _| {
-        let at = (chunk % down * block.chunk.0, chunk / down * block.chunk.1);
-        unsafe {
-            match arithmetic {
-                #[cfg(target_arch = "x86_64")]
-                Arithmetic::Pairs => add_chunk_of_pairs(block, at),
-                _ => add_chunk_of_floats_on(isa, block, at),
-            }
+unsafe fn add_block(isa: Isa, block: &Block, ahead: &Ahead, arithmetic: Arithmetic) {
+    unsafe {
+        match arithmetic {
+            #[cfg(target_arch = "x86_64")]
+            Arithmetic::Pairs => add_pairs(block, ahead),
+            _ => add_floats_on(isa, block, ahead),
         }
-    });
+    }
 }
 
-per_isa! { unsafe fn add_chunk_of_floats_on = add_chunk_of_floats(block: &Block, at: (usize, usize)); }
+per_isa! { unsafe fn add_floats_on = add_floats(block: &Block, ahead: &Ahead); }
 
 #[inline(always)]
-unsafe fn add_chunk_of_floats<S: Simd>(block: &Block, at: (usize, usize)) {
+unsafe fn add_floats<S: Simd>(block: &Block, ahead: &Ahead) {
     unsafe {
         match (tile_rows(S::LANES), tile_vectors(S::LANES)) {
-            (12, 2) => add_chunk::<Floats<S>, 12, 2>(block, at),
-            (6, 2) => add_chunk::<Floats<S>, 6, 2>(block, at),
-            (8, 3) => add_chunk::<Floats<S>, 8, 3>(block, at),
-            (3, 3) => add_chunk::<Floats<S>, 3, 3>(block, at),
+            (12, 2) => add_tiles::<Floats<S>, 12, 2>(block, ahead),
+            (6, 2) => add_tiles::<Floats<S>, 6, 2>(block, ahead),
+            (8, 3) => add_tiles::<Floats<S>, 8, 3>(block, ahead),
+            (3, 3) => add_tiles::<Floats<S>, 3, 3>(block, ahead),
             _ => unreachable!("no tile of this size"),
         }
     }
@@ -228,25 +167,21 @@ unsafe fn add_chunk_of_floats<S: Simd>(block: &Block, at: (usize, usize)) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c")]
-unsafe fn add_chunk_of_pairs(block: &Block, at: (usize, usize)) {
-    unsafe { add_chunk::<super::multiply::Pairs, 12, 2>(block, at) }
+unsafe fn add_pairs(block: &Block, ahead: &Ahead) {
+    unsafe { add_tiles::<super::multiply::Pairs, 12, 2>(block, ahead) }
 }
 
-/// Adds the tiles of one chunk, from a row and a column of the group on.
+/// Adds the tiles of a block.
 #[inline(always)]
-unsafe fn add_chunk<M: Multiply, const MR: usize, const NV: usize>(
-    block: &Block,
-    (row, column): (usize, usize),
-) {
+unsafe fn add_tiles<M: Multiply, const MR: usize, const NV: usize>(block: &Block, ahead: &Ahead) {
     unsafe {
         let nr = NV * M::S::LANES;
         let product = block.product;
-        let (last_row, last_column) = (
-            block.rows.min(row + block.chunk.0),
-            block.columns.min(column + block.chunk.1),
-        );
-        for i in (row..last_row).step_by(MR) {
-            for j in (column..last_column).step_by(nr) {
+        let tiles = block.rows.div_ceil(MR) * block.columns.div_ceil(nr);
+        let mut ahead = ahead.lines();
+        let lines = ahead.count().div_ceil(tiles);
+        for i in (0..block.rows).step_by(MR) {
+            for j in (0..block.columns).step_by(nr) {
                 let at = (block.row + i) * product.out_stride + block.column + j;
                 let target = Target {
                     out: product.out.add(at),
@@ -257,7 +192,7 @@ unsafe fn add_chunk<M: Multiply, const MR: usize, const NV: usize>(
                 };
                 let a = block.a.add(i * block.units);
                 let b = block.b.add(j * block.units);
-                tile::<M, MR, NV>(a, b, block.units, target);
+                tile::<M, MR, NV>(a, b, block.units, target, ahead.walk(lines));
             }
         }
     }

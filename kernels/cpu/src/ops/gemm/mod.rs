@@ -5,10 +5,13 @@
 //! that depth alone decides; each block is one chain of `fma` from 0 on, and blocks are added to the
 //! output in order. Rows, columns, strides and threads change no bit.
 
+mod ahead;
 mod blocks;
 mod multiply;
 mod pack;
+mod parts;
 mod source;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -25,6 +28,18 @@ pub struct Operand {
     pub half: bool,
     pub line_stride: usize,
     pub depth_stride: usize,
+}
+
+impl Operand {
+    /// The operand without the lines before one.
+    fn lines_from(&self, line: usize) -> Operand {
+        let bytes = if self.half { 2 } else { 4 };
+        let at = line * self.line_stride * bytes;
+        Operand {
+            address: self.address.wrapping_add(at),
+            ..*self
+        }
+    }
 }
 
 /// The arguments of one product; strides are in elements.

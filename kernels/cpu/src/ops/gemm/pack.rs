@@ -81,6 +81,8 @@ struct Panel {
     width: usize,
     /// Lines that are there.
     present: usize,
+    /// Lines that are there from the first of the panel on, those of later panels too.
+    readable: usize,
     units: usize,
     /// Elements of depth that are there.
     elements: usize,
@@ -123,15 +125,80 @@ unsafe fn open<T: Source>(packing: &Packing, panel: usize) -> Panel {
             from: operand.address.add(element * T::BYTES),
             width: packing.width,
             present: packing.width.min(packing.end_line - line),
+            readable: packing.end_line - line,
             units: packing.units,
             elements: (packing.units * T::DEPTH).min(packing.depth - k),
         }
     }
 }
 
-/// Packs lines whose depth lies side by side, four at a time.
+/// Packs lines whose depth lies side by side.
 #[inline(always)]
 unsafe fn pack_along<S: Simd, T: Source>(panel: &Panel, line_bytes: usize) {
+    unsafe {
+        match panel.width {
+            12 if S::TURNS => pack_turned::<S, T, 12>(panel, line_bytes),
+            32 if S::TURNS => pack_turned::<S, T, 32>(panel, line_bytes),
+            _ => pack_by_fours::<S, T>(panel, line_bytes),
+        }
+    }
+}
+
+/// Packs squares of LANES units of LANES lines.
+#[inline(always)]
+unsafe fn pack_turned<S: Simd, T: Source, const WIDTH: usize>(panel: &Panel, line_bytes: usize) {
+    unsafe {
+        for unit in (0..panel.units).step_by(S::LANES) {
+            let k = unit * T::DEPTH;
+            let left = panel.elements.saturating_sub(k);
+            let units = S::LANES.min(panel.units - unit);
+            let from = panel.from.wrapping_add(k * T::BYTES);
+            let mut first = 0;
+            while first < WIDTH {
+                let mut lines = [S::zero(); MAX_LANES];
+                for i in 0..S::LANES.min(WIDTH - first) {
+                    let line = first + i;
+                    if line < panel.present {
+                        lines[i] = T::along::<S>(from.wrapping_add(line * line_bytes), left);
+                    }
+                }
+                let turned = S::turn(lines);
+                let to = panel.to.add(unit * WIDTH + first);
+                let ends = unit + units == panel.units;
+                store_turned::<S, WIDTH>(to, turned, units, WIDTH - first, ends);
+                first += S::LANES;
+            }
+        }
+    }
+}
+
+/// Stores the first `units` units, `lines` lines of each or as many as a vector has: what is too much
+/// of a unit is overwritten by the next, but not that of the last one of a panel.
+#[inline(always)]
+unsafe fn store_turned<S: Simd, const WIDTH: usize>(
+    to: *mut f32,
+    units: [S::F32; MAX_LANES],
+    count: usize,
+    lines: usize,
+    ends: bool,
+) {
+    unsafe {
+        if count == S::LANES && !(ends && lines < S::LANES) {
+            for i in 0..S::LANES {
+                S::store(to.add(i * WIDTH), units[i]);
+            }
+        } else {
+            let kept = units;
+            for (i, &unit) in kept.iter().enumerate().take(count) {
+                S::store_first(to.add(i * WIDTH), unit, lines);
+            }
+        }
+    }
+}
+
+/// Packs four lines at a time.
+#[inline(always)]
+unsafe fn pack_by_fours<S: Simd, T: Source>(panel: &Panel, line_bytes: usize) {
     unsafe {
         let step = S::LANES * T::DEPTH;
         let fours = panel.present / 4 * 4;
@@ -218,15 +285,24 @@ unsafe fn pack_across<S: Simd, T: Source>(
     (first, end): (usize, usize),
 ) {
     unsafe {
+        let padded = panel.width.next_multiple_of(S::LANES);
         for unit in first..end {
             let to = panel.to.add(unit * panel.width);
             let from = panel.from.add(unit * T::DEPTH * depth_bytes);
             let pair = (unit + 1) * T::DEPTH <= panel.elements;
+            // What a whole vector stores beyond a unit is overwritten by the next one.
+            let whole =
+                panel.readable >= padded && (padded == panel.width || unit + 1 < panel.units);
             for line in (0..panel.width).step_by(S::LANES) {
                 let from = from.wrapping_add(line * T::BYTES);
-                let lines = panel.present.saturating_sub(line);
-                let values = T::across::<S>(from, depth_bytes, pair, lines);
-                S::store_first(to.add(line), values, panel.width - line);
+                if whole {
+                    let values = T::across::<S>(from, depth_bytes, pair, S::LANES);
+                    S::store(to.add(line), values);
+                } else {
+                    let lines = panel.present.saturating_sub(line);
+                    let values = T::across::<S>(from, depth_bytes, pair, lines);
+                    S::store_first(to.add(line), values, panel.width - line);
+                }
             }
         }
     }

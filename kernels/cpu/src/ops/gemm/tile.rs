@@ -1,5 +1,6 @@
 //! The register tile: a few rows of a by a few vectors of columns of b.
 
+use super::ahead::Walk;
 use super::multiply::Multiply;
 use crate::simd::Simd;
 
@@ -18,6 +19,10 @@ pub const fn tile_vectors(lanes: usize) -> usize {
     if lanes == 4 { 3 } else { 2 }
 }
 
+/// Units after which a line of what comes next is asked for: rarely enough that loads of this tile find
+/// the processor's miss buffers free.
+const UNITS_PER_LINE: usize = 4;
+
 /// Where the sums of a tile go.
 #[derive(Clone, Copy)]
 pub struct Target {
@@ -31,19 +36,20 @@ pub struct Target {
 }
 
 /// Adds `units` units of a panel of a by a panel of b to the target: a chain over depth for each
-/// element, from 0 on.
+/// element, from 0 on. Meanwhile it walks over lines that will be read later.
 #[inline(always)]
 pub unsafe fn tile<M: Multiply, const MR: usize, const NV: usize>(
     a: *const f32,
     b: *const f32,
     units: usize,
     target: Target,
+    walk: Walk,
 ) {
     unsafe {
         for i in 0..target.rows {
             M::S::prefetch(target.out.wrapping_add(i * target.stride).cast());
         }
-        let sums = chains::<M, MR, NV>(a, b, units);
+        let sums = chains::<M, MR, NV>(a, b, units, walk);
         if target.rows == MR && target.columns == NV * M::S::LANES {
             write_whole::<M, MR, NV>(&sums, target);
         } else {
@@ -58,10 +64,14 @@ unsafe fn chains<M: Multiply, const MR: usize, const NV: usize>(
     mut a: *const f32,
     mut b: *const f32,
     units: usize,
+    mut walk: Walk,
 ) -> [[<M::S as Simd>::F32; NV]; MR] {
     unsafe {
         let mut sums = [[M::S::zero(); NV]; MR];
-        for _ in 0..units {
+        for k in 0..units {
+            if M::S::PREFETCHES && k % UNITS_PER_LINE == 0 {
+                walk.step::<M::S>();
+            }
             let mut columns = [M::S::zero(); NV];
             for (j, column) in columns.iter_mut().enumerate() {
                 *column = M::S::load(b.add(j * M::S::LANES));

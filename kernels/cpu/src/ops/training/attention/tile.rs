@@ -127,7 +127,6 @@ pub unsafe fn copy_rows<S: Simd>(
 
 /// to[d, row] = rows[row, d] factor of rows as `copy_rows` left them, `columns` of them.
 #[inline(always)]
-#[allow(clippy::extra_unused_type_parameters)]
 pub unsafe fn transpose<S: Simd>(
     to: *mut f32,
     (rows, width): (*const f32, usize),
@@ -135,14 +134,51 @@ pub unsafe fn transpose<S: Simd>(
     factor: f32,
 ) {
     unsafe {
-        for row in (0..columns).step_by(4) {
+        let step = if S::TURNS { S::LANES } else { 4 };
+        for row in (0..columns).step_by(step) {
             let from = rows.add(row * width);
+            if S::TURNS {
+                for d in (0..dim).step_by(step) {
+                    let to = to.add(d * QUERIES + row);
+                    turn_square::<S>(to, (from.add(d), width), dim - d, factor);
+                }
+                continue;
+            }
             for d in 0..dim {
                 let to = to.add(d * QUERIES + row);
                 for i in 0..4 {
                     *to.add(i) = *from.add(i * width + d) * factor;
                 }
             }
+        }
+    }
+}
+
+/// The same of as many rows and coordinates as a vector has lanes, of which `left` coordinates go out.
+#[inline(always)]
+unsafe fn turn_square<S: Simd>(
+    to: *mut f32,
+    (from, width): (*const f32, usize),
+    left: usize,
+    factor: f32,
+) {
+    unsafe {
+        let factor = S::splat(factor);
+        let mut lines = [S::zero(); MAX_LANES];
+        for i in 0..S::LANES {
+            lines[i] = S::mul(S::load(from.add(i * width)), factor);
+        }
+        let turned = S::turn(lines);
+        if left >= S::LANES {
+            for i in 0..S::LANES {
+                S::store(to.add(i * QUERIES), turned[i]);
+            }
+            return;
+        }
+        // Counted at run time: from memory, so that the vectors above stay in registers.
+        let kept = turned;
+        for (i, &vector) in kept.iter().enumerate().take(left) {
+            S::store(to.add(i * QUERIES), vector);
         }
     }
 }
