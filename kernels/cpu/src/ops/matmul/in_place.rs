@@ -28,7 +28,7 @@ pub unsafe fn multiply(isa: Isa, context: &Context, product: &Product) {
     let floats = product.rows * width + wide_floats * context.threads();
     let panel = context.scratch(4 * floats).cast::<f32>();
     unsafe { pack_x_on(isa, product, panel) };
-    let columns = chunk_columns(product, STREAMS);
+    let columns = chunk_columns(product, STREAMS, context.threads());
     let wide = unsafe { panel.add(product.rows * width) };
     #[rustfmt::skip]
     let task = Task { isa, product, x: panel, wide, wide_floats };

@@ -11,13 +11,17 @@ use super::prepared::prepare_block;
 use crate::context::Context;
 use crate::quant::BlockFormat;
 use crate::quant::q8_0::Q8_0;
-use crate::simd::{Int8, Int8Isa, per_int8_isa};
+use crate::simd::{Int8, Int8Isa, Simd, per_int8_isa};
 
 /// Columns that are computed together.
 const STREAMS: usize = 4;
 
 /// Rows that share the weights of a block while these are in registers.
 const PANEL: usize = 3;
+
+/// How far before its use memory of each of them is asked for, in bytes: prefetchers end at every page,
+/// and four streams end there often.
+const ASKED_AHEAD: usize = 512;
 
 /// One block of x, its levels as they stand in registers.
 #[repr(C, align(16))]
@@ -45,7 +49,7 @@ pub unsafe fn multiply(isa: Int8Isa, context: &Context, product: &Product, layou
     let x = context.scratch(product.rows * (product.in_dim / 32) * READY_BYTES);
     let task = Task { product, layout, x };
     unsafe { prepare_on(isa, &task) };
-    let columns = chunk_columns(product, STREAMS);
+    let columns = chunk_columns(product, STREAMS, context.threads());
     context.parallel(product.out_dim.div_ceil(columns), &|chunk, _| {
         let first = chunk * columns;
         let count = columns.min(product.out_dim - first);
@@ -121,6 +125,9 @@ unsafe fn tile<Q: Int8, const MR: usize>(
         // Two blocks a turn: scales are widened together, and the loop costs half as much.
         let mut x = task.x.cast::<Ready<Q>>().add(row * blocks);
         for _ in 0..blocks / 2 {
+            for j in 0..STREAMS {
+                <Q::S as Simd>::prefetch(w[j].wrapping_add(ASKED_AHEAD));
+            }
             let next = ahead(w, Q8_0::BYTES);
             let scales = Q::quads_f16([scales_of(w), scales_of(next)]);
             sums = add_block::<Q, MR>(sums, w, x, blocks, scales[0]);

@@ -49,7 +49,7 @@ pub unsafe fn multiply(isa: Int8Isa, context: &Context, product: &Product, layou
     let x = context.scratch(bytes).cast::<Prepared>();
     unsafe { prepare_rows_on(isa.isa(), product, &layout, x) };
     let task = Task { product, layout, x };
-    let columns = chunk_columns(product, STREAMS);
+    let columns = chunk_columns(product, STREAMS, context.threads());
     context.parallel(product.out_dim.div_ceil(columns), &|chunk, _| {
         let first = chunk * columns;
         let count = columns.min(product.out_dim - first);

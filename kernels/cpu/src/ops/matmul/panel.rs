@@ -12,13 +12,14 @@ use core::sync::atomic::{Ordering, compiler_fence};
 
 /// Bytes of weights in a chunk of work, at most: enough to let the streams run, few enough that a
 /// thread that is held up does not hold up the rest.
-const MAX_CHUNK: usize = 256 << 10;
+const MAX_CHUNK: usize = 512 << 10;
 
 /// Bytes of weights in a chunk of work, at least, so that claiming it costs little.
 const MIN_CHUNK: usize = 64 << 10;
 
-/// Chunks that a product is cut into where their size allows.
-const CHUNKS: usize = 16;
+/// Chunks for each thread where their size allows: every one starts its streams anew, and the last
+/// ones leave threads idle.
+const CHUNKS_A_THREAD: usize = 4;
 
 /// Bytes of a weight row.
 pub fn row_bytes(dtype: u32, in_dim: usize) -> usize {
@@ -29,10 +30,12 @@ pub fn row_bytes(dtype: u32, in_dim: usize) -> usize {
     }
 }
 
-/// Columns of the output in a chunk, where weights are read in place by `streams` rows at once.
-pub fn chunk_columns(product: &Product, streams: usize) -> usize {
+/// Columns of the output in a chunk, where weights are read in place by `streams` rows at once and so
+/// many threads share the work.
+pub fn chunk_columns(product: &Product, streams: usize, threads: usize) -> usize {
     let row_bytes = row_bytes(product.weight_dtype, product.in_dim).max(1);
-    let bytes = (row_bytes * product.out_dim / CHUNKS).clamp(MIN_CHUNK, MAX_CHUNK);
+    let each = row_bytes * product.out_dim / (CHUNKS_A_THREAD * threads);
+    let bytes = each.clamp(MIN_CHUNK, MAX_CHUNK);
     let columns = (bytes / row_bytes).max(1).next_multiple_of(streams);
     columns.min(product.out_dim)
 }
