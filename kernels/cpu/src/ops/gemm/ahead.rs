@@ -127,6 +127,20 @@ pub struct Walk {
 }
 
 impl Walk {
+    /// A walk over `rows` rows of so many bytes, so many bytes apart.
+    #[inline(always)]
+    pub fn over((from, bytes): (*const u8, usize), (rows, stride): (usize, usize)) -> Walk {
+        let before = from as usize % LINE;
+        let length = (before + bytes).div_ceil(LINE);
+        Walk {
+            line: from.wrapping_sub(before),
+            left: length * rows,
+            in_run: length,
+            length,
+            skip: stride.wrapping_sub(length * LINE),
+        }
+    }
+
     /// Asks for one line, as long as one is left.
     #[inline(always)]
     pub unsafe fn step<S: Simd>(&mut self) {

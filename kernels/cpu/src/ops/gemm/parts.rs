@@ -9,6 +9,8 @@ use crate::simd::Isa;
 /// Multiplications below which a part is not worth waking a thread.
 const SMALLEST: usize = 1 << 18;
 
+/// Multiplications in the time of which a number is packed.
+const PACKING: usize = 24;
 /// Floats of a cache line: where the scratch of a part begins.
 const LINE_FLOATS: usize = 16;
 
@@ -31,7 +33,7 @@ pub struct Part {
 }
 
 impl Parts {
-    /// As many parts as threads, or fewer; of all such grids the one that packs least.
+    /// As many parts as threads, or fewer: the grid whose largest part takes least time.
     pub fn of(isa: Isa, product: &Product, threads: usize) -> Parts {
         let tile = Tile::of(isa);
         let Product { rows, columns, .. } = *product;
@@ -47,10 +49,7 @@ impl Parts {
                     cut(columns, tile.columns, wanted / down),
                 )
             })
-            .min_by_key(|&(part_rows, part_columns)| {
-                // The longest part decides; then what a thread packs.
-                (part_rows * part_columns, part_rows + part_columns)
-            });
+            .min_by_key(|&(rows, columns)| rows * columns + PACKING * (rows + columns));
         let (part_rows, part_columns) = part.unwrap_or((rows, columns));
         let mut parts = Parts {
             size: (rows, columns),

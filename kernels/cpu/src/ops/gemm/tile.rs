@@ -46,10 +46,9 @@ pub unsafe fn tile<M: Multiply, const MR: usize, const NV: usize>(
     walk: Walk,
 ) {
     unsafe {
-        for i in 0..target.rows {
-            M::S::prefetch(target.out.wrapping_add(i * target.stride).cast());
-        }
-        let sums = chains::<M, MR, NV>(a, b, units, walk);
+        let bytes = target.columns.min(NV * M::S::LANES) * 4;
+        let outs = Walk::over((target.out.cast(), bytes), (target.rows, target.stride * 4));
+        let sums = chains::<M, MR, NV>(a, b, units, walk, outs);
         if target.rows == MR && target.columns == NV * M::S::LANES {
             write_whole::<M, MR, NV>(&sums, target);
         } else {
@@ -64,13 +63,16 @@ unsafe fn chains<M: Multiply, const MR: usize, const NV: usize>(
     mut a: *const f32,
     mut b: *const f32,
     units: usize,
-    mut walk: Walk,
+    mut next: Walk,
+    mut out: Walk,
 ) -> [[<M::S as Simd>::F32; NV]; MR] {
     unsafe {
         let mut sums = [[M::S::zero(); NV]; MR];
         for k in 0..units {
             if M::S::PREFETCHES && k % UNITS_PER_LINE == 0 {
-                walk.step::<M::S>();
+                next.step::<M::S>();
+            } else if M::S::PREFETCHES && k % UNITS_PER_LINE == UNITS_PER_LINE / 2 {
+                out.step::<M::S>();
             }
             let mut columns = [M::S::zero(); NV];
             for (j, column) in columns.iter_mut().enumerate() {
