@@ -29,7 +29,7 @@ import { bucketsOf, ordered, type OrderedBucket, type Segment } from "./buckets.
 import type { Ownership } from "./partition.ts";
 
 /** Buckets that are on their way at most: what they take in memory is known before. */
-export const BUCKETS_IN_FLIGHT = 4;
+const BUCKETS_IN_FLIGHT = 4;
 
 /** Takes what a rank has of the sum: by default it is written where the gradients were. */
 export type SumTaker = (

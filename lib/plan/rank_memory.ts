@@ -157,8 +157,3 @@ function bytesOfRank(shape: StepShape, rank: PipelineRank): RankBytes {
   };
   return { ...bytes, total: total(bytes) };
 }
-
-/** Bytes of the rank of the pipeline that needs the most. @throws {ConfigError} Where the model cannot be cut so. */
-export function planRankBytes(shape: StepShape): RankBytes {
-  return new RankMemory().plan(shape);
-}

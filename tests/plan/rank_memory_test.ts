@@ -6,11 +6,12 @@ import { hardwareOf } from "../../lib/plan/hardware.ts";
 import { USABLE_MEMORY } from "../../lib/plan/mesh_search.ts";
 import { pieceParameters } from "../../lib/plan/piece_parameters.ts";
 import { PUBLISHED_RUNS } from "../../lib/plan/published.ts";
-import { planRankBytes } from "../../lib/plan/rank_memory.ts";
-import type { ZeroStage } from "../../lib/plan/step_shape.ts";
+import { RankMemory } from "../../lib/plan/rank_memory.ts";
+import type { StepShape, ZeroStage } from "../../lib/plan/step_shape.ts";
 import { near, ONE, stepOf } from "./steps.ts";
 
 const STEP = stepOf("llama3-8b", 1024);
+const planRankBytes = (shape: StepShape) => new RankMemory().plan(shape);
 
 for (const name of ["llama3-8b", "llama2-7b", "palm-8b", "llama3.2-1b"]) {
   for (const tensor of [1, 2, 8]) {
