@@ -194,7 +194,6 @@ impl Simd for Avx2 {
             }
         }
     }
-    const PREFETCHES: bool = true;
     #[inline(always)]
     unsafe fn prefetch(p: *const u8) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }

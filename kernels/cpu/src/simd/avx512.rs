@@ -224,7 +224,7 @@ impl Simd for Avx512 {
             turned
         }
     }
-    const PREFETCHES: bool = true;
+    const PREFETCHES_AHEAD: bool = true;
     #[inline(always)]
     unsafe fn prefetch(p: *const u8) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }

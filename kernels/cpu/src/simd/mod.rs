@@ -171,8 +171,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
         lines
     }
 
-    /// Whether `prefetch` does anything.
-    const PREFETCHES: bool = false;
+    /// Whether products have instructions to spare for `prefetch`: vectors are so wide that few multiply.
+    const PREFETCHES_AHEAD: bool = false;
 
     /// Asks for the cache line at `p`; any address is allowed.
     unsafe fn prefetch(p: *const u8);

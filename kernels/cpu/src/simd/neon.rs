@@ -158,7 +158,6 @@ impl Simd for Neon {
     unsafe fn reduce_max(v: float32x4_t) -> f32 {
         unsafe { vmaxvq_f32(v) }
     }
-    const PREFETCHES: bool = true;
     #[inline(always)]
     unsafe fn prefetch(p: *const u8) {
         unsafe {

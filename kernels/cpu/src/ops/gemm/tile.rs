@@ -22,6 +22,8 @@ pub const fn tile_vectors(lanes: usize) -> usize {
 /// Units after which a line of what comes next is asked for: rarely enough that loads of this tile find
 /// the processor's miss buffers free.
 const UNITS_PER_LINE: usize = 4;
+/// The turn among those units at which a line of the output is asked for.
+const OUT_TURN: usize = 2;
 
 /// Where the sums of a tile go.
 #[derive(Clone, Copy)]
@@ -46,6 +48,11 @@ pub unsafe fn tile<M: Multiply, const MR: usize, const NV: usize>(
     walk: Walk,
 ) {
     unsafe {
+        if !M::S::PREFETCHES_AHEAD {
+            for i in 0..target.rows {
+                M::S::prefetch(target.out.wrapping_add(i * target.stride).cast());
+            }
+        }
         let bytes = target.columns.min(NV * M::S::LANES) * 4;
         let outs = Walk::over((target.out.cast(), bytes), (target.rows, target.stride * 4));
         let sums = chains::<M, MR, NV>(a, b, units, walk, outs);
@@ -69,10 +76,12 @@ unsafe fn chains<M: Multiply, const MR: usize, const NV: usize>(
     unsafe {
         let mut sums = [[M::S::zero(); NV]; MR];
         for k in 0..units {
-            if M::S::PREFETCHES && k % UNITS_PER_LINE == 0 {
-                next.step::<M::S>();
-            } else if M::S::PREFETCHES && k % UNITS_PER_LINE == UNITS_PER_LINE / 2 {
-                out.step::<M::S>();
+            if M::S::PREFETCHES_AHEAD {
+                match k % UNITS_PER_LINE {
+                    0 => next.step::<M::S>(),
+                    OUT_TURN => out.step::<M::S>(),
+                    _ => {}
+                }
             }
             let mut columns = [M::S::zero(); NV];
             for (j, column) in columns.iter_mut().enumerate() {
