@@ -6,7 +6,7 @@ import type { Communicator } from "../../lib/comm/communicator.ts";
 import { runLocal } from "../../lib/comm/local/run.ts";
 import { meshSize, parseMesh } from "../../lib/comm/mesh.ts";
 import type { RunMachine } from "../../lib/train/machine.ts";
-import { ADAMW, BATCHES } from "../train/optimizer_runs.ts";
+import { BATCHES, SHORT_ADAMW } from "../train/optimizer_runs.ts";
 import { openRank, trainSteps } from "../train/replica_program.ts";
 
 /** Which bit is flipped. */
@@ -46,7 +46,7 @@ export async function run(world: Communicator, input: CheckInput): Promise<numbe
   const backend = await openBackend({ backend: input.backend, threads: 1 });
   await backend.ready();
   try {
-    const settings = { ...ADAMW, zero, steps: 2 };
+    const settings = { ...SHORT_ADAMW, zero, steps: 2 };
     const replica = { backend: input.backend, settings, mesh, batches: BATCHES };
     const machine = await openRank(backend, world, replica);
     const { state } = await trainSteps(machine, replica);

@@ -7,7 +7,7 @@ import { presetOf } from "../../lib/model/presets.ts";
 import { planReplicaBytes } from "../../lib/parallel/replica_memory.ts";
 import { streamedIn } from "../../lib/parallel/zero.ts";
 import { onBackends } from "../on_backends.ts";
-import { ADAMW, BATCHES } from "../train/optimizer_runs.ts";
+import { BATCHES, SHORT_ADAMW } from "../train/optimizer_runs.ts";
 import {
   BUCKET_BYTES,
   onReplicas,
@@ -89,7 +89,7 @@ function runs(backend: ReplicaInput["backend"], ranks: number, given: readonly R
     ranks,
     given.map(({ mesh, model, ...change }) => ({
       ...{ backend, mesh, model, batches: BATCHES },
-      settings: { ...ADAMW, steps: 2, ...change },
+      settings: { ...SHORT_ADAMW, steps: 2, ...change },
     })),
   );
 }

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import type { ModelConfig } from "../../lib/model/config.ts";
 import { presetOf } from "../../lib/model/presets.ts";
 import { onBackends } from "../on_backends.ts";
-import { ADAMW, BATCHES } from "../train/optimizer_runs.ts";
-import { onReplicas, type ReplicaBatch } from "../train/replica_program.ts";
+import { BATCHES, type GivenBatch, SHORT_ADAMW } from "../train/optimizer_runs.ts";
+import { onReplicas } from "../train/replica_program.ts";
 
 /** A vocabulary of which the batches use a quarter. */
 const MODEL: ModelConfig = {
@@ -12,7 +12,7 @@ const MODEL: ModelConfig = {
 };
 
 /** The batches with no target that counts in the last sequence, which is a rank's last micro-batch. */
-const SILENT: readonly ReplicaBatch[] = BATCHES.map(({ input_ids, targets }) => ({
+const SILENT: readonly GivenBatch[] = BATCHES.map(({ input_ids, targets }) => ({
   input_ids,
   targets: targets.map((row, b) => row.map((target) => b === 3 ? -1 : target)),
 }));
@@ -23,7 +23,7 @@ onBackends(
     for (const batches of [BATCHES, SILENT]) {
       for (const microBatch of [1, 2]) {
         const common = { backend: on.name, model: MODEL, batches };
-        const settings = { ...ADAMW, microBatch, dropout: 0.1 };
+        const settings = { ...SHORT_ADAMW, microBatch, dropout: 0.1 };
         const [early, late] = await onReplicas(2, [
           { ...common, settings, mesh: "data=2" },
           { ...common, settings, mesh: "shard=2" },
@@ -41,7 +41,7 @@ onBackends(
 );
 
 onBackends("but for the tokens' rows it is sent once", async (on) => {
-  const settings = { ...ADAMW, microBatch: 2 };
+  const settings = { ...SHORT_ADAMW, microBatch: 2 };
   const common = { backend: on.name, batches: BATCHES, settings, mesh: "data=2" };
   const [tied, untied] = await onReplicas(2, [
     { ...common, model: MODEL },
