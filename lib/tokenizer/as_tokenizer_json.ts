@@ -62,15 +62,32 @@ function template(definition: TokenizerDefinition): Json {
   };
 }
 
+/** Entries that are joined at once. */
+const RUN = 1 << 10;
+
 /** `{"model": …}` with the vocabulary in id order, too long for one object of JavaScript. */
 function withModel(head: Record<string, Json>, model: Model): string {
   const { vocab, merges, ...fields } = model;
-  const entries = vocab.map(([text, id]) => `${JSON.stringify(text)}:${id}`).join(",");
-  const list = JSON.stringify(merges.map(([left, right]) => `${left} ${right}`));
+  const entries = listed(vocab, ([text, id]) => `${JSON.stringify(text)}:${id}`);
+  const list = listed(merges, ([left, right]) => JSON.stringify(`${left} ${right}`));
   const rest = JSON.stringify(fields).slice(1, -1);
   return `${
     JSON.stringify(head).slice(0, -1)
-  },"model":{${rest},"vocab":{${entries}},"merges":${list}}}`;
+  },"model":{${rest},"vocab":{${entries}},"merges":[${list}]}}`;
+}
+
+/** The texts of all entries, commas between; joined in runs, so that few of them are there at once. */
+function listed<T>(entries: Iterable<T>, text: (entry: T) => string): string {
+  const runs: string[] = [];
+  let run: string[] = [];
+  for (const entry of entries) {
+    run.push(text(entry));
+    if (run.length < RUN) continue;
+    runs.push(run.join(","));
+    run = [];
+  }
+  if (run.length > 0) runs.push(run.join(","));
+  return runs.join(",");
 }
 
 interface Model {
@@ -82,8 +99,8 @@ interface Model {
   readonly fuse_unk: boolean;
   readonly byte_fallback: boolean;
   readonly ignore_merges: boolean;
-  readonly vocab: readonly (readonly [string, number])[];
-  readonly merges: readonly Merge[];
+  readonly vocab: Iterable<readonly [string, number]>;
+  readonly merges: Iterable<Merge>;
 }
 
 const MODEL = {
@@ -144,10 +161,14 @@ function symbolsJson(definition: TokenizerDefinition): string {
       fuse_unk: true,
       byte_fallback: has(FLAG.byteFallback),
       ignore_merges: false,
-      vocab: all.map((id) => [pieceText(pieces, id), id]),
+      vocab: pieceEntries(pieces),
       merges: mergesOfScores(pieces),
     },
   );
+}
+
+function* pieceEntries(pieces: PieceList): Generator<readonly [string, number]> {
+  for (let id = 0; id < pieceCount(pieces); id++) yield [pieceText(pieces, id), id];
 }
 
 /** The pieces that bytes merge into, in GPT-2's characters, with their ids. */

@@ -36,7 +36,9 @@ function sorted(splits: Split[]): Merge[] {
 
 /** Ids of pieces by their characters. */
 function idsByText(texts: readonly string[]): Map<string, number> {
-  return new Map(texts.map((text, id) => [text, id]));
+  const ids = new Map<string, number>();
+  texts.forEach((text, id) => ids.set(text, id));
+  return ids;
 }
 
 /** The merges of a rank file, in GPT-2's characters: the ranks in order, then the halves' ranks. */
@@ -84,12 +86,17 @@ class Splits {
       larger.set(this.#words);
       this.#words = larger;
     }
-    const { id, at, rest, left, right } = split;
-    this.#words.set([id, at, rest, left, right], WORDS * this.count++);
+    const words = this.#words;
+    let next = WORDS * this.count++;
+    words[next++] = split.id;
+    words[next++] = split.at;
+    words[next++] = split.rest;
+    words[next++] = split.left;
+    words[next++] = split.right;
   }
 
   /** The halves in the order of the scores, then the longer left halves, then the longer right ones. */
-  sorted(scores: Float32Array): (readonly [left: number, right: number])[] {
+  *sorted(scores: Float32Array): Generator<readonly [left: number, right: number]> {
     const words = this.#words;
     const order = Uint32Array.from({ length: this.count }, (_, i) => i);
     order.sort((a, b) =>
@@ -97,12 +104,15 @@ class Splits {
       words[WORDS * b + 1]! - words[WORDS * a + 1]! ||
       words[WORDS * b + 2]! - words[WORDS * a + 2]!
     );
-    return Array.from(order, (i) => [words[WORDS * i + 3]!, words[WORDS * i + 4]!]);
+    for (const i of order) yield [words[WORDS * i + 3]!, words[WORDS * i + 4]!];
   }
 }
 
-/** The merges of a SentencePiece vocabulary: the scores in order, then the longer halves first. */
-export function mergesOfScores(pieces: PieceList): Merge[] {
+/**
+ * The merges of a SentencePiece vocabulary, one by one, since there are many: the scores in order,
+ * then the longer halves first.
+ */
+export function* mergesOfScores(pieces: PieceList): Generator<Merge> {
   const texts = Array.from({ length: pieceCount(pieces) }, (_, id) => pieceText(pieces, id));
   const ids = idsByText(texts);
   const splits = new Splits();
@@ -116,7 +126,7 @@ export function mergesOfScores(pieces: PieceList): Merge[] {
       splits.add({ id, at, rest: ends.length - at, left, right });
     }
   });
-  return splits.sorted(pieces.scores).map(([left, right]) => [texts[left]!, texts[right]!]);
+  for (const [left, right] of splits.sorted(pieces.scores)) yield [texts[left]!, texts[right]!];
 }
 
 /** Where the characters of a text end. */

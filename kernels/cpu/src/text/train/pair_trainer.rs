@@ -92,6 +92,15 @@ impl PairTrainer {
         }
     }
 
+    /// Makes room for words of so many symbols in all, so that growing leaves no holes behind.
+    pub fn reserve(&mut self, words: usize, symbols: usize) {
+        self.counts.reserve_exact(words);
+        // A barrier follows every word.
+        for places in [&mut self.text, &mut self.back, &mut self.word] {
+            places.reserve_exact(words + symbols);
+        }
+    }
+
     /// Adds a word that occurs `count` times.
     pub fn add_word(&mut self, symbols: impl Iterator<Item = u32>, count: u64) {
         let word = self.counts.len() as u32;

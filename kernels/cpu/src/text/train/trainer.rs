@@ -159,6 +159,8 @@ fn byte_engine(words: &ByteTable) -> PairTrainer {
         symbols.add(&[byte]);
     }
     let mut engine = PairTrainer::new(Rule::Bytes, symbols);
+    let bytes = (0..words.len()).map(|word| words.key(word).len()).sum();
+    engine.reserve(words.len(), bytes);
     for word in in_order(words) {
         let bytes = words.key(word as usize).iter();
         engine.add_word(
@@ -181,6 +183,8 @@ fn piece_engine(words: &ByteTable, alphabet: &[(u32, u64)], options: PieceOption
     let validity = options.validity;
     let allows = move |left: &[u8], right: &[u8]| validity.allows(left, right);
     let mut engine = PairTrainer::new(Rule::Pieces(Box::new(allows)), symbols);
+    let counted = |word| characters(words.key(word)).count();
+    engine.reserve(words.len(), (0..words.len()).map(counted).sum());
     for word in in_order(words) {
         let symbol = |c| index.get(0, c).unwrap_or(BARRIER);
         let word = word as usize;
