@@ -1,15 +1,17 @@
-//! Few rows of q8_0 by weights of q8_0: blocks are multiplied where they lie.
+//! Few rows of q8_0 by weights of q8_0 or q4_0: blocks are multiplied where they lie.
 //!
-//! Their levels are bytes already, so that taking them apart first, as int8_in_place.rs does for every
-//! type, would cost more than the products. As in in_place.rs the rows that are read together lie a
+//! Their levels are bytes already, or halves of bytes, so that taking them apart first, as
+//! int8_in_place.rs does for every type, would cost more than the products. As in in_place.rs the rows that are read together lie a
 //! quarter of a chunk apart.
 
 use super::Product;
 use super::levels::Layout;
 use super::panel::{chunk_columns, write};
 use super::prepared::prepare_block;
+use crate::abi_generated::dtype;
 use crate::context::Context;
 use crate::quant::BlockFormat;
+use crate::quant::legacy::Q4_0;
 use crate::quant::q8_0::Q8_0;
 use crate::simd::{Int8, Int8Isa, Simd, per_int8_isa};
 
@@ -34,6 +36,35 @@ struct Ready<Q: Int8> {
 
 /// Bytes of the largest `Ready`: levels twice, scale and start, to the next multiple of 32.
 const READY_BYTES: usize = 96;
+
+/// A format whose blocks are a scale and 32 levels that can be read into registers at once.
+trait Direct {
+    /// Bytes of a block.
+    const BYTES: usize;
+    /// Reads the levels behind the scale.
+    unsafe fn levels<Q: Int8>(p: *const u8) -> Q::Block;
+}
+
+impl Direct for Q8_0 {
+    const BYTES: usize = <Q8_0 as BlockFormat>::BYTES;
+    #[inline(always)]
+    unsafe fn levels<Q: Int8>(p: *const u8) -> Q::Block {
+        unsafe { Q::signed_block(p.cast()) }
+    }
+}
+
+impl Direct for Q4_0 {
+    const BYTES: usize = <Q4_0 as BlockFormat>::BYTES;
+    #[inline(always)]
+    unsafe fn levels<Q: Int8>(p: *const u8) -> Q::Block {
+        unsafe { Q::halves_block(p) }
+    }
+}
+
+/// Whether weights of a type are multiplied so; halves of bytes only where one instruction parts them.
+pub fn takes(weight_dtype: u32) -> bool {
+    weight_dtype == dtype::Q8_0 || (cfg!(target_arch = "x86_64") && weight_dtype == dtype::Q4_0)
+}
 
 /// What the threads share.
 struct Task<'a> {
@@ -65,11 +96,16 @@ per_int8_isa! { unsafe fn chunk_on = chunk(task: &Task, first: usize, count: usi
 unsafe fn prepare<Q: Int8>(task: &Task) {
     const { assert!(size_of::<Ready<Q>>() <= READY_BYTES) };
     let product = task.product;
-    let (blocks, row_bytes) = (product.in_dim / 32, product.x_stride / 32 * Q8_0::BYTES);
+    let (blocks, row_bytes) = (
+        product.in_dim / 32,
+        product.x_stride / 32 * <Q8_0 as BlockFormat>::BYTES,
+    );
     for row in 0..product.rows {
         for block in 0..blocks {
             unsafe {
-                let from = product.x.add(row * row_bytes + block * Q8_0::BYTES);
+                let from = product
+                    .x
+                    .add(row * row_bytes + block * <Q8_0 as BlockFormat>::BYTES);
                 let x = prepare_block::<Q::S>(from, &task.layout);
                 *task.x.cast::<Ready<Q>>().add(row * blocks + block) = Ready {
                     levels: Q::factor(x.levels.as_ptr()),
@@ -84,6 +120,16 @@ unsafe fn prepare<Q: Int8>(task: &Task) {
 /// All rows of `count` columns of the output.
 #[inline(always)]
 unsafe fn chunk<Q: Int8>(task: &Task, first: usize, count: usize) {
+    unsafe {
+        match task.product.weight_dtype {
+            dtype::Q8_0 => columns::<Q, Q8_0>(task, first, count),
+            _ => columns::<Q, Q4_0>(task, first, count),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn columns<Q: Int8, F: Direct>(task: &Task, first: usize, count: usize) {
     let product = task.product;
     let apart = count.div_ceil(STREAMS);
     for at in 0..apart {
@@ -97,9 +143,9 @@ unsafe fn chunk<Q: Int8>(task: &Task, first: usize, count: usize) {
         for row in (0..product.rows).step_by(PANEL) {
             unsafe {
                 match product.rows - row {
-                    1 => tile::<Q, 1>(task, row, columns),
-                    2 => tile::<Q, 2>(task, row, columns),
-                    _ => tile::<Q, PANEL>(task, row, columns),
+                    1 => tile::<Q, F, 1>(task, row, columns),
+                    2 => tile::<Q, F, 2>(task, row, columns),
+                    _ => tile::<Q, F, PANEL>(task, row, columns),
                 }
             }
         }
@@ -108,14 +154,14 @@ unsafe fn chunk<Q: Int8>(task: &Task, first: usize, count: usize) {
 
 /// `MR` rows of four columns.
 #[inline(always)]
-unsafe fn tile<Q: Int8, const MR: usize>(
+unsafe fn tile<Q: Int8, F: Direct, const MR: usize>(
     task: &Task,
     row: usize,
     (columns, present): ([usize; STREAMS], usize),
 ) {
     unsafe {
         let (product, blocks) = (task.product, task.product.in_dim / 32);
-        let row_bytes = blocks * Q8_0::BYTES;
+        let row_bytes = blocks * F::BYTES;
         let mut w = [product.weight; STREAMS];
         // Indices, not iterators: those keep what they walk over in memory.
         for j in 0..STREAMS {
@@ -128,16 +174,16 @@ unsafe fn tile<Q: Int8, const MR: usize>(
             for j in 0..STREAMS {
                 <Q::S as Simd>::prefetch(w[j].wrapping_add(ASKED_AHEAD));
             }
-            let next = ahead(w, Q8_0::BYTES);
+            let next = ahead(w, F::BYTES);
             let scales = Q::quads_f16([scales_of(w), scales_of(next)]);
-            sums = add_block::<Q, MR>(sums, w, x, blocks, scales[0]);
-            sums = add_block::<Q, MR>(sums, next, x.add(1), blocks, scales[1]);
-            w = ahead(next, Q8_0::BYTES);
+            sums = add_block::<Q, F, MR>(sums, w, x, blocks, scales[0]);
+            sums = add_block::<Q, F, MR>(sums, next, x.add(1), blocks, scales[1]);
+            w = ahead(next, F::BYTES);
             x = x.add(2);
         }
         if !blocks.is_multiple_of(2) {
             let scales = Q::quad_f16(scales_of(w));
-            sums = add_block::<Q, MR>(sums, w, x, blocks, scales);
+            sums = add_block::<Q, F, MR>(sums, w, x, blocks, scales);
         }
         for i in 0..MR {
             let sums = Q::quad_floats(sums[i]);
@@ -151,7 +197,7 @@ unsafe fn tile<Q: Int8, const MR: usize>(
 /// Adds one block of each of four columns, at `w`, times that of `MR` rows; rows of x lie `stride` blocks
 /// apart.
 #[inline(always)]
-unsafe fn add_block<Q: Int8, const MR: usize>(
+unsafe fn add_block<Q: Int8, F: Direct, const MR: usize>(
     mut sums: [Q::Quad; MR],
     w: [*const u8; STREAMS],
     x: *const Ready<Q>,
@@ -160,10 +206,10 @@ unsafe fn add_block<Q: Int8, const MR: usize>(
 ) -> [Q::Quad; MR] {
     unsafe {
         let levels = [
-            Q::signed_block(w[0].add(2).cast()),
-            Q::signed_block(w[1].add(2).cast()),
-            Q::signed_block(w[2].add(2).cast()),
-            Q::signed_block(w[3].add(2).cast()),
+            F::levels::<Q>(w[0].add(2)),
+            F::levels::<Q>(w[1].add(2)),
+            F::levels::<Q>(w[2].add(2)),
+            F::levels::<Q>(w[3].add(2)),
         ];
         for i in 0..MR {
             let x = &*x.add(i * stride);

@@ -105,7 +105,7 @@ pub unsafe fn matmul_on(isa: Isa, context: &Context, product: &Product) -> Statu
                 let isa = Int8Isa::of(isa);
                 let layout = layout(product.weight_dtype).ok_or("weight has no blocks")?;
                 match (product.weight_dtype, rows) {
-                    (dtype::Q8_0, 0..=int8_in_place::MAX_ROWS) => {
+                    (dtype, 0..=int8_in_place::MAX_ROWS) if int8_direct::takes(dtype) => {
                         int8_direct::multiply(isa, context, product, layout)
                     }
                     (_, 0..=int8_in_place::MAX_ROWS) => {

@@ -35,6 +35,19 @@ pub trait Int8: Copy + 'static {
         const { assert!(Self::LEVEL_BYTES != 1, "levels have to be raised") };
         unsafe { Self::block(p) }
     }
+    /// Reads the 32 levels that are halves of 16 bytes, first the lower ones: as `products` takes them,
+    /// less 8 where these are signed.
+    #[inline(always)]
+    unsafe fn halves_block(p: *const u8) -> Self::Block {
+        let bytes = unsafe { p.cast::<[u8; 16]>().read() };
+        let less = if Self::LEVEL_BYTES == 1 { 0 } else { 8 };
+        let mut levels = [0i8; 32];
+        for i in 0..16 {
+            levels[i] = (bytes[i] & 15) as i8 - less;
+            levels[i + 16] = (bytes[i] >> 4) as i8 - less;
+        }
+        unsafe { Self::block(levels.as_ptr()) }
+    }
     /// Four products of blocks, as floats. No level of x is -128. Where `LEVEL_BYTES` is 1 the levels
     /// of w are unsigned, and `start` is added.
     unsafe fn products(w: &[Self::Block; 4], x: Self::Factor, start: i32) -> Self::Quad;

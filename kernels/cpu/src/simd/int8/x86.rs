@@ -7,7 +7,7 @@
 
 use super::Int8;
 use super::x86_blocks::{
-    all_parts_words, halves_of_parts, raised_block, sums_of_parts, transpose8,
+    all_parts_words, halves_block, halves_of_parts, raised_block, sums_of_parts, transpose8,
 };
 use crate::simd::{Avx2, Avx512};
 use core::arch::x86_64::*;
@@ -43,6 +43,10 @@ macro_rules! in_256_bits {
         #[inline(always)]
         unsafe fn factor(p: *const i8) -> __m256i {
             unsafe { Self::block(p) }
+        }
+        #[inline(always)]
+        unsafe fn halves_block(p: *const u8) -> __m256i {
+            unsafe { halves_block(p, if Self::LEVEL_BYTES == 1 { 0 } else { 8 }) }
         }
         #[inline(always)]
         unsafe fn quad_splat(x: f32) -> __m128 {

@@ -8,6 +8,20 @@ pub unsafe fn raised_block(p: *const i8) -> __m256i {
     unsafe { _mm256_xor_si256(_mm256_loadu_si256(p.cast()), _mm256_set1_epi8(-128)) }
 }
 
+/// The halves of 16 bytes, first the lower ones, less `less`.
+#[inline(always)]
+pub unsafe fn halves_block(p: *const u8, less: i8) -> __m256i {
+    unsafe {
+        let bytes = _mm_loadu_si128(p.cast());
+        let both = _mm256_set_m128i(_mm_srli_epi16::<4>(bytes), bytes);
+        let levels = _mm256_and_si256(both, _mm256_set1_epi8(15));
+        if less == 0 {
+            return levels;
+        }
+        _mm256_sub_epi8(levels, _mm256_set1_epi8(less))
+    }
+}
+
 /// The product of two blocks in eight parts, without VNNI.
 #[inline(always)]
 unsafe fn parts_words(w: __m256i, x: __m256i) -> __m256i {
