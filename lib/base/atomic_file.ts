@@ -9,7 +9,7 @@
 
 import * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { LlameroError } from "./errors.ts";
+import { LlameroError, UsageError } from "./errors.ts";
 import { fileError } from "./file_error.ts";
 import { quotedPath } from "./quoted.ts";
 import { forget, isUnfinished, remember } from "./unfinished.ts";
@@ -28,6 +28,14 @@ const BUFFER_BYTES = 1 << 16;
 
 /** Refuses an output path that exists (unless `force`) or that is no regular file; throws {@linkcode LlameroError}. */
 export function checkOutputPath(path: string, options: AtomicFileOptions = {}): void {
+  if (path === "-") {
+    throw new UsageError(
+      "Cannot write to stdout: this output is made in place, a file was wanted",
+      {
+        hint: 'write ./- for a file whose name is "-"',
+      },
+    );
+  }
   let found: fs.Stats | undefined;
   try {
     found = fs.lstatSync(path, { throwIfNoEntry: false });

@@ -55,6 +55,14 @@ Deno.test("a file that exists is refused with a hint, and replaced when forced",
   });
 });
 
+Deno.test("a dash is stdout and no name of a file", () => {
+  assert.throws(() => checkOutputPath("-", { force: true }), {
+    name: "UsageError",
+    message: /^Cannot write to stdout: /,
+  });
+  assert.doesNotThrow(() => checkOutputPath("./-", { force: true }));
+});
+
 Deno.test("a file that appears while another is written is not overwritten", async () => {
   await withFolder((folder) => {
     const path = join(folder, "out.txt");
