@@ -142,6 +142,11 @@ impl Context {
         self.pool.run(chunks, work);
     }
 
+    /// The same for about as many parts as threads. Only where no cut changes a bit of the result.
+    pub fn share_out(&self, parts: usize, work: &(dyn Fn(usize, usize) + Sync)) {
+        self.pool.share_out(parts, work);
+    }
+
     /// At least `bytes` bytes of working memory, 64-byte aligned, valid until the next call of
     /// `scratch` in this context; kernels reserve it before they start threads. Its content is
     /// whatever the last kernel left. Where there is no memory the kernel ends here with a panic,

@@ -56,6 +56,29 @@ impl Pool {
     /// Runs `work(chunk, worker)` once for every chunk, `worker < threads()`. A single chunk, and a
     /// call from inside another, run on the calling thread.
     pub fn run(&self, chunks: usize, work: &(dyn Fn(usize, usize) + Sync)) {
+        self.run_job(chunks, work, &|chunks, began| {
+            self.run_judged(chunks, work, began);
+        });
+    }
+
+    /// The same for parts about as many as threads, each as long as its job wants. The judge is not
+    /// asked and learns nothing: it compares chunks per second, and such parts are no measure.
+    pub fn share_out(&self, parts: usize, work: &(dyn Fn(usize, usize) + Sync)) {
+        self.run_job(parts, work, &|parts, _| {
+            let _busy = Busy::mark(&self.busy);
+            self.board.publish(parts, work);
+            self.board.work(0);
+            self.board.join(parts, &mut self.patience.borrow_mut());
+        });
+    }
+
+    /// Runs a job on this thread where no other can help, else by `together(chunks, now)`.
+    fn run_job(
+        &self,
+        chunks: usize,
+        work: &(dyn Fn(usize, usize) + Sync),
+        together: &dyn Fn(u32, f64),
+    ) {
         let single = chunks <= 1 || self.threads == 1;
         if single || self.busy.get() || self.board.stopped() || chunks > u32::MAX as usize {
             return run_alone(chunks, work);
@@ -65,7 +88,7 @@ impl Pool {
         if self.board.present() == 0 {
             run_alone(chunks, work);
         } else {
-            self.run_judged(chunks as u32, work, began);
+            together(chunks as u32, began);
         }
         self.crew.borrow_mut().after(&self.board, began);
         // What other threads have made may lie in memory that they took.

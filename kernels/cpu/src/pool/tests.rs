@@ -9,10 +9,15 @@ fn every_chunk_runs_exactly_once_in_each_of_many_jobs() {
         for round in 0..3000 {
             let chunks = round % 37;
             let runs: Vec<AtomicU32> = (0..chunks).map(|_| AtomicU32::new(0)).collect();
-            pool.run(chunks, &|chunk, worker| {
+            let work = |chunk: usize, worker: usize| {
                 assert!(worker < threads);
                 runs[chunk].fetch_add(1, Ordering::Relaxed);
-            });
+            };
+            if round % 2 == 0 {
+                pool.run(chunks, &work);
+            } else {
+                pool.share_out(chunks, &work);
+            }
             assert!(runs.iter().all(|run| run.load(Ordering::Relaxed) == 1));
         }
     }

@@ -42,7 +42,7 @@ pub unsafe fn multiply(isa: Isa, context: &Context, product: &Product) {
     let floats = parts.packed_floats();
     let scratch = context.scratch(context.threads() * floats * 4);
     let shared = Shared::new((product, scratch.cast::<f32>()));
-    context.parallel(parts.count(), &|part, worker| unsafe {
+    context.share_out(parts.count(), &|part, worker| unsafe {
         let (product, scratch) = shared.get();
         multiply_part(
             isa,
