@@ -116,6 +116,11 @@ impl Simd for Avx512 {
     unsafe fn load_i8(p: *const i8) -> __m512 {
         unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p.cast()))) }
     }
+    const Q8_0_DOTS: bool = true;
+    #[inline(always)]
+    unsafe fn q8_0_dots(x: *const f32, w: *const u8, apart: usize, blocks: usize) -> [__m512; 4] {
+        unsafe { super::avx512_q8_0::dots(x, w, apart, blocks) }
+    }
     #[inline(always)]
     unsafe fn store_f16(p: *mut u16, v: __m512) {
         unsafe {

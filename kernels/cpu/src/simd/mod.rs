@@ -31,6 +31,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_q8_0;
 pub mod float16;
 pub mod int8;
 mod isa;
@@ -96,12 +98,29 @@ pub trait Simd: Copy + Send + Sync + 'static {
     }
     /// Reads `LANES` bfloat16 and widens them exactly.
     unsafe fn load_bf16(p: *const u16) -> Self::F32;
+    /// `load_bf16` of `LANES` numbers and of those that follow.
+    #[inline(always)]
+    unsafe fn load_bf16_pair(p: *const u16) -> [Self::F32; 2] {
+        unsafe { [Self::load_bf16(p), Self::load_bf16(p.add(Self::LANES))] }
+    }
     /// Reads `LANES` signed bytes and converts them exactly.
     unsafe fn load_i8(p: *const i8) -> Self::F32;
     /// `load_i8` of `LANES` signed bytes and of those that follow.
     #[inline(always)]
     unsafe fn load_i8_pair(p: *const i8) -> [Self::F32; 2] {
         unsafe { [Self::load_i8(p), Self::load_i8(p.add(Self::LANES))] }
+    }
+    /// Whether `q8_0_dots` is there.
+    const Q8_0_DOTS: bool = false;
+    /// One row `x` times four rows of `blocks` blocks of q8_0 that lie `apart` bytes from one another,
+    /// lane by lane: sum = fma(x, level * scale, sum), in the order of k. Asks for memory past the rows.
+    unsafe fn q8_0_dots(
+        _x: *const f32,
+        _w: *const u8,
+        _apart: usize,
+        _blocks: usize,
+    ) -> [Self::F32; 4] {
+        unreachable!("Q8_0_DOTS is false")
     }
     /// Rounds to half precision, to nearest even, and writes `LANES` of them. A NaN keeps its sign and
     /// the upper bits of its payload, and becomes quiet.

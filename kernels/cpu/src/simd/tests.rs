@@ -125,6 +125,16 @@ unsafe fn check_widening<S: Simd>() {
             assert_eq!(g.to_bits(), bf16_to_f32(h).to_bits(), "bf16 {h:04x}");
         }
     }
+    for first in (0..65536).step_by(2 * n) {
+        let halves: Vec<u16> = (first..first + 2 * n).map(|h| h as u16).collect();
+        let pair = unsafe { S::load_bf16_pair(halves.as_ptr()) };
+        for (wide, halves) in pair.into_iter().zip(halves.chunks(n)) {
+            unsafe { S::store(got.as_mut_ptr(), wide) };
+            for (g, &h) in got.iter().zip(halves) {
+                assert_eq!(g.to_bits(), bf16_to_f32(h).to_bits(), "bf16 {h:04x}");
+            }
+        }
+    }
 }
 
 /// Every byte widens exactly.

@@ -144,6 +144,15 @@ impl Simd for Wasm {
         unsafe { u32x4_shl(u32x4_load_extend_u16x4(p.cast()), 16) }
     }
     #[inline(always)]
+    unsafe fn load_bf16_pair(p: *const u16) -> [v128; 2] {
+        // One instruction each: a zero below every number.
+        let (zero, eight) = (i16x8_splat(0), unsafe { v128_load(p.cast()) });
+        [
+            i16x8_shuffle::<8, 0, 9, 1, 10, 2, 11, 3>(eight, zero),
+            i16x8_shuffle::<12, 4, 13, 5, 14, 6, 15, 7>(eight, zero),
+        ]
+    }
+    #[inline(always)]
     unsafe fn load_i8(p: *const i8) -> v128 {
         unsafe {
             let bytes = v128_load32_zero(p.cast());

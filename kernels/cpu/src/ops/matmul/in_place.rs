@@ -2,7 +2,9 @@
 //!
 //! What bounds this is memory. Four streams that each run through memory in order, far from one
 //! another, keep its prefetchers busiest: so the rows that are read together lie a quarter of a
-//! chunk apart, and only blocks are prefetched by hand (kernels/lab/LOG.md has the numbers).
+//! chunk apart, and only blocks are prefetched by hand. Eight rows at once, where there are registers
+//! for them, spare one row of x half its way out of the second cache, from which weights that stream
+//! through the first one keep driving it (kernels/lab/LOG.md has the numbers).
 
 use super::Product;
 use super::levels::{PIECE, widen_on};
@@ -18,6 +20,9 @@ pub const MAX_ROWS: usize = 3;
 /// Weight rows that are read at once.
 const STREAMS: usize = 4;
 
+/// Weight rows that are read at once for one row of x, where `Weight::many` says so.
+const MANY: usize = 8;
+
 /// How far ahead of their use blocks are asked for, in bytes.
 const AHEAD: usize = 1024;
 
@@ -28,7 +33,7 @@ pub unsafe fn multiply(isa: Isa, context: &Context, product: &Product) {
     let floats = product.rows * width + wide_floats * context.threads();
     let panel = context.scratch(4 * floats).cast::<f32>();
     unsafe { pack_x_on(isa, product, panel) };
-    let columns = chunk_columns(product, STREAMS, context.threads());
+    let columns = chunk_columns(product, MANY, context.threads());
     let wide = unsafe { panel.add(product.rows * width) };
     #[rustfmt::skip]
     let task = Task { isa, product, x: panel, wide, wide_floats };
@@ -78,27 +83,37 @@ unsafe fn chunk<S: Simd>(task: &Task, first: usize, count: usize, worker: usize)
 unsafe fn typed<S: Simd, W: Weight>(task: &Task, first: usize, count: usize) {
     unsafe {
         match task.product.rows {
-            1 => columns::<S, W, 1>(task, first, count),
-            2 => columns::<S, W, 2>(task, first, count),
-            _ => columns::<S, W, MAX_ROWS>(task, first, count),
+            1 if W::many::<S>() => {
+                let most = count / MANY * MANY;
+                columns::<S, W, 1, MANY>(task, first, most);
+                columns::<S, W, 1, STREAMS>(task, first + most, count - most);
+            }
+            1 => columns::<S, W, 1, STREAMS>(task, first, count),
+            2 => columns::<S, W, 2, STREAMS>(task, first, count),
+            _ => columns::<S, W, MAX_ROWS, STREAMS>(task, first, count),
         }
     }
 }
 
+/// `count` columns, `NR` at once.
 #[inline(always)]
-unsafe fn columns<S: Simd, W: Weight, const MR: usize>(task: &Task, first: usize, count: usize) {
+unsafe fn columns<S: Simd, W: Weight, const MR: usize, const NR: usize>(
+    task: &Task,
+    first: usize,
+    count: usize,
+) {
     unsafe {
-        let apart = count / STREAMS;
+        let apart = count / NR;
         let row_bytes = W::row_bytes(task.product.in_dim);
         let weight = task.product.weight;
         for column in first..first + apart {
-            let mut w = [weight; STREAMS];
+            let mut w = [weight; NR];
             for (j, w) in w.iter_mut().enumerate() {
                 *w = w.add((column + j * apart) * row_bytes);
             }
-            tile::<S, W, MR, STREAMS>(task, w, column, apart);
+            tile::<S, W, MR, NR>(task, w, column, apart);
         }
-        for column in first + apart * STREAMS..first + count {
+        for column in first + apart * NR..first + count {
             let w = [weight.add(column * row_bytes)];
             tile::<S, W, MR, 1>(task, w, column, 0);
         }
@@ -149,34 +164,65 @@ unsafe fn tile<S: Simd, W: Weight, const MR: usize, const NR: usize>(
 ) {
     unsafe {
         let product = task.product;
-        let sums = if W::BLOCKS {
+        let sums = if W::BLOCKS && S::Q8_0_DOTS && MR == 1 && NR == STREAMS {
+            one_row_block_dots::<S, MR, NR>(task.x, w, product.in_dim)
+        } else if W::BLOCKS {
             block_dots::<S, MR, NR>(task.x, w, product.in_dim)
+        } else if W::PAIRS && MR == 1 {
+            pair_dots::<S, W, MR, NR>(task.x, w, product.in_dim)
         } else {
-            dots::<S, W, MR, NR>(task.x, w, product.in_dim)
+            dots::<S, W, MR, NR>(task.x, w, 0, product.in_dim, [[S::zero(); NR]; MR])
         };
         for (row, sums) in sums.iter().enumerate() {
-            if NR == STREAMS {
-                let four = S::reduce_add4([sums[0], sums[1 % NR], sums[2 % NR], sums[3 % NR]]);
-                for (j, sum) in four.into_iter().enumerate() {
-                    write(product, row, column + j * apart, sum);
+            for j in (0..NR / STREAMS * STREAMS).step_by(STREAMS) {
+                let four = S::reduce_add4([sums[j], sums[j + 1], sums[j + 2], sums[j + 3]]);
+                for (i, sum) in four.into_iter().enumerate() {
+                    write(product, row, column + (j + i) * apart, sum);
                 }
-            } else {
+            }
+            if NR == 1 {
                 write(product, row, column, S::reduce_add(sums[0]));
             }
         }
     }
 }
 
-/// The lanes of `MR` times `NR` sums over all of k.
+/// `dots` over all of k, for types that are widened best two vectors at a time.
 #[inline(always)]
-unsafe fn dots<S: Simd, W: Weight, const MR: usize, const NR: usize>(
-    mut x: *const f32,
+unsafe fn pair_dots<S: Simd, W: Weight, const MR: usize, const NR: usize>(
+    x: *const f32,
     w: [*const u8; NR],
     in_dim: usize,
 ) -> [[S::F32; NR]; MR] {
     unsafe {
         let mut sums = [[S::zero(); NR]; MR];
         let mut k = 0;
+        while k + 2 * S::LANES <= in_dim {
+            let first = load_rows::<S, MR>(x.add(MR * k));
+            let second = load_rows::<S, MR>(x.add(MR * (k + S::LANES)));
+            for j in 0..NR {
+                let pair = W::load_pair::<S>(w[j], k);
+                for i in 0..MR {
+                    sums[i][j] = S::fma(first[i], pair[0], sums[i][j]);
+                    sums[i][j] = S::fma(second[i], pair[1], sums[i][j]);
+                }
+            }
+            k += 2 * S::LANES;
+        }
+        dots::<S, W, MR, NR>(x.add(MR * k), w, k, in_dim, sums)
+    }
+}
+
+/// The lanes of `MR` times `NR` sums from `k` on, added to `sums`; x is there already.
+#[inline(always)]
+unsafe fn dots<S: Simd, W: Weight, const MR: usize, const NR: usize>(
+    mut x: *const f32,
+    w: [*const u8; NR],
+    mut k: usize,
+    in_dim: usize,
+    mut sums: [[S::F32; NR]; MR],
+) -> [[S::F32; NR]; MR] {
+    unsafe {
         while k + S::LANES <= in_dim {
             let values = load_rows::<S, MR>(x);
             for j in 0..NR {
@@ -196,6 +242,24 @@ unsafe fn dots<S: Simd, W: Weight, const MR: usize, const NR: usize>(
                     sums[i][j] = S::fma(values[i], weight, sums[i][j]);
                 }
             }
+        }
+        sums
+    }
+}
+
+/// `block_dots` of one row by four that lie equally far apart.
+#[inline(always)]
+unsafe fn one_row_block_dots<S: Simd, const MR: usize, const NR: usize>(
+    x: *const f32,
+    w: [*const u8; NR],
+    in_dim: usize,
+) -> [[S::F32; NR]; MR] {
+    unsafe {
+        let apart = w[1 % NR] as usize - w[0] as usize;
+        let four = S::q8_0_dots(x, w[0], apart, in_dim / 32);
+        let mut sums = [[S::zero(); NR]; MR];
+        for j in 0..NR {
+            sums[0][j] = four[j % STREAMS];
         }
         sums
     }

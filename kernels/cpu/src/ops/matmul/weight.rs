@@ -7,11 +7,26 @@ pub trait Weight {
     /// Whether it is `Block8`, whose elements share scales.
     const BLOCKS: bool = false;
 
+    /// Whether elements are widened best two vectors at a time.
+    const PAIRS: bool = false;
+
+    /// Whether one row of x is multiplied by eight rows of weights at a time rather than four: where
+    /// weights take fewer bytes than the floats they are multiplied by.
+    fn many<S: Simd>() -> bool {
+        false
+    }
+
     /// Bytes of a row of `in_dim` elements.
     fn row_bytes(in_dim: usize) -> usize;
 
     /// `S::LANES` elements from index `k`, a multiple of `S::LANES`.
     unsafe fn load<S: Simd>(row: *const u8, k: usize) -> S::F32;
+
+    /// `load` from `k` and from `k + S::LANES`.
+    #[inline(always)]
+    unsafe fn load_pair<S: Simd>(row: *const u8, k: usize) -> [S::F32; 2] {
+        unsafe { [Self::load::<S>(row, k), Self::load::<S>(row, k + S::LANES)] }
+    }
 
     /// The first min(count, `S::LANES`) elements from index `k`; the other lanes are 0.
     unsafe fn load_first<S: Simd>(row: *const u8, k: usize, count: usize) -> S::F32;
@@ -46,6 +61,9 @@ impl Weight for Single {
 }
 
 impl Weight for Half {
+    fn many<S: Simd>() -> bool {
+        S::LANES >= 8
+    }
     fn row_bytes(in_dim: usize) -> usize {
         in_dim * 2
     }
@@ -60,12 +78,21 @@ impl Weight for Half {
 }
 
 impl Weight for Brain {
+    const PAIRS: bool = true;
+
+    fn many<S: Simd>() -> bool {
+        S::LANES >= 8
+    }
     fn row_bytes(in_dim: usize) -> usize {
         in_dim * 2
     }
     #[inline(always)]
     unsafe fn load<S: Simd>(row: *const u8, k: usize) -> S::F32 {
         unsafe { S::load_bf16(row.cast::<u16>().add(k)) }
+    }
+    #[inline(always)]
+    unsafe fn load_pair<S: Simd>(row: *const u8, k: usize) -> [S::F32; 2] {
+        unsafe { S::load_bf16_pair(row.cast::<u16>().add(k)) }
     }
     #[inline(always)]
     unsafe fn load_first<S: Simd>(row: *const u8, k: usize, count: usize) -> S::F32 {
