@@ -26,16 +26,18 @@ const LARGEST_WRITE = 1 << 30;
 /** Writes shorter than this are gathered, so that many small ones do not cost a system call each. */
 const BUFFER_BYTES = 1 << 16;
 
+/** Refuses `-` where what is written is no stream. */
+export function refuseStdout(path: string, wanted: "file" | "folder"): void {
+  if (path !== "-") return;
+  throw new UsageError(
+    `Cannot write to stdout: this output is made in place, a ${wanted} was wanted`,
+    { hint: `write ./- for a ${wanted} whose name is "-"` },
+  );
+}
+
 /** Refuses an output path that exists (unless `force`) or that is no regular file; throws {@linkcode LlameroError}. */
 export function checkOutputPath(path: string, options: AtomicFileOptions = {}): void {
-  if (path === "-") {
-    throw new UsageError(
-      "Cannot write to stdout: this output is made in place, a file was wanted",
-      {
-        hint: 'write ./- for a file whose name is "-"',
-      },
-    );
-  }
+  refuseStdout(path, "file");
   let found: fs.Stats | undefined;
   try {
     found = fs.lstatSync(path, { throwIfNoEntry: false });

@@ -9,7 +9,7 @@
 
 import * as fs from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { type AtomicFileOptions, syncFolder, temporaryName } from "./atomic_file.ts";
+import { type AtomicFileOptions, refuseStdout, syncFolder, temporaryName } from "./atomic_file.ts";
 import { LlameroError } from "./errors.ts";
 import { fileError } from "./file_error.ts";
 import { quoted, quotedPath } from "./quoted.ts";
@@ -26,6 +26,7 @@ export interface AtomicFolderOptions extends AtomicFileOptions {
  * is not replaceable, so that a slip of the hand does not cost a home folder. Throws {@linkcode LlameroError}.
  */
 export function checkOutputFolder(path: string, options: AtomicFolderOptions): void {
+  refuseStdout(path, "folder");
   const refuse = (what: string, hint?: string): LlameroError =>
     new LlameroError(`Cannot write ${quotedPath(path)}: ${what}`, { hint });
   let entries: fs.Dirent[];

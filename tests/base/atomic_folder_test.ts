@@ -125,3 +125,11 @@ Deno.test("a folder that cannot be made names the path", async () => {
     assert.throws(() => checkOutputFolder(join(parent, "file", "out"), options), LlameroError);
   });
 });
+
+Deno.test("a dash is stdout and no name of a folder", () => {
+  assert.throws(() => checkOutputFolder("-", forced), {
+    name: "UsageError",
+    message: /a folder was wanted$/,
+  });
+  assert.doesNotThrow(() => checkOutputFolder("./-", options));
+});
