@@ -48,7 +48,7 @@ function noDataset(prefix: string, idx: string): FormatError {
   const hint = stem !== prefix && fs.existsSync(datasetPaths(stem).idx)
     ? `give what both files begin with: ${quotedPath(stem)}`
     : "llamero tokenize pack makes datasets; a text to train on is given by --text";
-  return refusal(prefix, `there is no dataset, ${quotedPath(idx)} is missing`, { hint });
+  return refusal(prefix, `there is no such file as ${quotedPath(idx)}`, { hint });
 }
 
 /** An open dataset: its index in memory, its tokens on disk. */
