@@ -46,11 +46,17 @@ async function recordIn(folder: string): Promise<BuildRecord> {
   return JSON.parse(await Deno.readTextFile(join(folder, "llamero.json"))) as BuildRecord;
 }
 
-/** Rebuilds the WebAssembly module; gives its folder where another compiler made it. */
-async function rebuildWasm(): Promise<string | undefined> {
+/**
+ * Rebuilds the WebAssembly module; gives its folder where another compiler made it.
+ *
+ * @param committed What the committed module was made of and by.
+ * @param missing Why its compiler could not be installed, or nothing.
+ */
+async function rebuildWasm(
+  committed: BuildRecord,
+  missing: string | undefined,
+): Promise<string | undefined> {
   const name = "rebuild of the WebAssembly kernels";
-  const committed = await recordIn(join(ROOT, "kernels/wasm"));
-  const missing = await installRust(committed.compiler);
   if (missing !== undefined && !anyWasmToolchain()) return void ledger.notRun(name, missing);
   const built = join(scratch, "wasm");
   const { passed } = await ledger.step({
@@ -181,8 +187,10 @@ async function testRebuilt(built: string): Promise<void> {
 }
 
 async function checkEverything(): Promise<void> {
-  const rebuilt = await rebuildWasm();
-  await checkCrate();
+  const committed = await recordIn(join(ROOT, "kernels/wasm"));
+  const missing = await installRust(committed.compiler);
+  // Each occupies one processor for minutes, most of the time.
+  const [rebuilt] = await Promise.all([rebuildWasm(committed, missing), checkCrate()]);
   await buildCuda();
   await runChecks(CHECKS, (result) => ledger.count(result));
   const withoutMpi = await installMpi();
