@@ -89,7 +89,7 @@ pub unsafe fn text_encode(
         place: Place::default(),
     };
     let parallel =
-        |tasks: usize, work: &(dyn Fn(usize, usize) + Sync)| context.parallel(tasks, work);
+        |tasks: usize, work: &(dyn Fn(usize, usize) + Sync)| context.share_out(tasks, work);
     let [what, a, b] = outcome(tokenizer.encode_batch(text, ends, request, &parallel));
     let ids = as_address(tokenizer.ids.as_mut_ptr()) as f64;
     let counts = as_address(tokenizer.counts.as_mut_ptr()) as f64;
@@ -118,7 +118,7 @@ pub unsafe fn text_stream(
         place: Place::from_bits(place),
     };
     let parallel =
-        |tasks: usize, work: &(dyn Fn(usize, usize) + Sync)| context.parallel(tasks, work);
+        |tasks: usize, work: &(dyn Fn(usize, usize) + Sync)| context.share_out(tasks, work);
     let done = tokenizer.encode_stream(text, last != 0, &mut request, &parallel);
     let [what, a, b] = outcome(done);
     let at = if let Outcome::Done(at) = done {
