@@ -6,7 +6,7 @@
 
 import * as fs from "node:fs";
 import { writeFileAtomically } from "../base/atomic_file.ts";
-import { fileError } from "../base/file_error.ts";
+import { errorCode, fileError } from "../base/file_error.ts";
 
 /** One step. Only the last three depend on time, and not on the run alone. */
 export interface MetricsRow {
@@ -44,7 +44,8 @@ function rowsOf(path: string): MetricsRow[] {
   try {
     text = fs.readFileSync(path, "utf8");
   } catch (thrown) {
-    if (!fs.existsSync(path)) return [];
+    // By what reading found: the file may appear at any instant after it.
+    if (errorCode(thrown) === "ENOENT") return [];
     throw fileError(thrown, { action: "read", path });
   }
   const rows: MetricsRow[] = [];
