@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readMetrics } from "../../lib/train/metrics.ts";
 import { runPaths } from "../../lib/train/run_folder.ts";
-import { ADAMW_TOLERANCE, assertSameRun } from "../train/tolerances.ts";
+import { assertSameRun } from "../train/tolerances.ts";
 import { runCli } from "./run_cli.ts";
 import { inTrainingFolder, TINY_CONFIG } from "./train_fixture.ts";
 
@@ -24,7 +24,7 @@ Deno.test("train --mesh tensor=2 is one process's run, and goes on under other m
     const wanted = await train("one", ...same, "--steps", "6");
     const ranks = ["--virtual-ranks", "2", "--mesh", "tensor=2"];
     const rows = await train("two", ...same, ...ranks, "--steps", "6");
-    assertSameRun(rows, wanted, ADAMW_TOLERANCE);
+    assertSameRun(rows, wanted);
     // Three steps of two tensor ranks, the rest by one process, by replicas and by the same.
     for (const mesh of ["data=1", "data=2", "tensor=2"]) {
       const run = `on ${mesh}`;
@@ -34,7 +34,7 @@ Deno.test("train --mesh tensor=2 is one process's run, and goes on under other m
       const on = await runCli(["train", "--out", join(folder, run), "--resume", ...flags]);
       assert.equal(on.code, 0, on.stderr);
       const all = readMetrics(runPaths(join(folder, run)).metrics);
-      assertSameRun(all, wanted, ADAMW_TOLERANCE);
+      assertSameRun(all, wanted);
     }
   });
 });
