@@ -8,7 +8,7 @@
  * @module
  */
 
-import { shortSurfaces, STORED, SURFACE_WORDS, UNUSUAL } from "./short_surfaces.ts";
+import { STORED, SURFACE_WORDS, surfacesOf, UNUSUAL } from "./short_surfaces.ts";
 import type { StreamDecoder } from "./tokenizer.ts";
 
 /** What decoding an id does. */
@@ -161,7 +161,7 @@ export class Detokenizer {
    * the place of the first other id.
    */
   #pushUsual(ids: Uint32Array, from: number): number {
-    const surfaces = shortSurfaces(this.#table);
+    const { words, long } = surfacesOf(this.#table);
     const count = this.#table.kinds.length;
     let room = this.#room(ids.length - from);
     let last = room.byteLength - STORED;
@@ -170,60 +170,65 @@ export class Detokenizer {
     while (i < ids.length) {
       const id = ids[i]!;
       if (id >= count) break;
-      if (at > last) {
+      const word = (id | 0) * SURFACE_WORDS;
+      const length = words[word + 2]!;
+      const isLong = length === UNUSUAL.long;
+      const needed = isLong ? words[word + 1]! : 0;
+      if (at + needed > last) {
         this.#length = at;
-        room = this.#room(ids.length - i);
+        room = this.#room(ids.length - i, needed);
         last = room.byteLength - STORED;
       }
-      const surface = (id | 0) * SURFACE_WORDS;
-      const length = surfaces[surface + 2]!;
       if (length <= STORED) {
-        room.setInt32(at, surfaces[surface]!, true);
-        room.setInt32(at + 4, surfaces[surface + 1]!, true);
+        room.setInt32(at, words[word]!, true);
+        room.setInt32(at + 4, words[word + 1]!, true);
         at += length;
         i++;
-        continue;
+      } else if (isLong) {
+        const start = words[word]!;
+        for (let k = 0; k < needed; k += STORED) {
+          room.setInt32(at + k, long.getInt32(start + k, true), true);
+          room.setInt32(at + k + 4, long.getInt32(start + k + 4, true), true);
+        }
+        at += needed;
+        i++;
+      } else {
+        // Special ids are left to `push`, which knows whether they are skipped.
+        const behind = length === UNUSUAL.byte ? this.#writeRunOf(ids, i, at) : i;
+        if (behind === i) break;
+        at += behind - i;
+        i = behind;
       }
-      this.#length = at;
-      const next = this.#pushUnusual(ids, i, surfaces);
-      if (next === i) break;
-      at = this.#length;
-      room = this.#room(0);
-      last = room.byteLength - STORED;
-      i = next;
     }
     this.#length = at;
     return i;
   }
 
-  /** The output as a view, with room for about so many ids. */
-  #room(ids: number): DataView {
-    this.#reserve(ids * 6 + STORED);
+  /** The output as a view, with room for about so many ids, and for certain so many bytes. */
+  #room(ids: number, bytes = 0): DataView {
+    this.#reserve(Math.max(ids * 6, bytes) + STORED);
     return new DataView(this.#out.buffer, this.#out.byteOffset, this.#out.byteLength);
   }
 
-  /** Takes a long text or a well-formed run of bytes; gives the place behind it, or `at` if there is none. */
-  #pushUnusual(ids: Uint32Array, at: number, surfaces: Int32Array): number {
-    const { offsets, bytes, special } = this.#table;
-    const id = ids[at]!;
-    const code = surfaces[SURFACE_WORDS * id + 2];
-    // Special ids are left to `push`, which knows whether they are skipped.
-    if (code === UNUSUAL.other) return at;
-    if (code === UNUSUAL.long) {
-      this.#write(bytes, offsets[id]!, offsets[id + 1]!);
-      return at + 1;
-    }
-    let next = at;
-    while (surfaces[SURFACE_WORDS * ids[next]! + 2] === UNUSUAL.byte) next++;
-    // A run goes on behind what is skipped, and in special bytes.
-    if (special.has(ids[next]!)) return at;
-    this.#reserve(next - at);
+  /**
+   * Writes a run of byte pieces at `to`; gives the place behind it, or its own where the run is not
+   * well-formed, or too long for the room that is there.
+   */
+  #writeRunOf(ids: Uint32Array, from: number, to: number): number {
+    const { words } = surfacesOf(this.#table);
     const out = this.#out;
-    const end = this.#length + next - at;
-    for (let i = at; i < next; i++) out[end - next + i] = surfaces[SURFACE_WORDS * ids[i]!]!;
-    if (!isWellFormed(out, this.#length, end)) return at;
-    this.#length = end;
-    return next;
+    let next = from;
+    let at = to;
+    while (next < ids.length) {
+      const word = SURFACE_WORDS * ids[next]!;
+      const code = words[word + 2]!;
+      // A run goes on behind what is skipped, and in special bytes.
+      if (code === UNUSUAL.other) return from;
+      if (code !== UNUSUAL.byte) break;
+      out[at++] = words[word]!;
+      next++;
+    }
+    return at <= out.length && isWellFormed(out, to, at) ? next : from;
   }
 
   /** Makes room for so many bytes more. */
