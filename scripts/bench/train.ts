@@ -20,8 +20,8 @@ import { presetOf } from "../../lib/model/presets.ts";
 import { median } from "../../lib/base/median.ts";
 
 const VOCABULARY = 32000;
-/** Sequences of a batch, fewer for larger models. */
-const SEQUENCES: Readonly<Record<string, number>> = { "15m": 8, "42m": 4, "110m": 2 };
+/** Tokens of a batch, fewer for larger models; one sequence where it is longer. */
+const BATCH_TOKENS: Readonly<Record<string, number>> = { "15m": 2048, "42m": 1024, "110m": 512 };
 /** 6 operations per parameter and token, at GPT-2's 124M. */
 const GPT2_TOKEN_FLOPS = 6 * 124_475_904;
 const LLM_C_BATCH = [4, 64] as const;
@@ -75,8 +75,12 @@ interface Task {
   readonly dtype: string;
 }
 
+function sequencesOf(model: string): number {
+  return Math.max(1, Math.floor(BATCH_TOKENS[model]! / Number(options["seq-len"])));
+}
+
 function ours({ model, dtype }: Task, backend: string): Promise<Measured | undefined> {
-  const sequences = SEQUENCES[model]!;
+  const sequences = sequencesOf(model);
   const length = Number(options["seq-len"]);
   return measured(Deno.execPath(), [
     ...["run", "-A", fileURLToPath(new URL("../../cli/main.ts", import.meta.url))],
@@ -91,7 +95,7 @@ function pytorch({ model, dtype }: Task): Promise<Measured | undefined> {
   const { config } = presetOf(`llama-${model}`, { vocabSize: VOCABULARY });
   const sizes = [
     ...[config.hiddenSize, config.intermediateSize, config.numHiddenLayers],
-    ...[config.numAttentionHeads, VOCABULARY, SEQUENCES[model]!],
+    ...[config.numAttentionHeads, VOCABULARY, sequencesOf(model)],
   ];
   return measured(options.python, [
     fileURLToPath(new URL("train_pytorch.py", import.meta.url)),

@@ -1,25 +1,19 @@
-"""Trains the model of a run of llamero in PyTorch, on the same batches, and compares the losses.
+"""PyTorch's side of scripts/parity/compare.ts; needs torch, transformers and numpy.
 
-    python scripts/parity/train_pytorch.py init CONFIG.json FOLDER   random weights, as a Hugging Face folder
-    llamero train --out RUN --init FOLDER --tokenizer TOKENIZER ...   (f32, no dropout, document mask off)
-    deno run -A scripts/parity/training_batches.ts RUN BATCHES.bin
-    python scripts/parity/train_pytorch.py compare RUN FOLDER BATCHES.bin [--steps N]
-
-Needs torch, transformers and numpy; nothing in the repository needs this script. Ends with 1 where the mean
-loss of the last tenth of the steps differs by more than one percent.
+    train_pytorch.py init CONFIG.json FOLDER     random weights, as a Hugging Face folder
+    train_pytorch.py train RUN FOLDER BATCHES LOSSES.json [--threads N]
+        the model in FOLDER on the batches that training_batches.ts wrote of a run of llamero, with the
+        run's recipe; the losses of all steps and that of the held-out sequences go to LOSSES.json
 """
 
 import argparse
 import json
 import pathlib
-import sys
 import tomllib
 
 import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
-
-TOLERANCE = 0.01
 
 
 def make_initial(config: str, folder: str) -> None:
@@ -35,56 +29,64 @@ def optimizer_of(model: torch.nn.Module, settings: dict) -> torch.optim.Optimize
     return torch.optim.AdamW(groups, lr=0.0, betas=(settings["beta1"], settings["beta2"]), eps=settings["eps"])
 
 
-def compare(run: pathlib.Path, folder: str, batches: str, limit: int | None) -> int:
+def sequences_of(batches: pathlib.Path, sequences: int, length: int) -> np.ndarray:
+    """[batches, 2, sequences, length]: tokens and targets."""
+    return np.fromfile(batches, dtype="<i4").reshape(-1, 2, sequences, length).astype(np.int64)
+
+
+def summed_loss(model: torch.nn.Module, tokens: np.ndarray, targets: np.ndarray) -> torch.Tensor:
+    logits = model(torch.from_numpy(tokens)).logits.flatten(0, 1)
+    return torch.nn.functional.cross_entropy(logits, torch.from_numpy(targets).flatten(), reduction="sum")
+
+
+def train(run: pathlib.Path, folder: str, batches: pathlib.Path, out: pathlib.Path) -> None:
     settings = tomllib.loads((run / "config.toml").read_text())
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()][:limit]
+    rates = json.loads((batches / "rates.json").read_text())
     length, micro = settings["seq-len"], settings["micro-batch"]
     sequences = settings["batch-tokens"] // length
-    data = np.memmap(batches, dtype="<i4", mode="r").reshape(-1, 2, sequences, length)
     model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
     optimizer = optimizer_of(model, settings)
     losses = []
-    for step, row in enumerate(rows):
+    for rate, (tokens, targets) in zip(rates, sequences_of(batches / "train.i32", sequences, length)):
         for group in optimizer.param_groups:
-            group["lr"] = row["lr"]
-        tokens, targets = (torch.from_numpy(part.astype(np.int64)) for part in data[step])
+            group["lr"] = rate
         total = 0.0
         for at in range(0, sequences, micro):
-            logits = model(tokens[at : at + micro]).logits
-            loss = torch.nn.functional.cross_entropy(
-                logits.flatten(0, 1), targets[at : at + micro].flatten(), reduction="sum"
-            ) / targets.numel()
+            part = slice(at, at + micro)
+            loss = summed_loss(model, tokens[part], targets[part]) / targets.size
             loss.backward()
             total += loss.item()
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings["clip"])
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         losses.append(total)
-        print(f"step {row['step']}: llamero {row['loss']:.5f}, PyTorch {total:.5f}", flush=True)
-    tail = max(1, len(rows) // 10)
-    ours, theirs = (float(np.mean(list(x)[-tail:])) for x in ((r["loss"] for r in rows), losses))
-    difference = abs(ours / theirs - 1)
-    print(f"last {tail} steps: llamero {ours:.5f}, PyTorch {theirs:.5f}, {100 * difference:.3f}% apart")
-    return 0 if difference <= TOLERANCE else 1
+        print(f"PyTorch: step {len(losses)}/{len(rates)}  loss {total:.4f}", flush=True)
+    held_out = sequences_of(batches / "eval.i32", 1, length)
+    with torch.no_grad():
+        ce = sum(summed_loss(model, tokens, targets).item() for tokens, targets in held_out)
+    evaluated = ce / held_out[:, 1].size if len(held_out) else None
+    out.write_text(json.dumps({"version": torch.__version__, "losses": losses, "eval_loss": evaluated}))
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     initial = commands.add_parser("init")
     initial.add_argument("config")
     initial.add_argument("folder")
-    against = commands.add_parser("compare")
-    against.add_argument("run", type=pathlib.Path)
-    against.add_argument("folder")
-    against.add_argument("batches")
-    against.add_argument("--steps", type=int)
+    trained = commands.add_parser("train")
+    trained.add_argument("run", type=pathlib.Path)
+    trained.add_argument("folder")
+    trained.add_argument("batches", type=pathlib.Path)
+    trained.add_argument("out", type=pathlib.Path)
+    trained.add_argument("--threads", type=int)
     given = parser.parse_args()
     if given.command == "init":
         make_initial(given.config, given.folder)
-        return 0
-    return compare(given.run, given.folder, given.batches, given.steps)
+        return
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    train(given.run, given.folder, given.batches, given.out)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+main()
