@@ -74,7 +74,7 @@ export async function run(values: BenchTrainOptions, io: Io): Promise<void> {
 /** The preset's run with what was asked for; a batch is one micro-batch unless asked for otherwise. */
 function configOf(values: BenchTrainOptions): RunConfig {
   const { preset, vocabSize, seed } = values;
-  const { recipe } = presetOf(preset, vocabSize === undefined ? {} : { vocabSize });
+  const { recipe, config } = presetOf(preset, vocabSize === undefined ? {} : { vocabSize });
   const { seqLen = recipe.seqLen, microBatch, batchTokens, optimizer, dtype, recompute } = values;
   const asked = { microBatch, optimizer, dtype, recompute };
   const given = Object.entries(asked).filter(([, value]) => value !== undefined);
@@ -84,6 +84,8 @@ function configOf(values: BenchTrainOptions): RunConfig {
     preset,
     seqLen,
     batchTokens: batchTokens ?? sequences * seqLen,
+    // Nobody keeps the model: sequences may be longer than those that the preset is for.
+    model: { maxPositionEmbeddings: Math.max(seqLen, config.maxPositionEmbeddings) },
     // The rate is that of a long run: a step's time does not depend on it, its loss does.
     steps: 1000,
     warmup: 0,
