@@ -18,6 +18,13 @@ Deno.test("bench train gives the rate, its spread and its share of the machine's
   assert.equal(memory.reduce((a, b) => a + b), 2 * result.memory.total);
 });
 
+Deno.test("bench train takes sequences longer than those that a preset is for", async () => {
+  const long = "bench train --preset debug --seq-len 320 --batch-tokens 320 --steps 1 --json";
+  const { code, stdout, stderr } = await runCli(long.split(" "));
+  assert.equal(code, 0, stderr);
+  assert.equal(JSON.parse(stdout).seq_len, 320);
+});
+
 Deno.test("bench train prints a table for people", async () => {
   const { code, stdout, stderr } = await runCli(TINY.split(" "));
   assert.equal(code, 0, stderr);
