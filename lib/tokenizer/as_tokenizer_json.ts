@@ -17,7 +17,8 @@ import { characterPiece } from "./byte_level.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { FLAG, PREFIX, SPECIAL_FLAG } from "./description.ts";
 import { SPACES_REMOVED } from "./huggingface_symbols.ts";
-import { byteLevelMerges, type Merge, mergesOfScores } from "./merge_list.ts";
+import { JsonBytes } from "./json_bytes.ts";
+import { byteLevelMerges, mergesOfScores } from "./merge_list.ts";
 import { patternOfFlags } from "./split_patterns.ts";
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -62,45 +63,37 @@ function template(definition: TokenizerDefinition): Json {
   };
 }
 
-/** Entries that are joined at once. */
-const RUN = 1 << 10;
-
 /** `{"model": …}` with the vocabulary in id order, too long for one object of JavaScript. */
-function withModel(head: Record<string, Json>, model: Model): string {
-  const { vocab, merges, ...fields } = model;
-  const entries = listed(vocab, ([text, id]) => `${JSON.stringify(text)}:${id}`);
-  const list = listed(merges, ([left, right]) => JSON.stringify(`${left} ${right}`));
-  const rest = JSON.stringify(fields).slice(1, -1);
-  return `${
-    JSON.stringify(head).slice(0, -1)
-  },"model":{${rest},"vocab":{${entries}},"merges":[${list}]}}`;
+function withModel(
+  head: Record<string, Json>,
+  { fields, vocab, merges }: Model,
+): Uint8Array {
+  const out = new JsonBytes();
+  out.raw(`${JSON.stringify(head).slice(0, -1)},"model":{${JSON.stringify(fields).slice(1, -1)}`);
+  out.raw(',"vocab":{');
+  vocab(out);
+  out.raw('},"merges":[');
+  merges(out);
+  out.raw("]}}");
+  return out.finish();
 }
 
-/** The texts of all entries, commas between; joined in runs, so that few of them are there at once. */
-function listed<T>(entries: Iterable<T>, text: (entry: T) => string): string {
-  const runs: string[] = [];
-  let run: string[] = [];
-  for (const entry of entries) {
-    run.push(text(entry));
-    if (run.length < RUN) continue;
-    runs.push(run.join(","));
-    run = [];
-  }
-  if (run.length > 0) runs.push(run.join(","));
-  return runs.join(",");
-}
-
+/** What is written of a model. */
 interface Model {
-  readonly type: "BPE";
-  readonly dropout: null;
-  readonly unk_token: string | null;
-  readonly continuing_subword_prefix: null;
-  readonly end_of_word_suffix: null;
-  readonly fuse_unk: boolean;
-  readonly byte_fallback: boolean;
-  readonly ignore_merges: boolean;
-  readonly vocab: Iterable<readonly [string, number]>;
-  readonly merges: Iterable<Merge>;
+  readonly fields: {
+    readonly type: "BPE";
+    readonly dropout: null;
+    readonly unk_token: string | null;
+    readonly continuing_subword_prefix: null;
+    readonly end_of_word_suffix: null;
+    readonly fuse_unk: boolean;
+    readonly byte_fallback: boolean;
+    readonly ignore_merges: boolean;
+  };
+  /** Writes the entries of the vocabulary, in id order. */
+  readonly vocab: (out: JsonBytes) => void;
+  /** Writes the list of merges. */
+  readonly merges: (out: JsonBytes) => void;
 }
 
 const MODEL = {
@@ -115,7 +108,7 @@ function head(added: readonly Json[], parts: Record<string, Json>): Record<strin
 }
 
 /** `tokenizer.json` of a tokenizer whose characters merge, "legacy" as Llama 2 is shipped. */
-function symbolsJson(definition: TokenizerDefinition): string {
+function symbolsJson(definition: TokenizerDefinition): Uint8Array {
   const { pieces } = asSentencePiece(definition);
   const { flags, prefix, charsmap } = definition.description;
   const has = (flag: number): boolean => (flags & flag) !== 0;
@@ -156,19 +149,38 @@ function symbolsJson(definition: TokenizerDefinition): string {
       decoder: { type: "Sequence", decoders },
     }),
     {
-      ...MODEL,
-      unk_token: definition.unkId === undefined ? null : pieceText(pieces, definition.unkId),
-      fuse_unk: true,
-      byte_fallback: has(FLAG.byteFallback),
-      ignore_merges: false,
-      vocab: pieceEntries(pieces),
-      merges: mergesOfScores(pieces),
+      fields: {
+        ...MODEL,
+        unk_token: definition.unkId === undefined ? null : pieceText(pieces, definition.unkId),
+        fuse_unk: true,
+        byte_fallback: has(FLAG.byteFallback),
+        ignore_merges: false,
+      },
+      vocab: (out) => writeVocabulary(out, pieces),
+      merges: (out) => writeMerges(out, pieces),
     },
   );
 }
 
-function* pieceEntries(pieces: PieceList): Generator<readonly [string, number]> {
-  for (let id = 0; id < pieceCount(pieces); id++) yield [pieceText(pieces, id), id];
+function writeVocabulary(out: JsonBytes, { bytes, offsets, types }: PieceList): void {
+  for (let id = 0; id < types.length; id++) {
+    if (id > 0) out.raw(",");
+    out.text(bytes, offsets[id]!, offsets[id + 1]!);
+    out.raw(`:${id}`);
+  }
+}
+
+function writeMerges(out: JsonBytes, pieces: PieceList): void {
+  const { bytes, offsets } = pieces;
+  let between = '"';
+  for (const [left, right] of mergesOfScores(pieces)) {
+    out.raw(between);
+    out.content(bytes, offsets[left]!, offsets[left + 1]!);
+    out.raw(" ");
+    out.content(bytes, offsets[right]!, offsets[right + 1]!);
+    out.raw('"');
+    between = ',"';
+  }
 }
 
 /** The pieces that bytes merge into, in GPT-2's characters, with their ids. */
@@ -179,7 +191,7 @@ export function bytePieces(pieces: PieceList): [string, number][] {
 }
 
 /** `tokenizer.json` of a tokenizer whose bytes merge, written as Llama 3's is. */
-function bytesJson(definition: TokenizerDefinition): string {
+function bytesJson(definition: TokenizerDefinition): Uint8Array {
   const { specials, pieces } = definition.description;
   const level = { type: "ByteLevel", trim_offsets: true };
   const steps = patternOfFlags(definition.description.flags).steps;
@@ -205,19 +217,27 @@ function bytesJson(definition: TokenizerDefinition): string {
       decoder: { ...level, add_prefix_space: true, use_regex: true },
     }),
     {
-      ...MODEL,
-      unk_token: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: (definition.description.flags & FLAG.wholeFirst) !== 0,
-      vocab: bytePieces(pieces),
-      merges: byteLevelMerges(definition.description),
+      fields: {
+        ...MODEL,
+        unk_token: null,
+        fuse_unk: false,
+        byte_fallback: false,
+        ignore_merges: (definition.description.flags & FLAG.wholeFirst) !== 0,
+      },
+      vocab: (out) =>
+        bytePieces(pieces).forEach(([text, id], i) =>
+          out.raw(`${i === 0 ? "" : ","}${JSON.stringify(text)}:${id}`)
+        ),
+      merges: (out) =>
+        byteLevelMerges(definition.description).forEach(([left, right], i) =>
+          out.raw(`${i === 0 ? "" : ","}${JSON.stringify(`${left} ${right}`)}`)
+        ),
     },
   );
 }
 
-/** The text of a `tokenizer.json`. @throws {FormatError} If merges alone do not say what it does. */
-export function asTokenizerJson(definition: TokenizerDefinition): string {
+/** A `tokenizer.json`, in UTF-8. @throws {FormatError} If merges alone do not say what it does. */
+export function asTokenizerJson(definition: TokenizerDefinition): Uint8Array {
   refuseBeyondMerges(definition, "tokenizer.json");
   return definition.description.family === "symbols"
     ? symbolsJson(definition)

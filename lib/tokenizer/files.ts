@@ -102,7 +102,7 @@ export function tokenizerFiles(
         // Llama 3's folders have no rank file, whose name would be taken for a SentencePiece model.
         ...(symbols ? [model()] : []),
         ...(beyondMerges(definition) === undefined
-          ? [{ name: "tokenizer.json", bytes: encoder.encode(asTokenizerJson(definition)) }]
+          ? [{ name: "tokenizer.json", bytes: asTokenizerJson(definition) }]
           : []),
         { name: "tokenizer_config.json", bytes: encoder.encode(asTokenizerConfig(definition)) },
       ];

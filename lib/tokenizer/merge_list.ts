@@ -5,15 +5,10 @@
  * @module
  */
 
-import {
-  PIECE_TYPE,
-  pieceBytes,
-  pieceCount,
-  type PieceList,
-  pieceText,
-} from "../formats/piece_list.ts";
+import { PIECE_TYPE, pieceBytes, pieceCount, type PieceList } from "../formats/piece_list.ts";
 import { characterPiece } from "./byte_level.ts";
 import { type Description, FLAG } from "./description.ts";
+import { PieceIndex } from "./piece_index.ts";
 
 const decoder = new TextDecoder();
 
@@ -109,29 +104,31 @@ class Splits {
 }
 
 /**
- * The merges of a SentencePiece vocabulary, one by one, since there are many: the scores in order,
- * then the longer halves first.
+ * The merges of a SentencePiece vocabulary as the ids of their halves, one by one, since there are
+ * many: the scores in order, then the longer halves first.
  */
-export function* mergesOfScores(pieces: PieceList): Generator<Merge> {
-  const texts = Array.from({ length: pieceCount(pieces) }, (_, id) => pieceText(pieces, id));
-  const ids = idsByText(texts);
+export function mergesOfScores(
+  pieces: PieceList,
+): Iterable<readonly [left: number, right: number]> {
+  const { bytes, offsets, types, scores } = pieces;
+  const index = new PieceIndex(pieces);
   const splits = new Splits();
-  texts.forEach((text, id) => {
-    if (pieces.types[id] !== PIECE_TYPE.normal) return;
-    const ends = characterEnds(text);
-    for (let at = ends.length - 1; at >= 1; at--) {
-      const left = ids.get(text.slice(0, ends[at - 1]));
-      const right = left === undefined ? undefined : ids.get(text.slice(ends[at - 1]));
-      if (left === undefined || right === undefined) continue;
-      splits.add({ id, at, rest: ends.length - at, left, right });
-    }
-  });
-  for (const [left, right] of splits.sorted(pieces.scores)) yield [texts[left]!, texts[right]!];
-}
-
-/** Where the characters of a text end. */
-function characterEnds(text: string): number[] {
   const ends: number[] = [];
-  for (let at = 0; at < text.length;) ends.push(at += text.codePointAt(at)! > 0xffff ? 2 : 1);
-  return ends;
+  for (let id = 0; id < pieceCount(pieces); id++) {
+    if (types[id] !== PIECE_TYPE.normal) continue;
+    const start = offsets[id]!;
+    const end = offsets[id + 1]!;
+    ends.length = 0;
+    // Before each byte that begins a character, one ends.
+    for (let at = start + 1; at <= end; at++) {
+      if (at === end || (bytes[at]! & 0xc0) !== 0x80) ends.push(at);
+    }
+    for (let at = ends.length - 1; at >= 1; at--) {
+      const middle = ends[at - 1]!;
+      const left = index.find(start, middle);
+      const right = left < 0 ? -1 : index.find(middle, end);
+      if (right >= 0) splits.add({ id, at, rest: ends.length - at, left, right });
+    }
+  }
+  return splits.sorted(scores);
 }

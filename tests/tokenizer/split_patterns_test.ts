@@ -83,7 +83,7 @@ SPLIT_PATTERNS.forEach((pattern, i) => {
           );
         }
       }
-      const written = JSON.parse(asTokenizerJson(tokenizer.definition));
+      const written = JSON.parse(new TextDecoder().decode(asTokenizerJson(tokenizer.definition)));
       const steps: Record<string, unknown>[] = written.pre_tokenizer.pretokenizers;
       ok(
         pattern.steps.every((step, i) =>
