@@ -11,7 +11,7 @@ import { characterPiece } from "./byte_level.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { FLAG, PREFIX } from "./description.ts";
 import { GGUF_TOKENIZER } from "./gguf.ts";
-import { byteLevelMerges } from "./merge_list.ts";
+import { byteLevelMerges, type MergeList } from "./merge_list.ts";
 import { patternOfFlags } from "./split_patterns.ts";
 
 type Entry = readonly [name: string, value: GgufValue];
@@ -88,8 +88,14 @@ function bytes(definition: TokenizerDefinition): Entry[] {
     ["pre", { type: "string", value: patternOfFlags(description.flags).pre[0]! }],
     ["tokens", strings(tokens)],
     ["token_type", integers(Int32Array.from(tokens, (_, id) => type(id)))],
-    ["merges", strings(byteLevelMerges(description).map((merge) => merge.join(" ")))],
+    ["merges", strings(mergeTexts(byteLevelMerges(description)))],
   ];
+}
+
+function mergeTexts({ texts: { bytes, offsets }, merges }: MergeList): string[] {
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  const text = (i: number): string => decoder.decode(bytes.subarray(offsets[i], offsets[i + 1]));
+  return Array.from(merges, ([left, right]) => `${text(left)} ${text(right)}`);
 }
 
 /**

@@ -5,20 +5,14 @@
  * @module
  */
 
-import {
-  PIECE_TYPE,
-  pieceBytes,
-  pieceCount,
-  type PieceList,
-  pieceText,
-} from "../formats/piece_list.ts";
+import { PIECE_TYPE, pieceCount, pieceText } from "../formats/piece_list.ts";
 import { asSentencePiece, refuseBeyondMerges } from "./as_sentencepiece.ts";
-import { characterPiece } from "./byte_level.ts";
+import { characterPieces } from "./byte_level.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { FLAG, PREFIX, SPECIAL_FLAG } from "./description.ts";
 import { SPACES_REMOVED } from "./huggingface_symbols.ts";
 import { JsonBytes } from "./json_bytes.ts";
-import { byteLevelMerges, mergesOfScores } from "./merge_list.ts";
+import { byteLevelMerges, type MergeList, mergesOfScores, type Texts } from "./merge_list.ts";
 import { patternOfFlags } from "./split_patterns.ts";
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -71,9 +65,9 @@ function withModel(
   const out = new JsonBytes();
   out.raw(`${JSON.stringify(head).slice(0, -1)},"model":{${JSON.stringify(fields).slice(1, -1)}`);
   out.raw(',"vocab":{');
-  vocab(out);
+  writeVocabulary(out, vocab);
   out.raw('},"merges":[');
-  merges(out);
+  writeMerges(out, merges);
   out.raw("]}}");
   return out.finish();
 }
@@ -90,10 +84,10 @@ interface Model {
     readonly byte_fallback: boolean;
     readonly ignore_merges: boolean;
   };
-  /** Writes the entries of the vocabulary, in id order. */
-  readonly vocab: (out: JsonBytes) => void;
-  /** Writes the list of merges. */
-  readonly merges: (out: JsonBytes) => void;
+  /** The vocabulary in id order. */
+  readonly vocab: Texts;
+  /** The list of merges. */
+  readonly merges: MergeList;
 }
 
 const MODEL = {
@@ -156,38 +150,34 @@ function symbolsJson(definition: TokenizerDefinition): Uint8Array {
         byte_fallback: has(FLAG.byteFallback),
         ignore_merges: false,
       },
-      vocab: (out) => writeVocabulary(out, pieces),
-      merges: (out) => writeMerges(out, pieces),
+      vocab: pieces,
+      merges: mergesOfScores(pieces),
     },
   );
 }
 
-function writeVocabulary(out: JsonBytes, { bytes, offsets, types }: PieceList): void {
-  for (let id = 0; id < types.length; id++) {
-    if (id > 0) out.raw(",");
+/** Writes the texts with their numbers; empty ones are places without a piece. */
+function writeVocabulary(out: JsonBytes, { bytes, offsets }: Texts): void {
+  let between = "";
+  for (let id = 0; id + 1 < offsets.length; id++) {
+    if (offsets[id] === offsets[id + 1]) continue;
+    out.raw(between);
     out.text(bytes, offsets[id]!, offsets[id + 1]!);
     out.raw(`:${id}`);
+    between = ",";
   }
 }
 
-function writeMerges(out: JsonBytes, pieces: PieceList): void {
-  const { bytes, offsets } = pieces;
-  let between = '"';
-  for (const [left, right] of mergesOfScores(pieces)) {
-    out.raw(between);
+function writeMerges(out: JsonBytes, { texts: { bytes, offsets }, merges }: MergeList): void {
+  let before = '"';
+  for (const [left, right] of merges) {
+    out.raw(before);
     out.content(bytes, offsets[left]!, offsets[left + 1]!);
     out.raw(" ");
     out.content(bytes, offsets[right]!, offsets[right + 1]!);
     out.raw('"');
-    between = ',"';
+    before = ',"';
   }
-}
-
-/** The pieces that bytes merge into, in GPT-2's characters, with their ids. */
-export function bytePieces(pieces: PieceList): [string, number][] {
-  const all = Array.from({ length: pieceCount(pieces) }, (_, id) => id);
-  const there = all.filter((id) => pieces.offsets[id + 1]! > pieces.offsets[id]!);
-  return there.map((id) => [characterPiece(pieceBytes(pieces, id)), id]);
 }
 
 /** `tokenizer.json` of a tokenizer whose bytes merge, written as Llama 3's is. */
@@ -224,14 +214,8 @@ function bytesJson(definition: TokenizerDefinition): Uint8Array {
         byte_fallback: false,
         ignore_merges: (definition.description.flags & FLAG.wholeFirst) !== 0,
       },
-      vocab: (out) =>
-        bytePieces(pieces).forEach(([text, id], i) =>
-          out.raw(`${i === 0 ? "" : ","}${JSON.stringify(text)}:${id}`)
-        ),
-      merges: (out) =>
-        byteLevelMerges(definition.description).forEach(([left, right], i) =>
-          out.raw(`${i === 0 ? "" : ","}${JSON.stringify(`${left} ${right}`)}`)
-        ),
+      vocab: characterPieces(pieces),
+      merges: byteLevelMerges(definition.description),
     },
   );
 }

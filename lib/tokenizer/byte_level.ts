@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { PieceList } from "../formats/piece_list.ts";
+
 /** Code point that stands for each byte: printable ones for themselves, the others from U+0100 on. */
 export const CHARACTER_OF_BYTE: Uint16Array = characters();
 
@@ -80,6 +82,25 @@ export function bytesOfCharacterTexts(
     targetEnds[text] = at;
   }
   return { bytes: target.slice(0, at), ends: targetEnds };
+}
+
+/** Pieces of bytes as characters in UTF-8. */
+export function characterPieces(
+  { bytes, offsets }: Pick<PieceList, "bytes" | "offsets">,
+): Pick<PieceList, "bytes" | "offsets"> {
+  // No character of the table has more than two bytes.
+  const written = new Uint8Array(2 * bytes.length);
+  const ends = new Uint32Array(offsets.length);
+  let at = 0;
+  for (let piece = 0; piece + 1 < offsets.length; piece++) {
+    for (let i = offsets[piece]!; i < offsets[piece + 1]!; i++) {
+      const character = CHARACTER_OF_BYTE[bytes[i]!]!;
+      if (character >= 0x80) written[at++] = 0xc0 | character >> 6;
+      written[at++] = character < 0x80 ? character : 0x80 | character & 63;
+    }
+    ends[piece + 1] = at;
+  }
+  return { bytes: written.slice(0, at), offsets: ends };
 }
 
 /** A piece of bytes as characters. */

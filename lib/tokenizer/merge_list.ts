@@ -5,111 +5,104 @@
  * @module
  */
 
-import { PIECE_TYPE, pieceBytes, pieceCount, type PieceList } from "../formats/piece_list.ts";
-import { characterPiece } from "./byte_level.ts";
+import { PIECE_TYPE, pieceCount, type PieceList } from "../formats/piece_list.ts";
+import { characterPieces } from "./byte_level.ts";
 import { type Description, FLAG } from "./description.ts";
 import { PieceIndex } from "./piece_index.ts";
 
-const decoder = new TextDecoder();
+/** Texts one after another; text `i` is `bytes[offsets[i], offsets[i + 1])`. */
+export type Texts = Pick<PieceList, "bytes" | "offsets">;
 
-/** A merge: its left and its right half. */
-export type Merge = readonly [left: string, right: string];
-
-interface Split {
-  readonly left: string;
-  readonly right: string;
-  /** Order of merging; lower first. */
-  readonly rank: number;
-  /** What decides between splits of equal rank, compared in turn. */
-  readonly ties: readonly [number, number];
-}
-
-function sorted(splits: Split[]): Merge[] {
-  splits.sort((a, b) => a.rank - b.rank || a.ties[0] - b.ties[0] || a.ties[1] - b.ties[1]);
-  return splits.map(({ left, right }) => [left, right]);
-}
-
-/** Ids of pieces by their characters. */
-function idsByText(texts: readonly string[]): Map<string, number> {
-  const ids = new Map<string, number>();
-  texts.forEach((text, id) => ids.set(text, id));
-  return ids;
-}
-
-/** The merges of a rank file, in GPT-2's characters: the ranks in order, then the halves' ranks. */
-export function mergesOfRanks(ranks: PieceList): Merge[] {
-  const texts = Array.from(
-    { length: pieceCount(ranks) },
-    (_, id) => characterPiece(pieceBytes(ranks, id)),
-  );
-  const ids = idsByText(texts);
-  const splits: Split[] = [];
-  texts.forEach((text, rank) => {
-    for (let at = 1; at < text.length; at++) {
-      const left = text.slice(0, at);
-      const leftId = ids.get(left);
-      if (leftId === undefined) continue;
-      const right = text.slice(at);
-      const rightId = ids.get(right);
-      if (rightId !== undefined) splits.push({ left, right, rank, ties: [leftId, rightId] });
-    }
-  });
-  return sorted(splits);
-}
-
-/** The merges of a byte-level tokenizer, in GPT-2's characters, which may have them as a list already. */
-export function byteLevelMerges({ flags, pieces, merges }: Description): Merge[] {
-  if ((flags & FLAG.list) === 0) return mergesOfRanks(pieces);
-  const { bytes, ends } = merges;
-  const half = (i: number): string =>
-    decoder.decode(bytes.subarray(i === 0 ? 0 : ends[i - 1], ends[i]));
-  return Array.from({ length: ends.length / 2 }, (_, i) => [half(2 * i), half(2 * i + 1)]);
+/** Merges, as the numbers of their halves among the texts. */
+export interface MergeList {
+  /** The halves, in UTF-8. */
+  readonly texts: Texts;
+  /** The merges in their order, one by one, since there are many. */
+  readonly merges: Iterable<readonly [left: number, right: number]>;
 }
 
 /** Numbers that a split takes. */
 const WORDS = 5;
 
+/** A piece in two. */
+interface Split {
+  /** The piece. */
+  readonly id: number;
+  /** What decides between splits whose pieces are equal in order, compared in turn: lower first. */
+  readonly ties: readonly [number, number];
+  /** Id of its left part. */
+  readonly left: number;
+  /** Id of its right part. */
+  readonly right: number;
+}
+
 /** Splits of pieces by the ids of their halves; a large vocabulary has too many for an object each. */
 class Splits {
   #words = new Int32Array(WORDS << 10);
-  count = 0;
+  #count = 0;
 
-  /** Adds a split of the piece `id` behind its `at`-th character; `rest` follow that. */
-  add(split: { id: number; at: number; rest: number; left: number; right: number }): void {
-    if (WORDS * this.count === this.#words.length) {
+  /** Adds one. */
+  add({ id, ties, left, right }: Split): void {
+    if (WORDS * this.#count === this.#words.length) {
       const larger = new Int32Array(2 * this.#words.length);
       larger.set(this.#words);
       this.#words = larger;
     }
     const words = this.#words;
-    let next = WORDS * this.count++;
-    words[next++] = split.id;
-    words[next++] = split.at;
-    words[next++] = split.rest;
-    words[next++] = split.left;
-    words[next++] = split.right;
+    let next = WORDS * this.#count++;
+    words[next++] = id;
+    words[next++] = ties[0];
+    words[next++] = ties[1];
+    words[next++] = left;
+    words[next++] = right;
   }
 
-  /** The halves in the order of the scores, then the longer left halves, then the longer right ones. */
-  *sorted(scores: Float32Array): Generator<readonly [left: number, right: number]> {
+  /** The halves in the order of the pieces, then of the ties. */
+  *sorted(order: (a: number, b: number) => number): Generator<readonly [number, number]> {
     const words = this.#words;
-    const order = Uint32Array.from({ length: this.count }, (_, i) => i);
-    order.sort((a, b) =>
-      scores[words[WORDS * b]!]! - scores[words[WORDS * a]!]! ||
-      words[WORDS * b + 1]! - words[WORDS * a + 1]! ||
-      words[WORDS * b + 2]! - words[WORDS * a + 2]!
+    const places = Uint32Array.from({ length: this.#count }, (_, i) => i);
+    places.sort((a, b) =>
+      order(words[WORDS * a]!, words[WORDS * b]!) ||
+      words[WORDS * a + 1]! - words[WORDS * b + 1]! ||
+      words[WORDS * a + 2]! - words[WORDS * b + 2]!
     );
-    for (const i of order) yield [words[WORDS * i + 3]!, words[WORDS * i + 4]!];
+    for (const i of places) yield [words[WORDS * i + 3]!, words[WORDS * i + 4]!];
   }
 }
 
-/**
- * The merges of a SentencePiece vocabulary as the ids of their halves, one by one, since there are
- * many: the scores in order, then the longer halves first.
- */
-export function mergesOfScores(
-  pieces: PieceList,
-): Iterable<readonly [left: number, right: number]> {
+/** The merges of a rank file: the ranks in order, then the halves' ranks. */
+function mergesOfRanks(ranks: PieceList): Iterable<readonly [number, number]> {
+  const { offsets } = ranks;
+  const index = new PieceIndex(ranks);
+  const splits = new Splits();
+  for (let id = 0; id < pieceCount(ranks); id++) {
+    const end = offsets[id + 1]!;
+    for (let middle = offsets[id]! + 1; middle < end; middle++) {
+      const left = index.find(offsets[id]!, middle);
+      const right = left < 0 ? -1 : index.find(middle, end);
+      if (right >= 0) splits.add({ id, ties: [left, right], left, right });
+    }
+  }
+  return splits.sorted((a, b) => a - b);
+}
+
+/** The merges of a byte-level tokenizer, in GPT-2's characters, which may have them as a list already. */
+export function byteLevelMerges({ flags, pieces, merges }: Description): MergeList {
+  if ((flags & FLAG.list) === 0) {
+    return { texts: characterPieces(pieces), merges: mergesOfRanks(pieces) };
+  }
+  const { bytes, ends } = merges;
+  const offsets = new Uint32Array(ends.length + 1);
+  offsets.set(ends, 1);
+  return { texts: { bytes, offsets }, merges: neighbours(ends.length) };
+}
+
+function* neighbours(count: number): Generator<readonly [number, number]> {
+  for (let i = 0; i < count; i += 2) yield [i, i + 1];
+}
+
+/** The merges of a SentencePiece vocabulary: the scores in order, then the longer halves first. */
+export function mergesOfScores(pieces: PieceList): MergeList {
   const { bytes, offsets, types, scores } = pieces;
   const index = new PieceIndex(pieces);
   const splits = new Splits();
@@ -127,8 +120,8 @@ export function mergesOfScores(
       const middle = ends[at - 1]!;
       const left = index.find(start, middle);
       const right = left < 0 ? -1 : index.find(middle, end);
-      if (right >= 0) splits.add({ id, at, rest: ends.length - at, left, right });
+      if (right >= 0) splits.add({ id, ties: [-at, at - ends.length], left, right });
     }
   }
-  return splits.sorted(scores);
+  return { texts: pieces, merges: splits.sorted((a, b) => scores[b]! - scores[a]!) };
 }
