@@ -265,11 +265,19 @@ export interface OutputRange {
 export class TrainingProducts {
   readonly #backend: Backend;
   readonly #precision: number;
+  readonly #between: (() => void) | undefined;
   #version = 0;
 
-  /** With precision bf16 both factors are rounded to it; sums are f32 always. */
-  constructor(backend: Backend, options: { readonly precision: "f32" | "bf16" }) {
+  /**
+   * With precision bf16 both factors are rounded to it; sums are f32 always. `between` is called after
+   * each product: messages that are on their way may move on.
+   */
+  constructor(
+    backend: Backend,
+    options: { readonly precision: "f32" | "bf16"; readonly between?: (() => void) | undefined },
+  ) {
     this.#backend = backend;
+    this.#between = options.between;
     this.#precision = DTYPE_CODES[options.precision];
   }
 
@@ -312,6 +320,7 @@ export class TrainingProducts {
       precision: this.#precision,
       b_packed: 0,
     });
+    this.#between?.();
   }
 
   #multiply(side: Side, weight: TrainedWeight, args: ProductArguments): void {
@@ -352,5 +361,6 @@ export class TrainingProducts {
       precision,
       b_packed: Number(packed !== undefined),
     });
+    this.#between?.();
   }
 }

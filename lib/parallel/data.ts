@@ -26,10 +26,15 @@ import type { Address, Backend } from "../backend/backend.ts";
 import type { Communicator, Handle } from "../comm/communicator.ts";
 import type { Parameter } from "../model/training/trainable.ts";
 import { bucketsOf, ordered, type OrderedBucket, type Segment } from "./buckets.ts";
+import { startInPieces } from "./in_pieces.ts";
 import type { Ownership } from "./partition.ts";
 
-/** Buckets that are on their way at most: what they take in memory is known before. */
+/**
+ * Buckets that may be on their way at least, and bytes that more of them may take: a backward pass that
+ * is faster than the link must not wait for it. What they take in memory is known before.
+ */
 const BUCKETS_IN_FLIGHT = 4;
+const MORE_IN_FLIGHT_BYTES = 64 * 2 ** 20;
 
 /** Takes what a rank has of the sum: by default it is written where the gradients were. */
 export type SumTaker = (
@@ -51,6 +56,11 @@ export interface GradientReducerOptions {
   readonly bucketBytes?: number | undefined;
   /** Takes the sums. */
   readonly take?: SumTaker | undefined;
+  /**
+   * Whether buckets leave as soon as they are ready, and not all of them in `finish`: without, what
+   * overlap hides can be measured. Gradients must keep their memory until then. @default {true}
+   */
+  readonly overlap?: boolean | undefined;
 }
 
 interface Travelling {
@@ -67,10 +77,22 @@ interface Travelling {
 
 /** Memory that buckets are put together in: bucket k takes the k-th in turn. */
 export function stagingElements(buckets: readonly { readonly elements: number }[]): number[] {
-  const sizes = new Array<number>(Math.min(BUCKETS_IN_FLIGHT, buckets.length)).fill(0);
+  const total = (sizes: readonly number[]) => sizes.reduce((sum, size) => sum + size, 0);
+  let sizes = inTurns(buckets, Math.min(BUCKETS_IN_FLIGHT, buckets.length));
+  const most = 4 * total(sizes) + MORE_IN_FLIGHT_BYTES;
+  for (let turns = sizes.length + 1; turns <= buckets.length; turns++) {
+    const more = inTurns(buckets, turns);
+    if (4 * total(more) > most) break;
+    sizes = more;
+  }
+  return sizes;
+}
+
+/** The largest bucket of each turn. */
+function inTurns(buckets: readonly { readonly elements: number }[], turns: number): number[] {
+  const sizes = new Array<number>(turns).fill(0);
   buckets.forEach(({ elements }, at) => {
-    const turn = at % BUCKETS_IN_FLIGHT;
-    sizes[turn] = Math.max(sizes[turn]!, elements);
+    sizes[at % turns] = Math.max(sizes[at % turns]!, elements);
   });
   return sizes;
 }
@@ -83,6 +105,8 @@ export class GradientReducer {
   /** The bucket of every parameter. */
   readonly #bucketAt: readonly number[];
   readonly #alone: boolean;
+  /** Elements of each staging. */
+  readonly #sizes: readonly number[];
   #staging: readonly Float32Array<ArrayBuffer>[] = [];
   #ready: Set<number> = new Set();
   /** Parameters that lie in the staging of the bucket to be sent next. */
@@ -104,6 +128,7 @@ export class GradientReducer {
     this.#buckets = bucketsOf(some, bucketBytes).map((bucket) => (
       { ...bucket, parameters: bucket.parameters.map((place) => indices[place]!) }
     )).map((bucket) => ordered(bucket, { parameters, partition: shard?.partition }));
+    this.#sizes = stagingElements(this.#buckets);
     const bucketAt = new Array<number>(parameters.length);
     this.#buckets.forEach((bucket, at) => {
       for (const index of bucket.parameters) bucketAt[index] = at;
@@ -132,15 +157,24 @@ export class GradientReducer {
     if (this.#ready.has(index)) throw new TypeError(`parameter ${index} was ready before`);
     this.#ready.add(index);
     this.#missing[at]!--;
-    if (this.#alone) return;
+    if (this.#alone || this.#options.overlap === false) return;
     if (at === this.#travelling.length) this.#fetch(at, index);
     while (this.#missing[this.#travelling.length] === 0) this.#sendOff();
     this.#advance();
   }
 
+  /**
+   * Moves buckets on that are on their way, as far as they can go without waiting: to be called often
+   * while gradients are computed. @throws {CommunicationError} See `Communicator`.
+   */
+  progress(): void {
+    if (this.#travelling.length > 0) this.#advance();
+  }
+
   /** Reads a gradient into the staging of its bucket, which is free once the one before has arrived. */
   #fetch(at: number, index: number): void {
-    if (this.#fetched.size === 0 && at >= BUCKETS_IN_FLIGHT) this.#arrive(at - BUCKETS_IN_FLIGHT);
+    const turns = this.#sizes.length;
+    if (this.#fetched.size === 0 && at >= turns) this.#arrive(at - turns);
     this.#fetched.add(index);
     const values = this.#stagingOf(at);
     const { grad } = this.#options.parameters[index]!;
@@ -152,10 +186,10 @@ export class GradientReducer {
 
   #stagingOf(at: number): Float32Array<ArrayBuffer> {
     if (this.#staging.length === 0) {
-      this.#staging = stagingElements(this.#buckets).map((elements) => new Float32Array(elements));
+      this.#staging = this.#sizes.map((elements) => new Float32Array(elements));
     }
     const { elements } = this.#buckets[at]!;
-    return this.#staging[at % BUCKETS_IN_FLIGHT]!.subarray(0, elements);
+    return this.#staging[at % this.#sizes.length]!.subarray(0, elements);
   }
 
   #sendOff(): void {
@@ -167,7 +201,7 @@ export class GradientReducer {
     const { shard, replicas } = this.#options;
     const travelling = { values, own: values, last: true, taken: false };
     if (shard === undefined) {
-      this.#travelling.push({ ...travelling, handle: replicas.startAllReduce(values) });
+      this.#travelling.push({ ...travelling, handle: startInPieces(replicas, values) });
       this.#advanced++;
       return;
     }
@@ -186,7 +220,7 @@ export class GradientReducer {
       const next = this.#travelling[this.#advanced]!;
       if (this.#advanced < atLeast) next.handle.wait();
       else if (!next.handle.done()) return;
-      next.handle = replicas.startAllReduce(next.own);
+      next.handle = startInPieces(replicas, next.own);
       next.last = true;
       this.#advanced++;
     }

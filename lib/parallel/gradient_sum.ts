@@ -21,7 +21,7 @@ export interface GradientSumOptions {
   /** Their places by the units of a pass. */
   readonly units: readonly (readonly number[])[];
   /** Adds over the replicas. */
-  readonly reducer: Pick<GradientReducer, "ready" | "finish">;
+  readonly reducer: Pick<GradientReducer, "ready" | "progress" | "finish">;
   /** In which order. */
   readonly order: ReduceOrder;
   /**
@@ -95,6 +95,11 @@ export class GradientSum {
     if (unit === units.length - 1) tied?.headDone();
     if (unit === 0) tied?.done();
     for (const index of indices.toReversed()) reducer.ready(index);
+  }
+
+  /** Moves on what is on its way: to be called often during a backward pass. */
+  progress(): void {
+    this.#options.reducer.progress();
   }
 
   /** The micro-batch is done: with the last one, gradients are the sums over all replicas. */

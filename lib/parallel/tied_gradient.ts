@@ -16,6 +16,7 @@
 import type { Backend } from "../backend/backend.ts";
 import type { Communicator, Handle } from "../comm/communicator.ts";
 import type { Parameter } from "../model/training/trainable.ts";
+import { cutsOf, startInPieces, together } from "./in_pieces.ts";
 
 /** What the gradient is added up with. */
 export interface TiedGradientOptions {
@@ -66,9 +67,13 @@ export class TiedGradient {
     all.set(tokens, tokens.length * replicas.rank);
     this.#tokens = { all, handle: replicas.startAllGather(all) };
     // What is left of an earlier step is cleared when the embedding's turn comes.
-    if (hasGradient) this.#backend.download(this.#values, grad);
-    else this.#values.fill(0);
-    this.#whole = replicas.startAllReduce(this.#values);
+    const pieces = [...cutsOf(this.#values.length)].map(({ first, end }) => {
+      const piece = this.#values.subarray(first, end);
+      if (hasGradient) this.#backend.download(piece, grad + 4 * first);
+      else piece.fill(0);
+      return replicas.startAllReduce(piece);
+    });
+    this.#whole = together(pieces);
   }
 
   /** The gradient is complete: sends off the rows that anybody has looked up. */
@@ -81,7 +86,7 @@ export class TiedGradient {
     const values = new Float32Array(rows.length * columns);
     this.#eachRow({ rows, values }, (row, at) => this.#backend.download(row, at));
     this.#again = { rows, values };
-    this.#rows = replicas.startAllReduce(values);
+    this.#rows = startInPieces(replicas, values);
   }
 
   /** Waits for all rows and writes the sums where the gradient was. */

@@ -29,6 +29,8 @@ export interface BenchTrainOptions {
   readonly mesh?: Mesh | undefined;
   /** Bytes of a bucket of gradients. */
   readonly bucketBytes?: number | undefined;
+  /** Whether gradients travel while others are computed. @default {true} */
+  readonly overlap?: boolean | undefined;
   /** Stops between micro-batches. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -58,8 +60,8 @@ export async function benchTrain(
 ): Promise<BenchedTraining> {
   const { settings, model: { vocabSize } } = config;
   const { sequences, seqLen } = new BatchRamp(settings).at(0);
-  const { mesh, bucketBytes, steps, signal, progress } = options;
-  const machine = openMachine(backend, { ...config, mesh, bucketBytes });
+  const { mesh, bucketBytes, overlap, steps, signal, progress } = options;
+  const machine = openMachine(backend, { ...config, mesh, bucketBytes, overlap });
   try {
     machine.model.initialize(settings.seed);
     const size = { ...settings, seqLen, vocabSize };

@@ -118,6 +118,8 @@ export function openMachine(
     readonly mesh?: Mesh | undefined;
     /** Bytes of a bucket of gradients. */
     readonly bucketBytes?: number | undefined;
+    /** Whether gradients travel while others are computed. @default {true} */
+    readonly overlap?: boolean | undefined;
   },
 ): RunMachine {
   const { model: config, settings, mesh = meshOfOne() } = options;

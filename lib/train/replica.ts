@@ -37,6 +37,8 @@ export interface ReplicaParts {
   readonly streamed?: Streamed | undefined;
   /** Bytes of a bucket of gradients. */
   readonly bucketBytes?: number | undefined;
+  /** Whether gradients travel while others are computed. @default {true} */
+  readonly overlap?: boolean | undefined;
 }
 
 /** A replica, or one of the ranks that share it out. */
@@ -70,6 +72,8 @@ export function openReplica(backend: Backend, parts: ReplicaParts): Replica {
     },
     written: (parameter, range) => shards?.weights.written(parameter, range),
   };
+  // A pipeline sets this again: its messages are on their way too.
+  model.passes.between = () => sums.forEach((sum) => sum.progress());
   const partitioned = shards?.gradients !== undefined;
   const sharing = { microBatch, replicas, order, partitioned };
   const { communicators } = model.passes;
@@ -104,11 +108,11 @@ function stageSum(
     readonly order: ReduceOrder;
   },
 ): GradientSum {
-  const { model: { parameters }, mesh: { axes }, shards, order, bucketBytes } = options;
+  const { model: { parameters }, mesh: { axes }, shards, order, bucketBytes, overlap } = options;
   const tied = tiedGradient(backend, options);
   const units = options.units.map((unit, at) => at === 0 && tied !== undefined ? [] : unit);
   const reducer = new GradientReducer(backend, {
-    ...{ parameters, bucketBytes, indices: units.flat() },
+    ...{ parameters, bucketBytes, overlap, indices: units.flat() },
     replicas: axes.data,
     shard: shards?.ownership,
     take: shards?.gradients?.take,
@@ -127,11 +131,13 @@ const MOST_LOOKED_UP = 1 / 8;
  */
 function tiedGradient(
   backend: Backend,
-  { model, mesh: { axes }, maxRows, order }: ReplicaParts & { readonly order: ReduceOrder },
+  { model, mesh: { axes }, maxRows, order, overlap = true }: ReplicaParts & {
+    readonly order: ReduceOrder;
+  },
 ): TiedGradient | undefined {
   const { data, shard, tensor, pipeline } = axes;
   const { tieWordEmbeddings, vocabSize } = model.config;
-  if (!tieWordEmbeddings || data.size === 1 || order !== "ranks") return undefined;
+  if (!overlap || !tieWordEmbeddings || data.size === 1 || order !== "ranks") return undefined;
   if (shard.size * tensor.size * pipeline.size > 1) return undefined;
   if (data.size * maxRows > vocabSize * MOST_LOOKED_UP) return undefined;
   return new TiedGradient(backend, { parameter: model.parameters[0]!, replicas: data });

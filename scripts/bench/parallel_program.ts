@@ -24,6 +24,8 @@ export interface ParallelInput {
   readonly threads: number;
   /** Bytes of a bucket of gradients; the usual ones without. */
   readonly bucketBytes?: number | undefined;
+  /** Whether gradients travel while others are computed. */
+  readonly overlap?: boolean | undefined;
 }
 
 /** What a rank tells. */
@@ -40,7 +42,7 @@ export interface Measured {
 
 /** Trains as one rank of `world`. */
 export async function run(world: Communicator, input: ParallelInput): Promise<Measured> {
-  const { preset, seqLen, microBatch, accumulation, steps, threads, bucketBytes } = input;
+  const { preset, seqLen, microBatch, accumulation, steps, threads, bucketBytes, overlap } = input;
   const batchTokens = seqLen * microBatch * accumulation;
   const settings = { preset, seqLen, microBatch, batchTokens, steps: 1000, warmup: 0, seed: 1 };
   const { config: { vocabSize } } = presetOf(preset);
@@ -49,7 +51,7 @@ export async function run(world: Communicator, input: ParallelInput): Promise<Me
   const mesh = new Mesh(world, { data: world.size, shard: 1, tensor: 1, pipeline: 1 });
   const backend = await openBackend({ backend: "native", threads });
   try {
-    const benched = await benchTrain(backend, config, { steps, mesh, bucketBytes });
+    const benched = await benchTrain(backend, config, { steps, mesh, bucketBytes, overlap });
     const stepMs = median(benched.stepMs);
     return {
       tokensPerSecond: benched.tokens / stepMs * 1000,

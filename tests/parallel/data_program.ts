@@ -32,6 +32,8 @@ export interface DataInput {
   readonly bucketBytes: number;
   /** Whether gradients are told one by one, each rank in an order of its own, or all at the end. */
   readonly oneByOne: boolean;
+  /** Whether they leave when they are told. @default {true} */
+  readonly overlap?: boolean;
 }
 
 /** What it has in the end. */
@@ -42,6 +44,8 @@ export interface DataResult {
   readonly loss: number;
   /** All-reduces begun, and bytes sent by them. */
   readonly calls: number;
+  /** How many of them before the gradients were wanted. */
+  readonly early: number;
   /** Bytes sent. */
   readonly bytes: number;
 }
@@ -55,10 +59,16 @@ export async function run(world: Communicator, input: DataInput): Promise<DataRe
     const batch = fourSequences();
     const counted = batch.targets.filter((target) => target >= 0).length;
     const { parameters } = model;
-    const { bucketBytes } = input;
-    const reducer = new GradientReducer(backend, { parameters, replicas: world, bucketBytes });
+    const { bucketBytes, overlap } = input;
+    const reducer = new GradientReducer(backend, {
+      parameters,
+      replicas: world,
+      bucketBytes,
+      overlap,
+    });
+    const begun = () => world.traffic().allReduce?.calls ?? 0;
     const { first, count } = shareOf(batch.sequences, world);
-    let loss = 0;
+    let [loss, early] = [0, 0];
     for (let step = 0; step < 2; step++) {
       loss = 0;
       for (let b = first; b < first + count; b++) {
@@ -69,12 +79,15 @@ export async function run(world: Communicator, input: DataInput): Promise<DataRe
       if (input.oneByOne) {
         const order = [...parameters.keys()];
         if (world.rank % 2 === 0) order.reverse();
+        const before = begun();
         for (const index of order) reducer.ready(index);
+        early += begun() - before;
       }
       reducer.finish();
     }
-    const { calls, bytes } = world.traffic().allReduce ?? { calls: 0, bytes: 0 };
-    return { gradients: parameters.map((p) => model.gradient(p)), loss, calls, bytes };
+    const { bytes = 0 } = world.traffic().allReduce ?? {};
+    const gradients = parameters.map((p) => model.gradient(p));
+    return { gradients, loss, calls: begun(), early, bytes };
   } finally {
     backend.close();
   }

@@ -3,7 +3,7 @@ import { CommunicationError } from "../../lib/base/errors.ts";
 import { alone } from "../../lib/comm/group.ts";
 import { runLocal } from "../../lib/comm/local/run.ts";
 import { bucketsOf } from "../../lib/parallel/buckets.ts";
-import { GradientReducer, shareOf } from "../../lib/parallel/data.ts";
+import { GradientReducer, shareOf, stagingElements } from "../../lib/parallel/data.ts";
 import { onBackends } from "../on_backends.ts";
 import type { DataInput, DataResult } from "./data_program.ts";
 
@@ -27,6 +27,17 @@ Deno.test("buckets go from the last parameter to the first and are filled up", (
 Deno.test("shares of a batch follow each other and are equal", () => {
   assert.deepEqual(shareOf(12, { rank: 2, size: 4 }), { first: 6, count: 3 });
   assert.throws(() => shareOf(10, { rank: 0, size: 4 }), /10 sequences for 4 replicas/);
+});
+
+Deno.test("as many buckets travel as take 64 MiB besides the fewest", () => {
+  const of = (count: number, elements: number) =>
+    Array.from({ length: count }, () => ({ elements }));
+  const mebi = 2 ** 20;
+  assert.deepEqual(stagingElements(of(3, 5)), [5, 5, 5]);
+  assert.deepEqual(stagingElements(of(40, mebi)), new Array(4 + 16).fill(mebi));
+  assert.deepEqual(stagingElements(of(9, 20 * mebi)), new Array(4).fill(20 * mebi));
+  const ends = [{ elements: 30 * mebi }, ...of(5, mebi), { elements: 40 * mebi }];
+  assert.deepEqual(stagingElements(ends), [30, 1, 1, 1, 1, 1, 40].map((size) => size * mebi));
 });
 
 Deno.test("one replica copies no gradient, and each is ready once", () => {
@@ -63,7 +74,14 @@ onBackends(
 onBackends("buckets and who is ready first change no bit", async (on) => {
   const small = await replicas(2, { backend: on.name, bucketBytes: 4000, oneByOne: true });
   const large = await replicas(2, { backend: on.name, bucketBytes: 2 ** 25, oneByOne: false });
+  const late = await replicas(2, {
+    ...{ backend: on.name, bucketBytes: 4000, oneByOne: true, overlap: false },
+  });
   assert.ok(small[0]!.calls > 2 * 10, `${small[0]!.calls} calls`);
+  // They leave before they are wanted, on the second rank all with the last, which is in the first.
+  assert.deepEqual([small[0]!.early, small[1]!.early], [small[0]!.calls, small[0]!.calls]);
+  assert.deepEqual([late[0]!.calls, late[0]!.early], [small[0]!.calls, 0]);
+  assert.deepEqual(late[0]!.gradients, large[0]!.gradients);
   assert.equal(large[0]!.calls, 2);
   assert.deepEqual(small[1]!.gradients, large[0]!.gradients);
   // Both steps' gradients, each sent once by half and gathered once by half.

@@ -4,7 +4,7 @@ import { launch } from "../comm/mpi/launch.ts";
 import type { OverlapInput, run } from "./overlap_program.ts";
 
 const PROGRAM = new URL("./overlap_program.ts", import.meta.url);
-const SHAPE = { parameters: 8, count: 250_000, computeMs: 20, steps: 3 } as const;
+const SHAPE = { parameters: 8, count: 600_000, computeMs: 20, steps: 3 } as const;
 
 // How much of a slow link is hidden is a matter of speed: scripts/bench/parallel.ts --link measures it.
 const name = "gradients that travel between hosts while others are computed arrive whole";

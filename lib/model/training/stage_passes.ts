@@ -68,7 +68,7 @@ export interface FlightBackward {
 export class StagePasses {
   /** Who is told how passes go; nobody at first. */
   observer: PassObserver = {};
-  /** What is done between units: messages that are on their way may move on. */
+  /** What is done between units and after products: messages that are on their way may move on. */
   between: () => void = () => {};
   readonly #parts: StagePassesSetup;
 

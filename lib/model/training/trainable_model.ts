@@ -96,7 +96,10 @@ export class TrainableModel implements Trainable {
     const { whole, layouts, units } = this.plan;
     this.parameters = parametersOf(whole, { layouts, arenas: this.#arenas.at });
     this.units = units;
-    this.#products = new TrainingProducts(backend, { precision: dtype });
+    this.#products = new TrainingProducts(backend, {
+      precision: dtype,
+      between: () => this.passes.between(),
+    });
     const packing = { address: this.#arenas.at.packed, elementBytes: dtype === "bf16" ? 2 : 4 };
     const weights = trainedWeights(config, {
       parameters: this.parameters,

@@ -11,6 +11,7 @@ mod exports;
 mod frames;
 mod library;
 mod link;
+mod outbox;
 mod peer;
 mod progress;
 mod watch;

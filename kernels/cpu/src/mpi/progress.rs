@@ -7,10 +7,9 @@ use std::time::Duration;
 use super::bootstrap;
 use super::library::{Library, Probed, Request};
 use super::link::{Link, Parcel, Phase, Piece};
+use super::outbox::Outbox;
 use super::watch::Watch;
 
-/// MPI counts elements in an `int`; pieces stay far below.
-const PIECE_BYTES: usize = 1 << 28;
 const DATA: i32 = 1;
 const FINISHED: i32 = 2;
 
@@ -25,11 +24,6 @@ const IDLE_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_IDLE: u32 = 10;
 /// How long the watch may take to find why MPI failed; it knows better than MPI who was lost.
 const CAUSE_PATIENCE: Duration = Duration::from_secs(2);
-
-struct Sending {
-    requests: Vec<Request>,
-    bytes: Vec<u8>,
-}
 
 struct Receiving {
     request: Request,
@@ -49,7 +43,7 @@ struct Progress {
     library: Library,
     size: usize,
     rank: usize,
-    sending: Vec<Sending>,
+    sending: Vec<Outbox>,
     receiving: Vec<VecDeque<Receiving>>,
     said_finished: bool,
 }
@@ -101,7 +95,7 @@ fn open(link: &Arc<Link>) -> Result<Progress, String> {
         library,
         size,
         rank,
-        sending: Vec::new(),
+        sending: (0..size).map(Outbox::new).collect(),
         receiving,
         said_finished: false,
     })
@@ -120,9 +114,9 @@ impl Progress {
             };
             let mut moved = !parcels.is_empty();
             for parcel in parcels {
-                self.send(parcel, DATA)?;
+                self.sending[parcel.to].put(parcel, DATA);
             }
-            moved |= self.settle_sent()?;
+            moved |= self.send()?;
             moved |= self.receive()?;
             if self.close_if_done()? {
                 return Ok(());
@@ -139,40 +133,18 @@ impl Progress {
         }
     }
 
-    fn send(&mut self, parcel: Parcel, tag: i32) -> Result<(), Fault> {
-        let Parcel { to, bytes } = parcel;
-        let mut requests = Vec::new();
-        if bytes.is_empty() {
-            requests.push(unsafe { self.library.send(&[], to, tag) }.map_err(Self::about(to))?);
-        }
-        for piece in bytes.chunks(PIECE_BYTES) {
-            let sent = unsafe { self.library.send(piece, to, tag) };
-            requests.push(sent.map_err(Self::about(to))?);
-        }
-        self.sending.push(Sending { requests, bytes });
-        Ok(())
-    }
-
-    /// Lets go of what has been sent.
-    fn settle_sent(&mut self) -> Result<bool, Fault> {
-        let (library, mut gone) = (&self.library, 0);
-        let mut fault = None;
-        self.sending.retain_mut(|sending| {
-            sending
-                .requests
-                .retain_mut(|request| match library.test(request) {
-                    Ok(done) => !done,
-                    Err(reason) => {
-                        fault.get_or_insert(Fault { rank: None, reason });
-                        true
-                    }
-                });
-            let done = sending.requests.is_empty();
-            gone += if done { sending.bytes.len() } else { 0 };
-            !done
-        });
-        if let Some(fault) = fault {
-            return Err(fault);
+    /// Lets go of what has been sent, and gives MPI more.
+    fn send(&mut self) -> Result<bool, Fault> {
+        let (mut gone, mut moved) = (0, false);
+        for outbox in &mut self.sending {
+            if outbox.is_empty() {
+                continue;
+            }
+            let to = Self::about(outbox.to());
+            let sent = outbox.settle(&self.library).map_err(&to)?;
+            moved |= sent.is_some();
+            gone += sent.unwrap_or(0);
+            moved |= outbox.give(&self.library).map_err(&to)?;
         }
         if gone > 0 {
             self.link.change(|state| {
@@ -180,7 +152,7 @@ impl Progress {
                 state.arrived = true;
             });
         }
-        Ok(gone > 0)
+        Ok(moved)
     }
 
     /// Starts to receive what comes, and hands over what has come whole, in each sender's order.
@@ -251,10 +223,10 @@ impl Progress {
             let own = self.rank;
             for to in (0..self.size).filter(|to| *to != own) {
                 let bytes = Vec::new();
-                self.send(Parcel { to, bytes }, FINISHED)?;
+                self.sending[to].put(Parcel { to, bytes }, FINISHED);
             }
         }
-        if !all_finished || !self.sending.is_empty() {
+        if !all_finished || self.is_sending() {
             return Ok(false);
         }
         self.library
@@ -262,6 +234,10 @@ impl Progress {
             .map_err(|reason| Fault { rank: None, reason })?;
         self.link.change(|state| state.phase = Phase::Closed);
         Ok(true)
+    }
+
+    fn is_sending(&self) -> bool {
+        self.sending.iter().any(|outbox| !outbox.is_empty())
     }
 
     fn pause(&self, idle: u32, waiting: bool) {
@@ -272,7 +248,7 @@ impl Progress {
             // The others on this machine may be what is waited for.
             return std::thread::yield_now();
         }
-        let on_its_way = !self.sending.is_empty() || self.receiving.iter().any(|q| !q.is_empty());
+        let on_its_way = self.is_sending() || self.receiving.iter().any(|q| !q.is_empty());
         let pause = match (waiting, on_its_way) {
             (true, _) => WAITING_PAUSE,
             (false, true) => BUSY_PAUSE,
