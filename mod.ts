@@ -85,7 +85,7 @@ export type { KvCache, KvType } from "./lib/model/kv_cache.ts";
 export type { KvPages, KvSequence, PageCopy } from "./lib/model/kv_pages.ts";
 export type { Activations, Weight, WeightPart } from "./lib/model/linear.ts";
 export type { DecoderSource, LoadOptions, Residence } from "./lib/model/load_weights.ts";
-export type { Repack, RepackedWeights } from "./lib/model/repacked_weights.ts";
+export type { Repack, SettledWeights } from "./lib/model/settled_weights.ts";
 export * from "./lib/model/preset.ts";
 export * from "./lib/model/presets.ts";
 export type { BatchStage, Recipe, ScheduleName } from "./lib/model/recipe.ts";

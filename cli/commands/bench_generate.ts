@@ -29,6 +29,8 @@ interface Measured {
   readonly cost: GenerateCost;
   /** Bytes of weights that were repacked. */
   readonly repacked: number;
+  /** Bytes of weights that were moved into huge pages as they are. */
+  readonly moved: number;
   readonly limits: MachineLimits;
   readonly backend: { readonly name: string; readonly isa: string; readonly threads: number };
 }
@@ -53,7 +55,8 @@ export async function run(values: BenchGenerateOptions, io: Io): Promise<void> {
       prompt: ratesOf(runs.map(({ promptMs }) => values.promptTokens / promptMs * 1000)),
       decode: ratesOf(runs.map(({ decodeMs }) => values.maxTokens / decodeMs * 1000)),
       cost: generateCost(decoder, values),
-      repacked: decoder.weights.repacked?.bytes ?? 0,
+      repacked: decoder.weights.places?.repackedBytes ?? 0,
+      moved: decoder.weights.places?.movedBytes ?? 0,
       limits,
       backend: { name: backend.name, isa: backend.info.isa, threads: backend.info.threads },
     };
@@ -91,6 +94,7 @@ function jsonOf(measured: Measured, values: BenchGenerateOptions): unknown {
     decode: { tokens: values.maxTokens, ...decode, share_of_bandwidth: shares.decode },
     repeat: values.repeat,
     repacked_bytes: measured.repacked,
+    moved_bytes: measured.moved,
     limits: { flops_per_second: limits.flopsPerSecond, bytes_per_second: limits.bytesPerSecond },
     backend,
   };
@@ -108,7 +112,9 @@ function writeReport(measured: Measured, values: BenchGenerateOptions, io: Io): 
     share,
   ];
   const percent = (share: number) => `${(100 * share).toFixed(0)}%`;
-  const layout = measured.repacked === 0 ? "" : `, ${formatBytes(measured.repacked)} repacked`;
+  const part = (bytes: number, what: string) =>
+    bytes === 0 ? "" : `, ${formatBytes(bytes)} ${what}`;
+  const layout = part(measured.repacked, "repacked") + part(measured.moved, "moved");
   io.stdout.write(`${values.model} on ${backend.name} (${backend.isa}, ${threads}${layout})\n\n`);
   writeTable(io.stdout, {
     columns: [

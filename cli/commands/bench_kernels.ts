@@ -7,7 +7,7 @@
 import { DTYPE_CODES } from "../../kernels/abi.ts";
 import type { Backend } from "../../lib/backend/backend.ts";
 import { type MachineLimits, measureLimits } from "../../lib/backend/limits.ts";
-import { multipliesBf16 } from "../../lib/model/training/precision.ts";
+import { multipliesBf16 } from "../../lib/backend/features.ts";
 import { bytesOf, type DType } from "../../lib/tensor/dtype.ts";
 import { type Io, writeJson } from "../io.ts";
 import { openBackendFor } from "../open_backend.ts";

@@ -187,7 +187,9 @@ export const MODEL_OPTIONS: OptionSpecs<ModelFlags> = {
     value: "TYPE",
     choices: ["auto", "f32"],
     default: "auto",
-    doc: "what quantized weights are multiplied by: int8 blocks, or exactly f32",
+    doc:
+      "what weights are multiplied by: inputs rounded to int8 blocks where weights are quantized, " +
+      "to bf16 where they are bf16 and the processor multiplies it; or exactly f32",
   },
   repack: {
     group: "Computation",
@@ -195,8 +197,9 @@ export const MODEL_OPTIONS: OptionSpecs<ModelFlags> = {
     choices: ["auto", "on", "off"],
     default: "auto",
     doc:
-      "interleave quantized weights for faster decoding when they are first used: where it pays " +
-      "and memory allows, always, or never, which maps the file without a copy",
+      "interleave quantized weights for faster decoding when they are first used, and move others " +
+      "into huge pages after some sixty tokens: where it pays and memory allows, always, or never, " +
+      "which maps the file without a copy",
   },
 };
 

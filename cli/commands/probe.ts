@@ -42,7 +42,8 @@ export async function run(values: ProbeCommandOptions, io: Io): Promise<void> {
   if (values.gradients !== undefined) targetsOf(batch);
   const backend = await openBackendFor(values, log);
   try {
-    const decoder = await Decoder.load(backend, checkpoint, { signal });
+    // Other implementations are compared with: nothing is rounded but what the weights are.
+    const decoder = await Decoder.load(backend, checkpoint, { activations: "f32", signal });
     const result = await writeLogits(decoder, batch, { ...values, signal });
     decoder.close();
     await writeGradients(backend, checkpoint, { ...values, batch, signal });

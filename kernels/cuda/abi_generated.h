@@ -32,7 +32,7 @@ int32_t k_embedding(address_t context, address_t out, address_t table, address_t
 int32_t k_rms_norm(address_t context, address_t out, address_t x, address_t weight, uint32_t rows, uint32_t dim, float eps);
 // Layer normalization with the biased variance; without `bias` the scale alone. out[r,:] = weight * (x[r,:] - mean) / sqrt(var + eps) + bias
 int32_t k_layer_norm(address_t context, address_t out, address_t x, address_t weight, address_t bias, uint32_t rows, uint32_t dim, float eps);
-// Product with a weight. out[m,n] = (accumulate ? out[m,n] : 0) + sum_k x[m,k] weight[n,k]. x is f32, or q8_0 rows made by `convert`; weight is f32, f16, bf16 or a block type. An element's sum has the same order for every number of rows.
+// Product with a weight. out[m,n] = (accumulate ? out[m,n] : 0) + sum_k x[m,k] weight[n,k]. x is f32, or rows made by `convert`: q8_0 for weights of a block type, bf16 for those of bf16; weight is f32, f16, bf16 or a block type. An element's sum has the same order for every number of rows.
 int32_t k_matmul(address_t context, address_t out, address_t x, address_t weight, uint32_t x_dtype, uint32_t weight_dtype, uint32_t rows, uint32_t out_dim, uint32_t in_dim, uint32_t x_stride, uint32_t out_stride, uint32_t accumulate);
 // Interleaves the rows of a block type by sixteen, as `matmul_repacked` reads them; out may be x. What stood at byte b of a row's block stands at 16 b + row * piece of the group's, where a piece is two bytes for half-precision numbers and four for the rest; rows past the last sixteen stay as they are.
 int32_t k_repack(address_t context, address_t out, address_t x, uint32_t dtype, uint32_t rows, uint32_t dim);

@@ -49,10 +49,18 @@ extern "C" int32_t k_matmul(address_t handle, address_t out, address_t x, addres
   if (rows > 1 && (x_stride < in_dim || out_stride < out_dim)) {
     return context.refuse("a stride is smaller than its row");
   }
-  if (x_dtype != DTYPE_F32 && x_dtype != DTYPE_Q8_0) return context.refuse("x is f32 or q8_0");
+  if (x_dtype != DTYPE_F32 && x_dtype != DTYPE_BF16 && x_dtype != DTYPE_Q8_0) {
+    return context.refuse("x is f32, bf16 or q8_0");
+  }
   if (shape.elements == 0) return context.refuse("weight is f32, f16, bf16 or a block type");
   if (x_dtype == DTYPE_Q8_0 && shape.elements == 1) {
     return context.refuse("q8_0 rows are multiplied by weights of a block type");
+  }
+  if (x_dtype == DTYPE_BF16 && weight_dtype != DTYPE_BF16) {
+    return context.refuse("rows of bf16 are multiplied by weights of bf16");
+  }
+  if (x_dtype == DTYPE_BF16 && (in_dim | x_stride) % 2 != 0) {
+    return context.refuse("rows of bf16 and their stride are even");
   }
   if (in_dim % shape.elements != 0) {
     return context.refuse("a row of weights is a whole number of blocks long");
@@ -64,7 +72,8 @@ extern "C" int32_t k_matmul(address_t handle, address_t out, address_t x, addres
   Product p = {at<float>(out), at<uint8_t>(x), at<uint8_t>(weight), x_dtype, weight_dtype, rows,
                out_dim, in_dim, 0, static_cast<size_t>(in_dim) / shape.elements * shape.bytes,
                out_stride, accumulate != 0};
-  p.x_row_bytes = x_dtype == DTYPE_F32 ? size_t(x_stride) * 4 : size_t(x_stride) / 32 * 34;
+  BlockShape row = block_shape(x_dtype);
+  p.x_row_bytes = size_t(x_stride) / row.elements * row.bytes;
   dim3 blocks(blocksFor(out_dim, BLOCK / WARP), blocksFor(rows, ROWS));
   if (blocks.y > 65535) return context.refuse("rows must be at most %u", 65535 * ROWS);
   LAUNCH(context, matmul_kernel, blocks, BLOCK, 0, p);

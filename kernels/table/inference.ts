@@ -56,8 +56,8 @@ export const INFERENCE_KERNELS: Readonly<Record<string, Kernel>> = {
   matmul: {
     doc:
       "Product with a weight. out[m,n] = (accumulate ? out[m,n] : 0) + sum_k x[m,k] weight[n,k]. " +
-      "x is f32, or q8_0 rows made by `convert`; weight is f32, f16, bf16 or a block type. " +
-      "An element's sum has the same order for every number of rows.",
+      "x is f32, or rows made by `convert`: q8_0 for weights of a block type, bf16 for those of bf16; " +
+      "weight is f32, f16, bf16 or a block type. An element's sum has the same order for every number of rows.",
     source: "row-wise dot products as in llamafile's tinyBLAS",
     params: {
       out: inout("f32", "rows out_dim"),

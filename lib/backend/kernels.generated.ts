@@ -54,7 +54,7 @@ export interface KernelArguments {
     /** f32 */
     readonly eps: number;
   };
-  /** Product with a weight. out[m,n] = (accumulate ? out[m,n] : 0) + sum_k x[m,k] weight[n,k]. x is f32, or q8_0 rows made by `convert`; weight is f32, f16, bf16 or a block type. An element's sum has the same order for every number of rows. */
+  /** Product with a weight. out[m,n] = (accumulate ? out[m,n] : 0) + sum_k x[m,k] weight[n,k]. x is f32, or rows made by `convert`: q8_0 for weights of a block type, bf16 for those of bf16; weight is f32, f16, bf16 or a block type. An element's sum has the same order for every number of rows. */
   matmul: {
     /** inout f32 [rows out_dim] */
     readonly out: number;

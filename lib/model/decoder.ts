@@ -25,7 +25,7 @@ import { ropeFrequencies, type RopeLayout } from "./rope.ts";
 
 /** How a decoder is loaded and multiplies. */
 export interface DecoderOptions extends LoadOptions {
-  /** How quantized weights are multiplied. @default {"auto"} */
+  /** What weights are multiplied by. @default {"auto"} */
   readonly activations?: Activations | undefined;
 }
 
@@ -54,7 +54,7 @@ export class Decoder {
   readonly config: ModelConfig;
   /** Order of the rows of q and k. */
   readonly ropeLayout: RopeLayout;
-  /** How quantized weights are multiplied. */
+  /** What weights are multiplied by. */
   readonly activations: Activations;
   /** The weights. */
   readonly weights: DecoderWeights;
@@ -191,7 +191,7 @@ export class DecoderSession {
       activations,
       scratch: at.quantized,
       observe: options.observe,
-      quantized: weights.repacked,
+      places: weights.places,
     });
     this.head = new Head(backend, {
       config,
@@ -199,7 +199,7 @@ export class DecoderSession {
       products: new Products(backend, {
         activations,
         scratch: at.headQuantized,
-        quantized: weights.repacked,
+        places: weights.places,
       }),
       buffers: at,
       hidden_TD: at.hidden_TD,

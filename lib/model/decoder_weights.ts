@@ -7,7 +7,7 @@
 import type { Address } from "../backend/backend.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { ModelConfig } from "./config.ts";
-import type { RepackedWeights } from "./repacked_weights.ts";
+import type { SettledWeights } from "./settled_weights.ts";
 import { stacked, type Weight } from "./linear.ts";
 import { weightSpecs } from "./weights.ts";
 
@@ -47,8 +47,8 @@ export class DecoderWeights {
   readonly head: Weight;
   /** Bytes that were read into memory. */
   readonly readBytes: number;
-  /** Those that are repacked when they are first multiplied; absent where none are. */
-  readonly repacked: RepackedWeights | undefined;
+  /** Where weights are found once they are repacked or moved; absent where none are. */
+  readonly places: SettledWeights | undefined;
   readonly #close: () => void;
 
   /** Collects what {@linkcode loadWeights} has placed. */
@@ -75,13 +75,13 @@ export class DecoderWeights {
       };
     });
     this.readBytes = placement.readBytes;
-    this.repacked = placement.repacked;
+    this.places = placement.places;
     this.#close = placement.close;
   }
 
   /** Gives memory and mappings back. */
   close(): void {
-    this.repacked?.close();
+    this.places?.close();
     this.#close();
   }
 }
@@ -92,8 +92,8 @@ export interface Placement {
   readonly placed: ReadonlyMap<string, Placed>;
   /** Bytes that were read into memory. */
   readonly readBytes: number;
-  /** Weights that are repacked. */
-  readonly repacked?: RepackedWeights | undefined;
+  /** Weights that are repacked or moved. */
+  readonly places?: SettledWeights | undefined;
   /** Gives memory and mappings back. */
   readonly close: () => void;
 }

@@ -6,6 +6,7 @@
 
 import { DTYPE_CODES } from "../../kernels/abi.ts";
 import type { Address, Backend } from "../backend/backend.ts";
+import { multipliesBf16 } from "../backend/features.ts";
 import { bytesOf, type DType, DTYPE_BLOCKS } from "../tensor/dtype.ts";
 
 /** Element types that a weight can be multiplied in. */
@@ -15,13 +16,14 @@ export const WEIGHT_DTYPES: readonly DType[] = [
 ];
 
 /** Whether a weight's products can be those of integers: that is what its blocks are made of. */
-function isQuantized(dtype: DType): boolean {
+export function isQuantized(dtype: DType): boolean {
   return DTYPE_BLOCKS[dtype].elements > 1;
 }
 
 /**
- * How quantized weights are multiplied: `auto` rounds the activations to q8_0 blocks and multiplies
- * integers, `f32` is exact over the dequantized weights.
+ * What weights are multiplied by. `auto` rounds the activations as the weight is: to q8_0 blocks for
+ * block types, whose products are integers; to bf16 for bf16 where the processor multiplies that.
+ * `f32` is exact over the weights as they are.
  */
 export type Activations = "auto" | "f32";
 
@@ -47,10 +49,14 @@ export interface Weight {
   readonly parts: readonly WeightPart[];
 }
 
-/** Bytes of scratch that {@linkcode Products} needs for rows of `dim` inputs, rounded up to blocks. */
+/** Bytes of scratch that {@linkcode Products} needs for rows of `dim` inputs: two each at most. */
 export function activationBytes(rows: number, dim: number): number {
+  return rows * Math.max(bytesOf("bf16", dim), bytesOf("q8_0", wholeBlocks(dim)));
+}
+
+function wholeBlocks(dim: number): number {
   const { elements } = DTYPE_BLOCKS.q8_0;
-  return rows * bytesOf("q8_0", Math.ceil(dim / elements) * elements);
+  return Math.ceil(dim / elements) * elements;
 }
 
 /** Bytes of a weight, all parts. */
@@ -92,10 +98,18 @@ export type ProductObserver = (
   inputs: Pick<ProductArguments, "x" | "rows">,
 ) => void;
 
-/** Says how the parts of a weight lie in memory when activations are quantized. */
-export interface QuantizedParts {
-  /** The parts of a weight, repacked or as they are. */
-  partsOf(weight: Weight): readonly WeightPart[];
+/** A product with a weight that is about to be computed. */
+export interface WeightUse {
+  /** Rows of the inputs. */
+  readonly rows: number;
+  /** Whether inputs are rounded to blocks where the weight has blocks. */
+  readonly quantized: boolean;
+}
+
+/** Says where the parts of a weight lie in memory, and how. */
+export interface WeightPlaces {
+  /** The parts of a weight: repacked, moved, or as they are. */
+  partsOf(weight: Weight, use: WeightUse): readonly WeightPart[];
 }
 
 /** Products with weights on one backend. */
@@ -104,7 +118,8 @@ export class Products {
   readonly #activations: Activations;
   readonly #scratch: Address;
   readonly #observe: ProductObserver | undefined;
-  readonly #quantized: QuantizedParts | undefined;
+  readonly #places: WeightPlaces | undefined;
+  readonly #multipliesBf16: boolean;
 
   /** `scratch` holds {@linkcode activationBytes} of the largest product. */
   constructor(
@@ -113,40 +128,35 @@ export class Products {
       readonly activations: Activations;
       readonly scratch: Address;
       readonly observe?: ProductObserver | undefined;
-      /** Where weights of block types are found instead. */
-      readonly quantized?: QuantizedParts | undefined;
+      /** Where weights are found instead. */
+      readonly places?: WeightPlaces | undefined;
     },
   ) {
     this.#backend = backend;
     this.#activations = options.activations;
     this.#scratch = options.scratch;
     this.#observe = options.observe;
-    this.#quantized = options.quantized;
+    this.#places = options.places;
+    this.#multipliesBf16 = multipliesBf16(backend.info);
   }
 
   /** out[r,n] = (accumulate ? out[r,n] : 0) + sum_k x[r,k] weight[n,k]. */
   multiply(weight: Weight, { out, x, rows, accumulate = false }: ProductArguments): void {
     this.#observe?.(weight, { x, rows });
     const { kernels } = this.#backend;
-    const quantizes = this.#activations === "auto" &&
-      weight.parts.some((part) => isQuantized(part.dtype));
-    if (quantizes) {
-      kernels.convert({
-        out: this.#scratch,
-        x,
-        out_dtype: DTYPE_CODES.q8_0,
-        x_dtype: DTYPE_CODES.f32,
-        rows,
-        dim: weight.inDim,
-      });
-    }
-    const parts = quantizes ? this.#quantized?.partsOf(weight) : undefined;
+    const quantized = this.#activations === "auto";
+    const parts = this.#places?.partsOf(weight, { rows, quantized }) ?? weight.parts;
     let target = out;
-    for (const part of parts ?? weight.parts) {
-      const quantized = quantizes && isQuantized(part.dtype);
+    let held: DType = "f32";
+    for (const part of parts) {
+      const type = this.#inputType(part.dtype, weight.inDim);
+      if (type !== "f32" && type !== held) {
+        this.#round(type, { x, rows, dim: weight.inDim });
+        held = type;
+      }
       const product = {
         out: target,
-        x: quantized ? this.#scratch : x,
+        x: type === "f32" ? x : this.#scratch,
         weight: part.address,
         weight_dtype: DTYPE_CODES[part.dtype],
         rows,
@@ -157,12 +167,27 @@ export class Products {
         accumulate: accumulate ? 1 : 0,
       };
       if (part.repacked) kernels.matmul_repacked(product);
-      else {
-        const x_dtype = quantized ? DTYPE_CODES.q8_0 : DTYPE_CODES.f32;
-        kernels.matmul({ ...product, x_dtype });
-      }
+      else kernels.matmul({ ...product, x_dtype: DTYPE_CODES[type] });
       target += part.outDim * 4;
     }
+  }
+
+  /** What inputs are rounded to before they meet a weight of a type. */
+  #inputType(weight: DType, dim: number): "f32" | "bf16" | "q8_0" {
+    if (this.#activations === "f32") return "f32";
+    if (isQuantized(weight)) return "q8_0";
+    return weight === "bf16" && this.#multipliesBf16 && dim % 2 === 0 ? "bf16" : "f32";
+  }
+
+  #round(type: DType, { x, rows, dim }: { x: Address; rows: number; dim: number }): void {
+    this.#backend.kernels.convert({
+      out: this.#scratch,
+      x,
+      out_dtype: DTYPE_CODES[type],
+      x_dtype: DTYPE_CODES.f32,
+      rows,
+      dim,
+    });
   }
 }
 

@@ -20,7 +20,7 @@ import type { ModelConfig } from "./config.ts";
 import { DecoderWeights, type Placed } from "./decoder_weights.ts";
 import { WEIGHT_DTYPES } from "./linear.ts";
 import { aligned } from "./memory_plan.ts";
-import { type Repack, RepackedWeights } from "./repacked_weights.ts";
+import { type Repack, SettledWeights } from "./settled_weights.ts";
 import type { RopeLayout } from "./rope.ts";
 import { type WeightSpec, weightSpecs } from "./weights.ts";
 
@@ -126,10 +126,10 @@ export async function loadWeights(
       placed.set(job.spec.name, { dtype: job.dtype, address: addressOf(job) });
     }
     const embedding = placed.get("embedding")!.address;
-    const repacked = repack === "off" || backend.name === "cuda"
+    const places = repack === "off" || backend.name === "cuda"
       ? undefined
-      : new RepackedWeights(backend, { repack, files: files.values(), embedding });
-    return new DecoderWeights(source.config, { placed, readBytes, repacked, close });
+      : new SettledWeights(backend, { repack, files: files.values(), embedding });
+    return new DecoderWeights(source.config, { placed, readBytes, places, close });
   } catch (error) {
     close();
     throw error;

@@ -27,7 +27,7 @@ async function run(
   source: DecoderSource,
   options: ProbeOptions & { readonly batch: ProbeBatch },
 ): Promise<Probed> {
-  const decoder = await Decoder.load(backend, source);
+  const decoder = await Decoder.load(backend, source, { activations: "f32" });
   const { batch } = options;
   const tokens = batch.inputIds.length * batch.inputIds[0]!.length;
   const logits = new Float32Array(tokens * source.config.vocabSize);

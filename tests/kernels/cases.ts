@@ -103,11 +103,15 @@ const index = (limit: string): Initial => (u, _, sizes) => Math.floor(u * sizes[
 const cached = (sizes: Sizes, type: DType): KernelCase => ({ sizes, types: { cache_dtype: type } });
 
 const matmulCases: readonly KernelCase[] = (
-  [["f32", "f32"], ["f32", "f16"], ["f32", "bf16"], ["f32", "q8_0"], ["q8_0", "q8_0"]] as const
+  [
+    ...[["f32", "f32"], ["f32", "f16"], ["f32", "bf16"], ["f32", "q8_0"]] as const,
+    ...[["q8_0", "q8_0"], ["bf16", "bf16"]] as const,
+  ] as const
 ).flatMap(([x, weight]) => {
   const types: Readonly<Record<string, DType>> = { x_dtype: x, weight_dtype: weight };
   const dense = [[1, 1, 1], [1, 67, 96], [3, 5, 32], [5, 33, 160], [9, 70, 65], [40, 130, 384]];
-  const cases = dense.filter(([, , k]) => weight !== "q8_0" || k! % 32 === 0).map(
+  const multiple = weight === "q8_0" ? 32 : x === "bf16" ? 2 : 1;
+  const cases = dense.filter(([, , k]) => k! % multiple === 0).map(
     ([rows, out_dim, in_dim]): KernelCase => ({
       sizes: { rows: rows!, out_dim: out_dim!, in_dim: in_dim!, accumulate: 0 },
       types,

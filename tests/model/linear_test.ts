@@ -1,5 +1,6 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import type { Backend } from "../../lib/backend/backend.ts";
+import { multipliesBf16 } from "../../lib/backend/features.ts";
 import { decodeBf16, decodeF16, encodeBf16, encodeF16 } from "../../lib/base/float16.ts";
 import { RandomStream } from "../../lib/base/random.ts";
 import {
@@ -107,6 +108,20 @@ onBackends("quantized weights multiply activations that are rounded to blocks to
   const exact = reference(x, parts);
   const wanted = reference(rounded, parts).map((value, i) => i % 37 < 33 ? value : exact[i]!);
   assertNear(got, wanted, 2e-5);
+});
+
+onBackends("weights of bf16 multiply rounded activations where that is native", async (on) => {
+  using opened = await on.open(2);
+  const { backend } = opened;
+  const parts = [place(backend, "bf16", 33), place(backend, "q8_0", 5), place(backend, "bf16", 4)];
+  const x = normals(0, ROWS * IN);
+  const weight = stacked(parts.map((part) => part.weight));
+  const got = multiply(backend, weight, { x, activations: "auto" });
+  const inBf16 = multipliesBf16(backend.info) ? decodeBf16(encodeBf16(x)) : x;
+  const overBf16 = reference(inBf16, parts);
+  const overBlocks = reference(dequantizeQ8(quantizeQ8(x)), parts);
+  const isBlocks = (i: number) => i % 42 >= 33 && i % 42 < 38;
+  assertNear(got, overBf16.map((value, i) => isBlocks(i) ? overBlocks[i]! : value), 2e-5);
 });
 
 Deno.test("neighbours in memory become one part, others stay apart", () => {

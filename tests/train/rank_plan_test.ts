@@ -3,7 +3,7 @@ import type { BackendName } from "../../lib/backend/backend.ts";
 import { parseMesh } from "../../lib/comm/mesh.ts";
 import type { ModelConfig } from "../../lib/model/config.ts";
 import { presetOf } from "../../lib/model/presets.ts";
-import { multipliesBf16 } from "../../lib/model/training/precision.ts";
+import { multipliesBf16 } from "../../lib/backend/features.ts";
 import { placeOf, planMesh, planRank, planRanks } from "../../lib/train/rank_plan.ts";
 import { resolveRun } from "../../lib/train/run_config.ts";
 import type { TrainSettings } from "../../lib/train/settings.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import type { ModelConfig } from "../../lib/model/config.ts";
-import { multipliesBf16 } from "../../lib/model/training/precision.ts";
+import { multipliesBf16 } from "../../lib/backend/features.ts";
 import { presetOf } from "../../lib/model/presets.ts";
 import type { TrainSettings } from "../../lib/train/settings.ts";
 import { onBackends } from "../on_backends.ts";

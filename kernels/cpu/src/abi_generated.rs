@@ -49,7 +49,7 @@ pub unsafe extern "C" fn k_layer_norm(context: Address, out: Address, x: Address
     unsafe { enter(context, &[out, x, weight], |context| ops::layer_norm(context, pointer::<f32>(out), pointer::<f32>(x) as *const f32, pointer::<f32>(weight) as *const f32, pointer::<f32>(bias) as *const f32, rows, dim, eps)) }
 }
 
-/// Product with a weight. out[m,n] = (accumulate ? out[m,n] : 0) + sum_k x[m,k] weight[n,k]. x is f32, or q8_0 rows made by `convert`; weight is f32, f16, bf16 or a block type. An element's sum has the same order for every number of rows.
+/// Product with a weight. out[m,n] = (accumulate ? out[m,n] : 0) + sum_k x[m,k] weight[n,k]. x is f32, or rows made by `convert`: q8_0 for weights of a block type, bf16 for those of bf16; weight is f32, f16, bf16 or a block type. An element's sum has the same order for every number of rows.
 #[unsafe(no_mangle)]
 #[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
 pub unsafe extern "C" fn k_matmul(context: Address, out: Address, x: Address, weight: Address, x_dtype: u32, weight_dtype: u32, rows: u32, out_dim: u32, in_dim: u32, x_stride: u32, out_stride: u32, accumulate: u32) -> i32 {

@@ -4,14 +4,10 @@
  * @module
  */
 
-import type { Backend, BackendInfo } from "../../backend/backend.ts";
+import type { Backend } from "../../backend/backend.ts";
+import { multipliesBf16 } from "../../backend/features.ts";
 import { BackendError } from "../../base/errors.ts";
 import type { TrainingDType } from "./trainable.ts";
-
-/** Whether a backend's products multiply bf16. */
-export function multipliesBf16({ isa, features }: BackendInfo): boolean {
-  return isa === "avx512" && features.includes("avx512bf16");
-}
 
 /** Refuses an element type that products cannot be computed in. @throws {BackendError} When a backend cannot compute products in the element type. */
 export function checkPrecision(backend: Backend, dtype: TrainingDType): void {

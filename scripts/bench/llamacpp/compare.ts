@@ -61,6 +61,8 @@ interface OurRates extends Rates {
   readonly bandwidth: number;
   /** Bytes of weights that were repacked. */
   readonly repacked: number;
+  /** Bytes of weights that were moved as they are. */
+  readonly moved: number;
 }
 
 async function output(command: string, args: readonly string[]): Promise<string> {
@@ -96,6 +98,7 @@ async function ours(path: string): Promise<OurRates> {
     decode: decode.decode_tokens_per_second,
     bandwidth: decode.decode.share_of_bandwidth,
     repacked: decode.repacked_bytes,
+    moved: decode.moved_bytes,
   };
 }
 
@@ -128,6 +131,10 @@ function counted<T>(all: readonly Observed<T>[]): readonly Observed<T>[] {
   return quiet.length > 0 ? quiet : all;
 }
 
+function layoutOf({ repacked, moved }: OurRates): string {
+  return repacked > 0 ? "yes" : moved > 0 ? "moved" : "no";
+}
+
 /** One line of the table. */
 function line(
   type: string,
@@ -149,7 +156,7 @@ function line(
   const most = Math.max(...[a!, ...others].flat().map((one) => one.others ?? 0));
   return `${type.padEnd(8)}${row.join(" |")} |${
     share(median(ourOwn.map(({ bandwidth }) => bandwidth))).padStart(6)
-  }${(ourOwn[0]!.repacked > 0 ? "yes" : "no").padStart(9)}${share(most).padStart(8)}`;
+  }${layoutOf(ourOwn[0]!).padStart(9)}${share(most).padStart(8)}`;
 }
 
 mkdirSync(models, { recursive: true });

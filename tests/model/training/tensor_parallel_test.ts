@@ -5,7 +5,7 @@ import type { ModelConfig } from "../../../lib/model/config.ts";
 import { presetOf } from "../../../lib/model/presets.ts";
 import { planTrainingBytes } from "../../../lib/model/training/memory.ts";
 import { heldElements, sliceRuns } from "../../../lib/model/training/parts.ts";
-import { multipliesBf16 } from "../../../lib/model/training/precision.ts";
+import { multipliesBf16 } from "../../../lib/backend/features.ts";
 import type { Recompute, TrainBatch } from "../../../lib/model/training/trainable.ts";
 import type { WeightSpec } from "../../../lib/model/weights.ts";
 import { onBackends } from "../../on_backends.ts";

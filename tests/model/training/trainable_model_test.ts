@@ -2,7 +2,7 @@ import { deepStrictEqual, notDeepStrictEqual, ok, strictEqual, throws } from "no
 import { BackendError } from "../../../lib/base/errors.ts";
 import { trainingChunkRows } from "../../../lib/model/training/head.ts";
 import { mostTrainingRows, planTrainingBytes } from "../../../lib/model/training/memory.ts";
-import { multipliesBf16 } from "../../../lib/model/training/precision.ts";
+import { multipliesBf16 } from "../../../lib/backend/features.ts";
 import type { TrainBatch, TrainingOptions } from "../../../lib/model/training/trainable.ts";
 import { TrainableModel } from "../../../lib/model/training/trainable_model.ts";
 import { presetOf } from "../../../lib/model/presets.ts";

@@ -16,6 +16,10 @@ mod steps;
 mod tests;
 mod tile;
 
+#[cfg(target_arch = "x86_64")]
+pub use multiply::Pairs;
+pub use multiply::{Floats, Multiply};
+
 use crate::abi_generated::dtype;
 use crate::context::{Context, Status};
 use crate::simd::{Isa, isa, multiplies_bf16};

@@ -6,12 +6,13 @@
 //! for them, spare one row of x half its way out of the second cache, from which weights that stream
 //! through the first one keep driving it (kernels/lab/LOG.md has the numbers).
 
-use super::Product;
 use super::levels::{PIECE, widen_on};
-use super::panel::{chunk_columns, pack, row_bytes, write};
+use super::panel::{chunk_columns, pack_rows, row_bytes, write};
 use super::weight::{Block8, Brain, Half, Single, Weight};
+use super::{Product, Terms};
 use crate::abi_generated::dtype;
 use crate::context::Context;
+use crate::ops::gemm::{Floats, Multiply};
 use crate::simd::{Isa, Simd, per_isa};
 
 /// Rows at most: with `STREAMS` what fits into 16 registers.
@@ -27,7 +28,7 @@ const MANY: usize = 8;
 const AHEAD: usize = 1024;
 
 /// Computes the product of at most `MAX_ROWS` rows.
-pub unsafe fn multiply(isa: Isa, context: &Context, product: &Product) {
+pub unsafe fn multiply(isa: Isa, context: &Context, product: &Product, terms: Terms) {
     let width = product.in_dim.next_multiple_of(isa.lanes());
     let wide_floats = STREAMS * width;
     let floats = product.rows * width + wide_floats * context.threads();
@@ -40,7 +41,13 @@ pub unsafe fn multiply(isa: Isa, context: &Context, product: &Product) {
     context.parallel(product.out_dim.div_ceil(columns), &|chunk, worker| {
         let first = chunk * columns;
         let count = columns.min(product.out_dim - first);
-        unsafe { chunk_on(isa, &task, first, count, worker) }
+        unsafe {
+            match terms {
+                Terms::Floats => chunk_on(isa, &task, first, count, worker),
+                #[cfg(target_arch = "x86_64")]
+                Terms::Pairs => chunk_of_pairs(&task, first, count),
+            }
+        }
     });
 }
 
@@ -55,14 +62,24 @@ struct Task<'a> {
 
 unsafe impl Sync for Task<'_> {}
 
+/// The lanes of the sums of `MR` rows and `NR` columns.
+type Sums<M, const MR: usize, const NR: usize> = [[<<M as Multiply>::S as Simd>::F32; NR]; MR];
+
 per_isa! { unsafe fn pack_x_on = pack_x(product: &Product, to: *mut f32); }
 per_isa! { unsafe fn chunk_on = chunk(task: &Task, first: usize, count: usize, worker: usize); }
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c")]
+unsafe fn chunk_of_pairs(task: &Task, first: usize, count: usize) {
+    unsafe { typed::<crate::ops::gemm::Pairs, Single>(task, first, count) }
+}
 
 /// Packs all of x.
 #[inline(always)]
 unsafe fn pack_x<S: Simd>(product: &Product, to: *mut f32) {
     let (rows, k) = ((product.rows, product.rows), (0, product.in_dim));
-    unsafe { pack::<S, Single>(to, product.x, product.x_stride * 4, rows, k) }
+    let bytes = row_bytes(product.x_dtype, product.x_stride);
+    unsafe { pack_rows::<S>(product.x_dtype, to, product.x, bytes, rows, k) }
 }
 
 /// All rows of `count` columns of the output.
@@ -70,34 +87,34 @@ unsafe fn pack_x<S: Simd>(product: &Product, to: *mut f32) {
 unsafe fn chunk<S: Simd>(task: &Task, first: usize, count: usize, worker: usize) {
     unsafe {
         match task.product.weight_dtype {
-            dtype::F32 => typed::<S, Single>(task, first, count),
-            dtype::F16 => typed::<S, Half>(task, first, count),
-            dtype::BF16 => typed::<S, Brain>(task, first, count),
-            dtype::Q8_0 => typed::<S, Block8>(task, first, count),
+            dtype::F32 => typed::<Floats<S>, Single>(task, first, count),
+            dtype::F16 => typed::<Floats<S>, Half>(task, first, count),
+            dtype::BF16 => typed::<Floats<S>, Brain>(task, first, count),
+            dtype::Q8_0 => typed::<Floats<S>, Block8>(task, first, count),
             _ => blocks::<S>(task, first, count, worker),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn typed<S: Simd, W: Weight>(task: &Task, first: usize, count: usize) {
+unsafe fn typed<M: Multiply, W: Weight>(task: &Task, first: usize, count: usize) {
     unsafe {
         match task.product.rows {
-            1 if W::many::<S>() => {
+            1 if W::many::<M::S>() => {
                 let most = count / MANY * MANY;
-                columns::<S, W, 1, MANY>(task, first, most);
-                columns::<S, W, 1, STREAMS>(task, first + most, count - most);
+                columns::<M, W, 1, MANY>(task, first, most);
+                columns::<M, W, 1, STREAMS>(task, first + most, count - most);
             }
-            1 => columns::<S, W, 1, STREAMS>(task, first, count),
-            2 => columns::<S, W, 2, STREAMS>(task, first, count),
-            _ => columns::<S, W, MAX_ROWS, STREAMS>(task, first, count),
+            1 => columns::<M, W, 1, STREAMS>(task, first, count),
+            2 => columns::<M, W, 2, STREAMS>(task, first, count),
+            _ => columns::<M, W, MAX_ROWS, STREAMS>(task, first, count),
         }
     }
 }
 
 /// `count` columns, `NR` at once.
 #[inline(always)]
-unsafe fn columns<S: Simd, W: Weight, const MR: usize, const NR: usize>(
+unsafe fn columns<M: Multiply, W: Weight, const MR: usize, const NR: usize>(
     task: &Task,
     first: usize,
     count: usize,
@@ -111,11 +128,11 @@ unsafe fn columns<S: Simd, W: Weight, const MR: usize, const NR: usize>(
             for (j, w) in w.iter_mut().enumerate() {
                 *w = w.add((column + j * apart) * row_bytes);
             }
-            tile::<S, W, MR, NR>(task, w, column, apart);
+            tile::<M, W, MR, NR>(task, w, column, apart);
         }
         for column in first + apart * NR..first + count {
             let w = [weight.add(column * row_bytes)];
-            tile::<S, W, MR, 1>(task, w, column, 0);
+            tile::<M, W, MR, 1>(task, w, column, 0);
         }
     }
 }
@@ -145,9 +162,9 @@ unsafe fn blocks<S: Simd>(task: &Task, first: usize, count: usize, worker: usize
             for j in 0..present {
                 let w = [wide.add(j * product.in_dim).cast_const().cast()];
                 match product.rows {
-                    1 => tile::<S, Single, 1, 1>(task, w, column + j, 0),
-                    2 => tile::<S, Single, 2, 1>(task, w, column + j, 0),
-                    _ => tile::<S, Single, MAX_ROWS, 1>(task, w, column + j, 0),
+                    1 => tile::<Floats<S>, Single, 1, 1>(task, w, column + j, 0),
+                    2 => tile::<Floats<S>, Single, 2, 1>(task, w, column + j, 0),
+                    _ => tile::<Floats<S>, Single, MAX_ROWS, 1>(task, w, column + j, 0),
                 }
             }
         }
@@ -156,7 +173,7 @@ unsafe fn blocks<S: Simd>(task: &Task, first: usize, count: usize, worker: usize
 
 /// `MR` rows of `NR` columns, `apart` from one another, whose weights start at `w`.
 #[inline(always)]
-unsafe fn tile<S: Simd, W: Weight, const MR: usize, const NR: usize>(
+unsafe fn tile<M: Multiply, W: Weight, const MR: usize, const NR: usize>(
     task: &Task,
     w: [*const u8; NR],
     column: usize,
@@ -164,24 +181,24 @@ unsafe fn tile<S: Simd, W: Weight, const MR: usize, const NR: usize>(
 ) {
     unsafe {
         let product = task.product;
-        let sums = if W::BLOCKS && S::Q8_0_DOTS && MR == 1 && NR == STREAMS {
-            one_row_block_dots::<S, MR, NR>(task.x, w, product.in_dim)
+        let sums = if W::BLOCKS && M::S::Q8_0_DOTS && MR == 1 && NR == STREAMS {
+            one_row_block_dots::<M::S, MR, NR>(task.x, w, product.in_dim)
         } else if W::BLOCKS {
-            block_dots::<S, MR, NR>(task.x, w, product.in_dim)
+            block_dots::<M::S, MR, NR>(task.x, w, product.in_dim)
         } else if W::PAIRS && MR == 1 {
-            pair_dots::<S, W, MR, NR>(task.x, w, product.in_dim)
+            pair_dots::<M, W, MR, NR>(task.x, w, product.in_dim)
         } else {
-            dots::<S, W, MR, NR>(task.x, w, 0, product.in_dim, [[S::zero(); NR]; MR])
+            dots::<M, W, MR, NR>(task.x, w, 0, product.in_dim, [[M::S::zero(); NR]; MR])
         };
         for (row, sums) in sums.iter().enumerate() {
             for j in (0..NR / STREAMS * STREAMS).step_by(STREAMS) {
-                let four = S::reduce_add4([sums[j], sums[j + 1], sums[j + 2], sums[j + 3]]);
+                let four = M::S::reduce_add4([sums[j], sums[j + 1], sums[j + 2], sums[j + 3]]);
                 for (i, sum) in four.into_iter().enumerate() {
                     write(product, row, column + (j + i) * apart, sum);
                 }
             }
             if NR == 1 {
-                write(product, row, column, S::reduce_add(sums[0]));
+                write(product, row, column, M::S::reduce_add(sums[0]));
             }
         }
     }
@@ -189,57 +206,57 @@ unsafe fn tile<S: Simd, W: Weight, const MR: usize, const NR: usize>(
 
 /// `dots` over all of k, for types that are widened best two vectors at a time.
 #[inline(always)]
-unsafe fn pair_dots<S: Simd, W: Weight, const MR: usize, const NR: usize>(
+unsafe fn pair_dots<M: Multiply, W: Weight, const MR: usize, const NR: usize>(
     x: *const f32,
     w: [*const u8; NR],
     in_dim: usize,
-) -> [[S::F32; NR]; MR] {
+) -> Sums<M, MR, NR> {
     unsafe {
-        let mut sums = [[S::zero(); NR]; MR];
+        let mut sums = [[M::S::zero(); NR]; MR];
         let mut k = 0;
-        while k + 2 * S::LANES <= in_dim {
-            let first = load_rows::<S, MR>(x.add(MR * k));
-            let second = load_rows::<S, MR>(x.add(MR * (k + S::LANES)));
+        while k + 2 * M::S::LANES <= in_dim {
+            let first = load_rows::<M::S, MR>(x.add(MR * k));
+            let second = load_rows::<M::S, MR>(x.add(MR * (k + M::S::LANES)));
             for j in 0..NR {
-                let pair = W::load_pair::<S>(w[j], k);
+                let pair = W::load_pair::<M::S>(w[j], k);
                 for i in 0..MR {
-                    sums[i][j] = S::fma(first[i], pair[0], sums[i][j]);
-                    sums[i][j] = S::fma(second[i], pair[1], sums[i][j]);
+                    sums[i][j] = M::add(sums[i][j], first[i], pair[0]);
+                    sums[i][j] = M::add(sums[i][j], second[i], pair[1]);
                 }
             }
-            k += 2 * S::LANES;
+            k += 2 * M::S::LANES;
         }
-        dots::<S, W, MR, NR>(x.add(MR * k), w, k, in_dim, sums)
+        dots::<M, W, MR, NR>(x.add(MR * k), w, k, in_dim, sums)
     }
 }
 
 /// The lanes of `MR` times `NR` sums from `k` on, added to `sums`; x is there already.
 #[inline(always)]
-unsafe fn dots<S: Simd, W: Weight, const MR: usize, const NR: usize>(
+unsafe fn dots<M: Multiply, W: Weight, const MR: usize, const NR: usize>(
     mut x: *const f32,
     w: [*const u8; NR],
     mut k: usize,
     in_dim: usize,
-    mut sums: [[S::F32; NR]; MR],
-) -> [[S::F32; NR]; MR] {
+    mut sums: Sums<M, MR, NR>,
+) -> Sums<M, MR, NR> {
     unsafe {
-        while k + S::LANES <= in_dim {
-            let values = load_rows::<S, MR>(x);
+        while k + M::S::LANES <= in_dim {
+            let values = load_rows::<M::S, MR>(x);
             for j in 0..NR {
-                let weight = W::load::<S>(w[j], k);
+                let weight = W::load::<M::S>(w[j], k);
                 for i in 0..MR {
-                    sums[i][j] = S::fma(values[i], weight, sums[i][j]);
+                    sums[i][j] = M::add(sums[i][j], values[i], weight);
                 }
             }
-            x = x.add(MR * S::LANES);
-            k += S::LANES;
+            x = x.add(MR * M::S::LANES);
+            k += M::S::LANES;
         }
         if k < in_dim {
-            let values = load_rows::<S, MR>(x);
+            let values = load_rows::<M::S, MR>(x);
             for j in 0..NR {
-                let weight = W::load_first::<S>(w[j], k, in_dim - k);
+                let weight = W::load_first::<M::S>(w[j], k, in_dim - k);
                 for i in 0..MR {
-                    sums[i][j] = S::fma(values[i], weight, sums[i][j]);
+                    sums[i][j] = M::add(sums[i][j], values[i], weight);
                 }
             }
         }

@@ -6,7 +6,8 @@
 //! one row gives the same bits as many, whichever path, tile, chunk or thread computes it. Two paths
 //! share it: `in_place` reads weights where they lie (few rows: bound by memory), `packed` copies blocks
 //! of both operands into the order in which a register tile consumes them (many rows: bound by
-//! arithmetic). Weights of 16 bits and blocks are widened exactly on the way.
+//! arithmetic). Weights of 16 bits and blocks are widened exactly on the way. Where x and the weight are
+//! bf16 and the processor multiplies pairs of these, a lane takes the pairs 2 l, 2 l + 2 LANES, ... instead.
 //!
 //! In a product of q8_0 rows with blocks each output element is one chain over the units of k, the runs
 //! of 16 or 32 levels that share a scale: sum = fma(levels, scale, sum), where `levels`, the sum of the
@@ -34,7 +35,7 @@ mod weight;
 
 use crate::abi_generated::dtype;
 use crate::context::{Context, Status};
-use crate::simd::{Int8Isa, Isa, isa};
+use crate::simd::{Int8Isa, Isa, isa, multiplies_bf16};
 use levels::layout;
 pub use repacked::{matmul_repacked, repack};
 
@@ -97,10 +98,13 @@ pub unsafe fn matmul_on(isa: Isa, context: &Context, product: &Product) -> Statu
         unsafe { write_empty_sums(product) };
         return Ok(());
     }
+    let (floats, terms) = terms_of(isa, product);
     unsafe {
         match (product.x_dtype, product.rows) {
-            (dtype::F32, 0..=in_place::MAX_ROWS) => in_place::multiply(isa, context, product),
-            (dtype::F32, _) => packed::multiply(isa, context, product),
+            (dtype::F32 | dtype::BF16, 0..=in_place::MAX_ROWS) => {
+                in_place::multiply(isa, context, &floats, terms)
+            }
+            (dtype::F32 | dtype::BF16, _) => packed::multiply(isa, context, &floats, terms),
             (_, rows) => {
                 let isa = Int8Isa::of(isa);
                 let layout = layout(product.weight_dtype).ok_or("weight has no blocks")?;
@@ -117,6 +121,35 @@ pub unsafe fn matmul_on(isa: Isa, context: &Context, product: &Product) -> Statu
         }
     }
     Ok(())
+}
+
+/// What a product is a sum of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Terms {
+    /// Products of floats; 16 bits are widened.
+    Floats,
+    /// Sums of two products of bf16, where both operands are bf16 and the processor has such an
+    /// instruction.
+    #[cfg(target_arch = "x86_64")]
+    Pairs,
+}
+
+/// What a product is summed from. Two bf16 that follow one another are moved like one f32, so pairs are a
+/// product of half as many of these.
+fn terms_of(isa: Isa, product: &Product) -> (Product, Terms) {
+    #[cfg(target_arch = "x86_64")]
+    if product.x_dtype == dtype::BF16 && multiplies_bf16(isa) {
+        let units = Product {
+            x_dtype: dtype::F32,
+            weight_dtype: dtype::F32,
+            in_dim: product.in_dim / 2,
+            x_stride: product.x_stride / 2,
+            ..*product
+        };
+        return (units, Terms::Pairs);
+    }
+    let _ = isa;
+    (*product, Terms::Floats)
 }
 
 /// Sums of nothing: zeros.
@@ -139,11 +172,16 @@ fn check(product: &Product) -> Status {
     if product.x_dtype == dtype::Q8_0 && !product.x_stride.is_multiple_of(32) {
         return Err("the stride of q8_0 rows is a multiple of 32");
     }
+    if product.x_dtype == dtype::BF16 && (product.in_dim | product.x_stride) % 2 != 0 {
+        return Err("rows of bf16 and their stride are even");
+    }
     match (product.x_dtype, product.weight_dtype) {
         (dtype::F32 | dtype::Q8_0, _) if blocks.is_some() => Ok(()),
         (dtype::F32, dtype::F32 | dtype::F16 | dtype::BF16) => Ok(()),
         (dtype::F32, _) => Err("weight is f32, f16, bf16 or a block type"),
         (dtype::Q8_0, _) => Err("q8_0 rows are multiplied by weights of a block type"),
-        _ => Err("x is f32 or q8_0"),
+        (dtype::BF16, dtype::BF16) => Ok(()),
+        (dtype::BF16, _) => Err("rows of bf16 are multiplied by weights of bf16"),
+        _ => Err("x is f32, bf16 or q8_0"),
     }
 }

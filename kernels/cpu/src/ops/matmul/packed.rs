@@ -6,10 +6,10 @@
 //! chunk of the output packs its part of the weight block by block over k and keeps the vectors of
 //! its sums in scratch between the blocks, which leaves the order of the sums as it is.
 
-use super::Product;
-use super::panel::{load_sums, pack, pack_weights, row_bytes, store_sums, vector_done, write};
-use super::weight::Single;
+use super::panel::{load_sums, pack_rows, pack_weights, row_bytes, store_sums, vector_done, write};
+use super::{Product, Terms};
 use crate::context::Context;
+use crate::ops::gemm::{Floats, Multiply};
 use crate::simd::{Isa, Simd, per_isa};
 
 /// Rows of x in a panel: in WebAssembly, whose engine gives 15 registers and checks every address, what
@@ -65,7 +65,7 @@ struct Plan<'a> {
 unsafe impl Sync for Plan<'_> {}
 
 /// Computes the product.
-pub unsafe fn multiply(isa: Isa, context: &Context, product: &Product) {
+pub unsafe fn multiply(isa: Isa, context: &Context, product: &Product, terms: Terms) {
     let lanes = isa.lanes();
     let chunk_rows = chunk_rows(lanes);
     let vectors = product.in_dim.div_ceil(lanes);
@@ -91,7 +91,13 @@ pub unsafe fn multiply(isa: Isa, context: &Context, product: &Product) {
         let across = product.out_dim.div_ceil(chunk_columns);
         context.parallel(down * across, &|chunk, worker| {
             let (row, column) = (chunk % down * chunk_rows, chunk / down * chunk_columns);
-            unsafe { chunk_on(isa, &plan, row, column, worker) };
+            unsafe {
+                match terms {
+                    Terms::Floats => chunk_on(isa, &plan, row, column, worker),
+                    #[cfg(target_arch = "x86_64")]
+                    Terms::Pairs => chunk_of_pairs(&plan, row, column, worker),
+                }
+            };
         });
     }
 }
@@ -99,20 +105,33 @@ pub unsafe fn multiply(isa: Isa, context: &Context, product: &Product) {
 per_isa! { unsafe fn pack_x_on = pack_x(plan: &Plan, panel: usize); }
 per_isa! { unsafe fn chunk_on = chunk(plan: &Plan, row: usize, column: usize, worker: usize); }
 
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c")]
+unsafe fn chunk_of_pairs(plan: &Plan, row: usize, column: usize, worker: usize) {
+    unsafe { blocks::<crate::ops::gemm::Pairs, 6>(plan, row, column, worker) }
+}
+
 /// Copies one panel of x, block by block over k. Rows past the last are zeros.
 #[inline(always)]
 unsafe fn pack_x<S: Simd>(plan: &Plan, panel: usize) {
     unsafe {
         let product = plan.product;
         let row = plan.first_row + panel * MR;
-        let bytes = product.x_stride * 4;
+        let bytes = row_bytes(product.x_dtype, product.x_stride);
         let present = MR.min(product.rows - row);
         let step = K_BYTES / 4 / S::LANES;
         for v in (0..plan.vectors).step_by(step) {
             let count = step.min(plan.vectors - v);
             let k = (v * S::LANES, product.in_dim.min((v + count) * S::LANES));
             let to = x_panel::<S>(plan, panel, v, count);
-            pack::<S, Single>(to, product.x.add(row * bytes), bytes, (MR, present), k);
+            pack_rows::<S>(
+                product.x_dtype,
+                to,
+                product.x.add(row * bytes),
+                bytes,
+                (MR, present),
+                k,
+            );
         }
     }
 }
@@ -130,12 +149,15 @@ unsafe fn x_panel<S: Simd>(plan: &Plan, panel: usize, v: usize, count: usize) ->
 unsafe fn chunk<S: Simd>(plan: &Plan, row: usize, column: usize, worker: usize) {
     unsafe {
         if panel_columns(S::LANES) == 6 {
-            blocks::<S, 6>(plan, row, column, worker)
+            blocks::<Floats<S>, 6>(plan, row, column, worker)
         } else {
-            blocks::<S, 3>(plan, row, column, worker)
+            blocks::<Floats<S>, 3>(plan, row, column, worker)
         }
     }
 }
+
+/// The lanes of the sums of a tile.
+type Sums<M, const NR: usize> = [[<<M as Multiply>::S as Simd>::F32; NR]; MR];
 
 /// One chunk of the output, while one block over k is added to it.
 struct Block<'a> {
@@ -154,7 +176,12 @@ struct Block<'a> {
 }
 
 #[inline(always)]
-unsafe fn blocks<S: Simd, const NR: usize>(plan: &Plan, row: usize, column: usize, worker: usize) {
+unsafe fn blocks<M: Multiply, const NR: usize>(
+    plan: &Plan,
+    row: usize,
+    column: usize,
+    worker: usize,
+) {
     let weights = unsafe { plan.work.add(worker * plan.work_floats) };
     let mut block = Block {
         plan,
@@ -168,13 +195,13 @@ unsafe fn blocks<S: Simd, const NR: usize>(plan: &Plan, row: usize, column: usiz
         sums: unsafe { weights.add(CHUNK_COLUMNS * K_BYTES / 4) },
     };
     while block.v < plan.vectors {
-        block.count = (K_BYTES / 4 / S::LANES).min(plan.vectors - block.v);
+        block.count = (K_BYTES / 4 / M::S::LANES).min(plan.vectors - block.v);
         for panel in 0..block.width.div_ceil(NR) {
-            unsafe { pack_panel::<S, NR>(&block, panel) };
+            unsafe { pack_panel::<M::S, NR>(&block, panel) };
         }
         for i in (0..block.height).step_by(MR) {
             for panel in 0..block.width.div_ceil(NR) {
-                unsafe { add_tile::<S, NR>(&block, i, panel) };
+                unsafe { add_tile::<M, NR>(&block, i, panel) };
             }
         }
         block.v += block.count;
@@ -206,50 +233,50 @@ unsafe fn pack_panel<S: Simd, const NR: usize>(block: &Block, panel: usize) {
 
 /// Adds one block over k to one tile, and writes it out after the last.
 #[inline(always)]
-unsafe fn add_tile<S: Simd, const NR: usize>(block: &Block, i: usize, panel: usize) {
+unsafe fn add_tile<M: Multiply, const NR: usize>(block: &Block, i: usize, panel: usize) {
     unsafe {
         let (plan, count) = (block.plan, block.count);
-        let x = x_panel::<S>(plan, (block.row + i) / MR, block.v, count);
-        let w = block.weights.add(panel * NR * count * S::LANES);
+        let x = x_panel::<M::S>(plan, (block.row + i) / MR, block.v, count);
+        let w = block.weights.add(panel * NR * count * M::S::LANES);
         let kept = i * block.width.next_multiple_of(NR) + panel * MR * NR;
-        let kept = block.sums.add(kept * S::LANES);
-        let mut acc = [[S::zero(); NR]; MR];
+        let kept = block.sums.add(kept * M::S::LANES);
+        let mut acc = [[M::S::zero(); NR]; MR];
         if block.v > 0 {
-            acc = load_sums::<S, MR, NR>(kept);
+            acc = load_sums::<M::S, MR, NR>(kept);
         }
-        acc = tile::<S, NR>(x, w, count, acc);
+        acc = tile::<M, NR>(x, w, count, acc);
         if block.v + count < plan.vectors {
-            return store_sums::<S, MR, NR>(kept, &acc);
+            return store_sums::<M::S, MR, NR>(kept, &acc);
         }
         let at = (plan.first_row + block.row + i, block.column + panel * NR);
         let size = (MR.min(block.height - i), NR.min(block.width - panel * NR));
-        write_tile::<S, NR>(plan.product, &acc, at, size);
+        write_tile::<M::S, NR>(plan.product, &acc, at, size);
     }
 }
 
 /// Adds `count` vectors of k to the sums of a tile.
 #[inline(always)]
-unsafe fn tile<S: Simd, const NR: usize>(
+unsafe fn tile<M: Multiply, const NR: usize>(
     mut x: *const f32,
     mut w: *const f32,
     count: usize,
-    mut acc: [[S::F32; NR]; MR],
-) -> [[S::F32; NR]; MR] {
+    mut acc: Sums<M, NR>,
+) -> Sums<M, NR> {
     unsafe {
         let mut left = count;
         while UNROLL > 1 && left >= UNROLL {
             for _ in 0..UNROLL {
-                acc = vector::<S, NR>(x, w, acc);
-                x = x.add(MR * S::LANES);
-                w = w.add(NR * S::LANES);
+                acc = vector::<M, NR>(x, w, acc);
+                x = x.add(MR * M::S::LANES);
+                w = w.add(NR * M::S::LANES);
                 vector_done();
             }
             left -= UNROLL;
         }
         while left > 0 {
-            acc = vector::<S, NR>(x, w, acc);
-            x = x.add(MR * S::LANES);
-            w = w.add(NR * S::LANES);
+            acc = vector::<M, NR>(x, w, acc);
+            x = x.add(MR * M::S::LANES);
+            w = w.add(NR * M::S::LANES);
             left -= 1;
         }
         acc
@@ -258,33 +285,33 @@ unsafe fn tile<S: Simd, const NR: usize>(
 
 /// One vector of k. The operand with fewer rows stays in registers.
 #[inline(always)]
-unsafe fn vector<S: Simd, const NR: usize>(
+unsafe fn vector<M: Multiply, const NR: usize>(
     x: *const f32,
     w: *const f32,
-    mut acc: [[S::F32; NR]; MR],
-) -> [[S::F32; NR]; MR] {
+    mut acc: Sums<M, NR>,
+) -> Sums<M, NR> {
     unsafe {
-        let mut weights = [S::zero(); NR];
-        let mut rows = [S::zero(); MR];
+        let mut weights = [M::S::zero(); NR];
+        let mut rows = [M::S::zero(); MR];
         if MR < NR {
             for (i, row) in rows.iter_mut().enumerate() {
-                *row = S::load(x.add(i * S::LANES));
+                *row = M::S::load(x.add(i * M::S::LANES));
             }
             for j in 0..NR {
-                let weight = S::load(w.add(j * S::LANES));
+                let weight = M::S::load(w.add(j * M::S::LANES));
                 for i in 0..MR {
-                    acc[i][j] = S::fma(rows[i], weight, acc[i][j]);
+                    acc[i][j] = M::add(acc[i][j], rows[i], weight);
                 }
             }
             return acc;
         }
         for (j, weight) in weights.iter_mut().enumerate() {
-            *weight = S::load(w.add(j * S::LANES));
+            *weight = M::S::load(w.add(j * M::S::LANES));
         }
         for i in 0..MR {
-            let row = S::load(x.add(i * S::LANES));
+            let row = M::S::load(x.add(i * M::S::LANES));
             for j in 0..NR {
-                acc[i][j] = S::fma(row, weights[j], acc[i][j]);
+                acc[i][j] = M::add(acc[i][j], row, weights[j]);
             }
         }
         acc

@@ -40,6 +40,24 @@ pub fn chunk_columns(product: &Product, streams: usize, threads: usize) -> usize
     columns.min(product.out_dim)
 }
 
+/// `pack` of rows of x.
+#[inline(always)]
+pub unsafe fn pack_rows<S: Simd>(
+    dtype: u32,
+    to: *mut f32,
+    from: *const u8,
+    row_bytes: usize,
+    rows: (usize, usize),
+    k: (usize, usize),
+) {
+    unsafe {
+        match dtype {
+            dtype::BF16 => pack::<S, Brain>(to, from, row_bytes, rows, k),
+            _ => pack::<S, Single>(to, from, row_bytes, rows, k),
+        }
+    }
+}
+
 /// `pack` of weights of any type.
 #[inline(always)]
 pub unsafe fn pack_weights<S: Simd>(

@@ -2,6 +2,7 @@
 
 use super::int8_tests::{BLOCK_TYPES, blocks};
 use super::levels::{layout, with_format};
+use super::panel::row_bytes;
 use super::{Product, matmul_on};
 use crate::abi_generated::dtype;
 use crate::context::Context;
@@ -15,6 +16,20 @@ use crate::simd::Isa;
 use crate::simd::float16::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 
 const FLOATS: [u32; 4] = [dtype::F32, dtype::F16, dtype::BF16, dtype::Q8_0];
+
+/// Types of x and of the weight.
+const TYPES: [(u32, u32); 5] = [
+    (dtype::F32, dtype::F32),
+    (dtype::F32, dtype::F16),
+    (dtype::F32, dtype::BF16),
+    (dtype::F32, dtype::Q8_0),
+    (dtype::BF16, dtype::BF16),
+];
+
+/// Whether rows of `k` can be of both types.
+fn takes((x, weight): (u32, u32), k: usize) -> bool {
+    (weight != dtype::Q8_0 || k.is_multiple_of(32)) && (x != dtype::BF16 || k.is_multiple_of(2))
+}
 
 #[test]
 fn products_of_floats_with_blocks_are_those_with_the_floats_they_stand_for() {
@@ -153,22 +168,20 @@ const SHAPES: [(usize, usize, usize); 14] = [
 #[test]
 fn products_are_those_of_the_reference_for_every_type_and_shape() {
     for (rows, out_dim, whole) in SHAPES {
-        for (dtype, k) in FLOATS
+        for ((x_dtype, dtype), k) in TYPES
             .into_iter()
-            .flat_map(|d| [(d, whole), (d, whole + 13), (d, 5)])
+            .flat_map(|types| [whole, whole + 13, whole + 14, 5, 6].map(|k| (types, k)))
+            .filter(|&(types, k)| takes(types, k))
         {
-            if dtype == dtype::Q8_0 && k % 32 != 0 {
-                continue;
-            }
-            let x = matrix(dtype::F32, rows, k, 1);
+            let x = matrix(x_dtype, rows, k, 1);
             let w = matrix(dtype, out_dim, k, 2);
             let want = reference(&x.floats, &w.floats, (rows, out_dim, k));
             for isa in Isa::available() {
-                let (x, w) = ((&x.bytes[..], dtype::F32), (&w.bytes[..], dtype));
+                let (x, w) = ((&x.bytes[..], x_dtype), (&w.bytes[..], dtype));
                 let got = product(isa, context(), x, w, (rows, out_dim, k));
                 for (i, (&got, &(want, off))) in got.iter().zip(&want).enumerate() {
                     let (row, column) = (i / out_dim, i % out_dim);
-                    let what = format!("{isa:?} type {dtype} {rows}x{out_dim}x{k}");
+                    let what = format!("{isa:?} types {x_dtype} and {dtype} {rows}x{out_dim}x{k}");
                     assert!(
                         (f64::from(got) - want).abs() <= off,
                         "{what} [{row},{column}]: {got}, not {want}"
@@ -182,33 +195,22 @@ fn products_are_those_of_the_reference_for_every_type_and_shape() {
 #[test]
 fn a_row_gives_the_same_bits_alone_and_among_others_on_any_number_of_threads() {
     let one = Context::new(1);
-    for (dtype, k) in FLOATS.into_iter().flat_map(|d| [(d, 2112), (d, 77)]) {
-        if dtype == dtype::Q8_0 && k % 32 != 0 {
-            continue;
-        }
+    for ((x_dtype, dtype), k) in TYPES
+        .into_iter()
+        .flat_map(|types| [2112, 4418, 77].map(|k| (types, k)))
+        .filter(|&(types, k)| takes(types, k))
+    {
         let (rows, out_dim) = (261, 53);
-        let x = matrix(dtype::F32, rows, k, 3).bytes;
+        let x = matrix(x_dtype, rows, k, 3).bytes;
         let w = matrix(dtype, out_dim, k, 4).bytes;
-        let wide = matrix(dtype, out_dim, k, 4).floats;
-        let wide: Vec<u8> = wide.iter().flat_map(|w| w.to_le_bytes()).collect();
         for isa in Isa::available() {
             let run = |context: &Context, first: usize, rows: usize| {
-                let x = (&x[first * k * 4..], dtype::F32);
+                let x = (&x[row_bytes(x_dtype, first * k)..], x_dtype);
                 bits(&product(isa, context, x, (&w, dtype), (rows, out_dim, k)))
             };
             let all = run(context(), 0, rows);
-            assert_eq!(
-                run(&one, 0, rows),
-                all,
-                "{isa:?} type {dtype}: threads change bits"
-            );
-            let x = (&x[..], dtype::F32);
-            let floats = product(isa, &one, x, (&wide, dtype::F32), (rows, out_dim, k));
-            assert_eq!(
-                bits(&floats),
-                all,
-                "{isa:?} type {dtype}: widening changes bits"
-            );
+            let what = format!("{isa:?} types {x_dtype} and {dtype}");
+            assert_eq!(run(&one, 0, rows), all, "{what}: threads change bits");
             for (first, count) in [
                 (0, 1),
                 (260, 1),
@@ -220,11 +222,26 @@ fn a_row_gives_the_same_bits_alone_and_among_others_on_any_number_of_threads() {
             ] {
                 let some = run(context(), first, count);
                 let same = some == all[first * out_dim..][..count * out_dim];
-                assert!(
-                    same,
-                    "{isa:?} type {dtype}: rows {first}+{count} differ from all"
-                );
+                assert!(same, "{what}: rows {first}+{count} differ from all");
             }
+        }
+    }
+}
+
+#[test]
+fn weights_that_are_widened_give_the_bits_of_the_floats_they_stand_for() {
+    let (rows, out_dim, k) = (5, 53, 2112);
+    let x = matrix(dtype::F32, rows, k, 3).bytes;
+    for dtype in FLOATS {
+        let Matrix { bytes, floats } = matrix(dtype, out_dim, k, 4);
+        let wide: Vec<u8> = floats.iter().flat_map(|w| w.to_le_bytes()).collect();
+        for isa in Isa::available() {
+            let run = |weight: &[u8], dtype| {
+                let (x, weight) = ((&x[..], dtype::F32), (weight, dtype));
+                bits(&product(isa, context(), x, weight, (rows, out_dim, k)))
+            };
+            let same = run(&bytes, dtype) == run(&wide, dtype::F32);
+            assert!(same, "{isa:?} type {dtype}: widening changes bits");
         }
     }
 }
@@ -311,5 +328,10 @@ fn products_of_nothing_are_zeros_and_impossible_ones_are_refused() {
     assert!(run(&product).unwrap_err().contains("weight is"));
     product.weight_dtype = dtype::F32;
     product.x_dtype = dtype::BF16;
+    assert!(run(&product).unwrap_err().contains("weights of bf16"));
+    product.weight_dtype = dtype::BF16;
+    product.x_stride = 5;
+    assert!(run(&product).unwrap_err().contains("even"));
+    product.x_dtype = dtype::F16;
     assert!(run(&product).unwrap_err().contains("x is"));
 }
