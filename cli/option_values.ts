@@ -39,7 +39,10 @@ export function integer(bounds: Bounds = {}): (text: string) => number {
   return (text) => {
     const value = /^[+-]?\d+$/.test(text) ? Number(text) : NaN;
     if (Number.isSafeInteger(value) && within(value, bounds)) return value;
-    throw new InvalidValue(`a whole number${range(bounds)}`);
+    // A number beyond what is counted exactly is told the end that it passed.
+    const max = value > Number.MAX_SAFE_INTEGER ? Number.MAX_SAFE_INTEGER : Infinity;
+    const told = { ...bounds, max: Math.min(bounds.max ?? Infinity, max) };
+    throw new InvalidValue(`a whole number${range(told.max === Infinity ? bounds : told)}`);
   };
 }
 

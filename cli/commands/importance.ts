@@ -5,7 +5,7 @@
  */
 
 import { basename } from "node:path";
-import { checkOutputPath } from "../../lib/base/atomic_file.ts";
+import { tryOutputPath } from "../../lib/base/atomic_file.ts";
 import { collectImportance } from "../../lib/eval/collect_importance.ts";
 import { LanguageModel } from "../../lib/infer/language_model.ts";
 import { writeImportance } from "../../lib/quant/importance_write.ts";
@@ -17,7 +17,7 @@ import type { ImportanceOptions } from "./importance.spec.ts";
 
 /** Runs `llamero importance`. */
 export async function run(values: ImportanceOptions, io: Io): Promise<void> {
-  checkOutputPath(values.out, values);
+  tryOutputPath(values.out, values);
   const text = await readText(values.text, io);
   const log = new Log(io, values);
   const signal = io.interruption();

@@ -6,7 +6,7 @@
 
 import { resolve } from "node:path";
 import type { Backend } from "../../lib/backend/backend.ts";
-import { checkOutputPath } from "../../lib/base/atomic_file.ts";
+import { tryOutputPath } from "../../lib/base/atomic_file.ts";
 import { UsageError } from "../../lib/base/errors.ts";
 import { formatInteger } from "../../lib/base/format.ts";
 import { quotedPath } from "../../lib/base/quoted.ts";
@@ -30,7 +30,7 @@ import type { ProbeCommandOptions } from "./probe.spec.ts";
 
 /** Runs `llamero probe`. */
 export async function run(values: ProbeCommandOptions, io: Io): Promise<void> {
-  checkOutputPath(values.out, values);
+  tryOutputPath(values.out, values);
   if (values.gradients !== undefined) checkGradientsPath(values.gradients, values);
   const log = new Log(io, values);
   const signal = io.interruption();
@@ -90,7 +90,7 @@ function checkGradientsPath(path: string, { out, force }: ProbeCommandOptions): 
   if (resolve(path) === resolve(out)) {
     throw new UsageError(`Cannot write gradients to ${quotedPath(path)}: the logits go there`);
   }
-  checkOutputPath(path, { force });
+  tryOutputPath(path, { force });
 }
 
 async function writeGradients(

@@ -59,6 +59,12 @@ export function checkOutputPath(path: string, options: AtomicFileOptions = {}): 
   }
 }
 
+/** As {@linkcode checkOutputPath}, before long work: a folder that is missing or that nobody may write in is refused too. */
+export function tryOutputPath(path: string, options: AtomicFileOptions = {}): void {
+  // Modes do not tell (groups, lists of rights, read-only mounts): only making a file does.
+  AtomicFile.create(path, options).discard();
+}
+
 /** A name that nobody has, hidden and in the same folder, for what will be renamed to `path`. */
 export function temporaryName(path: string): string {
   const random = crypto.getRandomValues(new Uint32Array(2));

@@ -33,7 +33,7 @@ export class PromptCache {
   readonly path: string;
   readonly #model: LanguageModel;
   readonly #file: SafetensorsFile | undefined;
-  readonly #note: PromptCacheNote | undefined;
+  #note: PromptCacheNote | undefined;
 
   private constructor(
     model: LanguageModel,
@@ -146,6 +146,8 @@ export class PromptCache {
     const other = wanted.find(([key, value]) => file.metadata.get(key) !== value);
     if (other === undefined) return true;
     this.#note?.(`${quotedPath(this.path)} is made anew: it is of another ${other[0]}`);
+    // Loading asks, and saving asks again: once is enough to be told.
+    this.#note = undefined;
     return false;
   }
 

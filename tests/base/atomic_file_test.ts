@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { AtomicFile, checkOutputPath, writeFileAtomically } from "../../lib/base/atomic_file.ts";
+import {
+  AtomicFile,
+  checkOutputPath,
+  tryOutputPath,
+  writeFileAtomically,
+} from "../../lib/base/atomic_file.ts";
 import { LlameroError } from "../../lib/base/errors.ts";
 import { discardUnfinished } from "../../lib/base/unfinished.ts";
 import { withFolder } from "../formats/folder.ts";
@@ -61,6 +66,19 @@ Deno.test("a dash is stdout and no name of a file", () => {
     message: /^Cannot write to stdout: /,
   });
   assert.doesNotThrow(() => checkOutputPath("./-", { force: true }));
+});
+
+Deno.test("an output that is tried before long work leaves nothing, or says why it cannot be", async () => {
+  await withFolder((folder) => {
+    tryOutputPath(join(folder, "out.bin"));
+    assert.deepEqual(fs.readdirSync(folder), []);
+    const lost = join(folder, "none", "out.bin");
+    assert.throws(() => tryOutputPath(lost), /^LlameroError: Cannot write ".*out\.bin": no such/);
+    writeFileAtomically(join(folder, "there"), "old");
+    assert.throws(() => tryOutputPath(join(folder, "there")), /exists already/);
+    tryOutputPath(join(folder, "there"), { force: true });
+    assert.equal(text(join(folder, "there")), "old");
+  });
 });
 
 Deno.test("a file that appears while another is written is not overwritten", async () => {

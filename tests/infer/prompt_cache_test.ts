@@ -77,6 +77,7 @@ testWith(NEEDED, "a cache of other types is made anew, and that is said", async 
     const notes: string[] = [];
     const result = await run(model, LONG, { path, kvType: "f32", notes });
     strictEqual(result.cachedTokens, 0);
+    strictEqual(notes.length, 1, String(notes));
     ok(notes[0]!.includes("made anew: it is of another kv_type"), String(notes));
   });
 });
