@@ -11,7 +11,7 @@ export class InvalidValue extends Error {
   override name = "InvalidValue";
 }
 
-/** Bounds of a number; `min` and `max` are allowed themselves. */
+/** Bounds of a number; `min` and `max` are allowed themselves, `above` and `below` are not. */
 export interface Bounds {
   /** Smallest value; none without it. */
   readonly min?: number;
@@ -19,9 +19,12 @@ export interface Bounds {
   readonly above?: number;
   /** Largest value; none without it. */
   readonly max?: number;
+  /** What the value must stay below. */
+  readonly below?: number;
 }
 
-function range({ min, above, max }: Bounds): string {
+function range({ min, above, max, below }: Bounds): string {
+  if (min !== undefined && below !== undefined) return ` from ${min} to below ${below}`;
   if (min !== undefined && max !== undefined) return ` from ${min} to ${max}`;
   if (min !== undefined) return ` of at least ${min}`;
   if (above !== undefined) {
@@ -30,8 +33,9 @@ function range({ min, above, max }: Bounds): string {
   return max === undefined ? "" : ` of at most ${max}`;
 }
 
-function within(value: number, { min, above, max }: Bounds): boolean {
-  return value >= (min ?? -Infinity) && value > (above ?? -Infinity) && value <= (max ?? Infinity);
+function within(value: number, { min, above, max, below }: Bounds): boolean {
+  const low = value >= (min ?? -Infinity) && value > (above ?? -Infinity);
+  return low && value <= (max ?? Infinity) && value < (below ?? Infinity);
 }
 
 /** Parses a whole number within bounds, written in decimal digits. */

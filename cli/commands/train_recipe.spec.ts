@@ -158,14 +158,14 @@ export const RECIPE_OPTIONS: OptionSpecs<RecipeFlags> = {
   beta1: {
     group: "Recipe",
     value: "X",
-    parse: real({ min: 0, max: 1 }),
+    parse: real({ min: 0, below: 1 }),
     defaultDoc: PRESETS,
     doc: "decay of the mean of gradients",
   },
   beta2: {
     group: "Recipe",
     value: "X",
-    parse: wordOr("1-k^-0.8", real({ min: 0, max: 1 })),
+    parse: wordOr("1-k^-0.8", real({ min: 0, below: 1 })),
     defaultDoc: PRESETS,
     doc: "decay of the mean of squares; 1-k^-0.8 is PaLM's",
   },
@@ -207,7 +207,7 @@ export const RECIPE_OPTIONS: OptionSpecs<RecipeFlags> = {
   dropout: {
     group: "Recipe",
     value: "P",
-    parse: real({ min: 0, max: 0.99 }),
+    parse: real({ min: 0, below: 1 }),
     defaultDoc: PRESETS,
     doc: "share of activations dropped",
   },

@@ -7,9 +7,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { ConfigError, LlameroError } from "../base/errors.ts";
 import { quotedPath } from "../base/quoted.ts";
-import { parseConfig } from "./config_file.ts";
+import { parseConfig, type RequestedSettings } from "./config_file.ts";
 import { type RequestLayer, resolveRun, type RunConfig } from "./run_config.ts";
 import type { RunPaths } from "./run_folder.ts";
+import { askedPaths, withPathsOfRun } from "./run_sources.ts";
 import { camelCase, kebabCase, RESUMABLE, type SettingName } from "./settings.ts";
 
 /** Refuses a folder that has no run. @throws {LlameroError} */
@@ -31,11 +32,11 @@ export function checkResumable(paths: RunPaths): void {
 export function readRunConfig(paths: RunPaths, changes: RequestLayer): RunConfig {
   checkResumable(paths);
   const text = readFileSync(paths.config, "utf8");
-  const own = parseConfig(text, paths.config);
+  const own = withPathsOfRun(parseConfig(text, paths.config), paths);
   const { tokens, ...rest } = changes.settings;
   for (const [name, value] of Object.entries(rest)) {
     if (RESUMABLE.has(name as SettingName) || value === undefined) continue;
-    const recorded = name === "preset" ? presetOf(text) : own[name as keyof typeof own];
+    const recorded = name === "preset" ? presetOf(text) : askedFor(name, own, paths);
     if (JSON.stringify(recorded) === JSON.stringify(value)) continue;
     throw new ConfigError(
       `Cannot resume with another "${kebabCase(name)}": it is ${JSON.stringify(value)}, ` +
@@ -53,6 +54,14 @@ export function readRunConfig(paths: RunPaths, changes: RequestLayer): RunConfig
     },
   ];
   return { ...resolveRun(layers, { vocabulary: {} }), preset: presetOf(text) };
+}
+
+/** What a setting was given as: where that was text, the run has the dataset that it became. */
+function askedFor(name: string, own: RequestedSettings, paths: RunPaths): unknown {
+  const { data = [], evalData = [] } = own;
+  if (name === "text") return askedPaths(data.map(({ path }) => path), paths);
+  if (name === "evalData") return askedPaths(evalData, paths);
+  return own[name as keyof RequestedSettings];
 }
 
 function changesOf(rest: RequestLayer["settings"], tokens: number | undefined) {

@@ -376,13 +376,16 @@ function checkSettings(settings: TrainSettings, model: ModelConfig): void {
   const refuse = (what: string, wanted: string): never => {
     throw new ConfigError(`Cannot train with ${what}: ${wanted} was wanted`);
   };
-  const { optimizer, beta2, lr, minLr, warmup, steps, eps } = settings;
+  const { optimizer, beta2, lr, minLr, warmup, steps, eps, schedule, decay } = settings;
   if (optimizer === "adamw" && typeof beta2 !== "number") {
     refuse('AdamW and beta2 "1-k^-0.8"', "a number below 1, as its bias correction needs one");
   }
   if (optimizer === "adamw" && eps === 0) refuse("AdamW and eps 0", "a number above 0");
   if (minLr > lr) refuse(`min-lr ${minLr} and lr ${lr}`, "a min-lr of at most lr");
   if (warmup > steps) refuse(`${warmup} steps of warmup and ${steps} in all`, "fewer");
+  if (schedule === "wsd" && warmup + decay > steps) {
+    refuse(`${warmup} steps of warmup, ${decay} of decay and ${steps} in all`, "fewer");
+  }
   const { largest } = new BatchRamp(settings);
   if (largest.seqLen > model.maxPositionEmbeddings) {
     throw new ConfigError(

@@ -14,6 +14,7 @@ import { formatConfig } from "./config_text.ts";
 import { readMetrics } from "./metrics.ts";
 import type { RunConfig } from "./run_config.ts";
 import { checkpointSteps, type RunPaths } from "./run_folder.ts";
+import { withPathsInRun } from "./run_sources.ts";
 
 /**
  * Refuses a folder that has a run, unless it may be replaced, or anything that is none.
@@ -124,7 +125,7 @@ function ownPaths(paths: RunPaths): string[] {
 
 /** Writes `config.toml`, where it is not so already. */
 export function writeRunConfig(paths: RunPaths, config: RunConfig): void {
-  const text = formatConfig(config);
+  const text = formatConfig({ ...config, settings: withPathsInRun(config.settings, paths) });
   if (fs.existsSync(paths.config) && fs.readFileSync(paths.config, "utf8") === text) return;
   writeFileAtomically(paths.config, text, { force: true });
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readMetrics } from "../../lib/train/metrics.ts";
 import { runPaths } from "../../lib/train/run_folder.ts";
@@ -59,6 +59,27 @@ Deno.test("train --resume needs nothing else, and only the course may change", a
     assert.equal(refused.code, 2);
     assert.match(refused.stderr, /Cannot resume with another "lr": it is 1, and the run has 0.003/);
     assert.equal((await runCli(["train", "--out", out, "--resume", "--lr", "0.003"])).code, 0);
+  });
+});
+
+Deno.test("a run goes on after it was moved, and by the command that began it", async () => {
+  await inTrainingFolder(async (folder) => {
+    const begin = [...tiny(folder, "run"), "--eval-data", folder.text, "--save-every", "3"];
+    assert.equal((await runCli([...begin, "--steps", "6"])).code, 0);
+    const again = await runCli([...begin, "--steps", "7", "--resume"]);
+    assert.equal(again.code, 0, again.stderr);
+    assert.match(again.stderr, /going on after step 6/);
+    const other = await runCli([...begin, "--text", folder.tokenizer, "--resume"]);
+    assert.equal(other.code, 2);
+    assert.match(
+      other.stderr,
+      /another "text": it is \[.*bytes\.model"\], and the run has \[".*txt"\]/,
+    );
+    const moved = join(folder.folder, "elsewhere");
+    renameSync(join(folder.folder, "run"), moved);
+    const { code, stderr } = await runCli(["train", "--out", moved, "--resume", "--steps", "9"]);
+    assert.equal(code, 0, stderr);
+    assert.equal(readMetrics(runPaths(moved).metrics).length, 9);
   });
 });
 
@@ -156,6 +177,12 @@ Deno.test("settings that are unknown, mistyped or contradictory are refused by n
       (await refusal(folder, "--seq-len", "512", "--batch-tokens", "512")).stderr,
       /256 positions/,
     );
+    // A decay of 1 would divide by the bias correction 1 - 1^k, which is 0.
+    for (const beta of ["--beta1", "--beta2"]) {
+      assert.match((await refusal(folder, beta, "1")).stderr, /a number from 0 to below 1/);
+    }
+    const steps = ["--schedule", "wsd", "--steps", "4", "--decay", "5"];
+    assert.match((await refusal(folder, ...steps)).stderr, /5 of decay and 4 in all: fewer/);
   });
 });
 
