@@ -6,6 +6,7 @@
  */
 
 import { appendFileSync } from "node:fs";
+import { Interrupted, LlameroError } from "../../lib/base/errors.ts";
 import { formatBytes, formatCount, formatDuration } from "../../lib/base/format.ts";
 import { fileError } from "../../lib/base/file_error.ts";
 import { flopsPerToken } from "../../lib/plan/flops.ts";
@@ -158,14 +159,21 @@ export class Watch implements RunObserver {
   /** A sample is due. */
   async sample(step: number, placed: WholeWeights["placed"]): Promise<void> {
     const { config: { model, settings }, tokenizer, log, paths } = this.#options;
-    const text = await sampleText(placed, {
-      backend: this.#session.backend,
-      config: model,
-      tokenizer,
-      prompt: settings.samplePrompt,
-      tokens: settings.sampleTokens,
-      seed: settings.seed,
-    });
+    let text: string;
+    try {
+      text = await sampleText(placed, {
+        backend: this.#session.backend,
+        config: model,
+        tokenizer,
+        prompt: settings.samplePrompt,
+        tokens: settings.sampleTokens,
+        seed: settings.seed,
+      });
+    } catch (thrown) {
+      // A look at the model is never worth the run: weights that overflow end it by their loss.
+      if (!(thrown instanceof LlameroError) || thrown instanceof Interrupted) throw thrown;
+      return log.note(`no sample of step ${step}: ${thrown.message}`);
+    }
     try {
       appendFileSync(paths.samples, `${JSON.stringify({ step, text })}\n`);
     } catch (thrown) {

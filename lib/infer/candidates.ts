@@ -9,6 +9,8 @@
  * @module
  */
 
+import { LlameroError } from "../base/errors.ts";
+
 /** Penalties on tokens that occurred before, as OpenAI's API names them. */
 export interface FrequencyPenalties {
   /** Subtracted once per occurrence. */
@@ -25,7 +27,7 @@ export class Candidates {
   #vocab = 0;
   #count = 0;
 
-  /** Starts over with every token of `logits` [vocab]; a NaN is never a candidate. */
+  /** Starts over with every token of `logits` [vocab]; a NaN is never a candidate. @throws {LlameroError} Where all are NaN. */
   set(logits: ArrayLike<number>): void {
     const vocab = logits.length;
     if (this.#ids.length < vocab) {
@@ -42,7 +44,9 @@ export class Candidates {
       count++;
     }
     if (count === 0) {
-      throw new RangeError(`Cannot choose a token: none of the ${vocab} logits is a number`);
+      throw new LlameroError(`Cannot choose a token: none of the ${vocab} logits is a number`, {
+        hint: "llamero inspect --stats finds weights that are none; too large ones overflow",
+      });
     }
     this.#vocab = vocab;
     this.#count = count;

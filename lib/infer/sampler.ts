@@ -82,7 +82,7 @@ export class Sampler {
   /**
    * Chooses a token id from `logits` [vocab], given the tokens before it and a draw in [0, 1).
    *
-   * @throws {RangeError} When no logit is a number.
+   * @throws {LlameroError} When no logit is a number.
    */
   sample(logits: ArrayLike<number>, options: SampleOptions = {}): number {
     const candidates = this.#candidates;

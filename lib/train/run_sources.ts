@@ -6,7 +6,7 @@
  */
 
 import { readFileSync } from "node:fs";
-import { isAbsolute, join, relative, resolve } from "node:path";
+import { isAbsolute, relative, resolve } from "node:path";
 import type { RunPaths } from "./run_folder.ts";
 import type { TrainSettings } from "./settings.ts";
 

@@ -83,6 +83,25 @@ Deno.test("a run goes on after it was moved, and by the command that began it", 
   });
 });
 
+Deno.test("a sample that cannot be made is told and costs no run", async () => {
+  await inTrainingFolder(async (folder) => {
+    const long = ["--sample-prompt", "word ".repeat(100), "--steps", "2"];
+    const { code, stderr } = await runCli([...tiny(folder, "run"), ...long]);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /no sample of step 2: .*it has 50\d tokens, and the context holds 256/);
+  });
+});
+
+Deno.test("weights that overflow end a run by its loss, which says what to do", async () => {
+  await inTrainingFolder(async (folder) => {
+    const args = [...tiny(folder, "run"), "--lr", "1e10", "--warmup", "0", "--steps", "40"];
+    const { code, stderr } = await runCli(args);
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /no sample of step \d+: Cannot choose a token/);
+    assert.match(stderr, /\nllamero: Cannot go on: .* no finite gradients.*\nhint: lower --lr/);
+  });
+});
+
 Deno.test("a run is not begun twice in one folder, unless forced", async () => {
   await inTrainingFolder(async (folder) => {
     const args = [...tiny(folder, "run"), "--steps", "2"];

@@ -105,7 +105,10 @@ Deno.test("a logit that is not a number is never chosen, and none at all is refu
   candidates.set([NaN, 1, NaN, 2]);
   strictEqual(candidates.best(), 3);
   deepStrictEqual([...candidates.ids()], [1, 3]);
-  throws(() => candidates.set([NaN, NaN]), /none of the 2 logits is a number/);
+  throws(
+    () => candidates.set([NaN, NaN]),
+    /^LlameroError: Cannot choose a token: none of the 2 logits is a number/,
+  );
 });
 
 Deno.test("infinite logits do not turn probabilities into NaN", () => {
