@@ -38,7 +38,7 @@ function attentionFloats(
 ): number {
   const width = roundUp(E, LANES);
   const document = 2 * roundUp(Math.min(rows, seqLen), KEYS) * width;
-  const tiles = (3 * QUERIES + 2 * KEYS) * width + 2 * E * QUERIES + 2 * KEYS * QUERIES;
+  const tiles = (3 * QUERIES + 2 * KEYS) * width + 3 * E * QUERIES + 2 * KEYS * QUERIES;
   const shared = H > K ? 2 * rows * H * E : 0;
   return threads * (document + tiles) + shared;
 }

@@ -4,9 +4,10 @@
 //! The gradients of keys and values of one query head add up in working memory in the order of its
 //! queries; where several query heads share a kv head, theirs are added in the order of the heads.
 
+use super::backward_queries::{Memory, load_queries};
 use super::problem::{Head, Problem};
 use super::product::{Before, KEYS, Product, QUERIES, round_up, tile_rows};
-use super::tile::{Tile, after, copy_rows, transpose};
+use super::tile::{Tile, after, copy_rows};
 use super::work::{Document, Parts, documents};
 use crate::context::Context;
 use crate::ops::chunks::{Shared, in_rows};
@@ -62,64 +63,6 @@ pub unsafe fn backward(isa: Isa, context: &Context, problem: &Problem) {
     }
 }
 
-/// Where the parts of a worker's memory begin, in floats.
-#[derive(Clone, Copy)]
-struct Memory {
-    /// [document, width]: gradients of the keys.
-    dk: usize,
-    /// [document, width]: gradients of the values.
-    dv: usize,
-    /// [queries, width]
-    q: usize,
-    /// [queries, width]
-    dout: usize,
-    /// [queries, width]
-    dq: usize,
-    /// [head_dim, queries]: the queries, scaled and transposed.
-    q_transposed: usize,
-    /// [head_dim, queries]
-    dout_transposed: usize,
-    /// [keys, width]
-    k: usize,
-    /// [keys, width]
-    v: usize,
-    /// [keys, queries]
-    weights: usize,
-    /// [keys, queries]: gradients of the scores.
-    slopes: usize,
-    /// [queries]: log_z in powers of two.
-    log_z: usize,
-    /// [queries]: the sum of dout times out.
-    along: usize,
-    floats: usize,
-}
-
-impl Memory {
-    fn new(dim: usize, lanes: usize, longest: usize) -> Memory {
-        let width = round_up(dim, lanes);
-        let document = round_up(longest, KEYS) * width;
-        let mut parts = Parts::new();
-        let mut memory = Memory {
-            dk: parts.take(document),
-            dv: parts.take(document),
-            q: parts.take(QUERIES * width),
-            dout: parts.take(QUERIES * width),
-            dq: parts.take(QUERIES * width),
-            q_transposed: parts.take(dim * QUERIES),
-            dout_transposed: parts.take(dim * QUERIES),
-            k: parts.take(KEYS * width),
-            v: parts.take(KEYS * width),
-            weights: parts.take(KEYS * QUERIES),
-            slopes: parts.take(KEYS * QUERIES),
-            log_z: parts.take(QUERIES),
-            along: parts.take(QUERIES),
-            floats: 0,
-        };
-        memory.floats = parts.floats();
-        memory
-    }
-}
-
 #[inline(always)]
 unsafe fn whole<S: Simd>(
     problem: &Problem,
@@ -155,57 +98,6 @@ per_isa! {
     unsafe fn document_on = whole(
         problem: &Problem, memory: &Memory, work: *mut f32, document: &Document, head: usize,
     );
-}
-
-/// Brings a tile of queries with all that belongs to them into working memory.
-#[inline(always)]
-unsafe fn load_queries<S: Simd>(
-    problem: &Problem,
-    memory: &Memory,
-    work: *mut f32,
-    (first, count): (usize, usize),
-    head: usize,
-) {
-    unsafe {
-        let dim = problem.head_dim;
-        let width = round_up(dim, S::LANES);
-        let columns = round_up(count, S::LANES);
-        let (q, dout) = (work.add(memory.q), work.add(memory.dout));
-        copy_rows::<S>(q, (&problem.q, head), dim, (first, count, columns));
-        copy_rows::<S>(dout, (&problem.dout, head), dim, (first, count, columns));
-        let factor = problem.scale * core::f32::consts::LOG2_E;
-        transpose::<S>(
-            work.add(memory.q_transposed),
-            (q, width),
-            (columns, dim),
-            factor,
-        );
-        transpose::<S>(
-            work.add(memory.dout_transposed),
-            (dout, width),
-            (columns, dim),
-            1.0,
-        );
-        for query in 0..columns {
-            let (log_z, along) = (
-                work.add(memory.log_z + query),
-                work.add(memory.along + query),
-            );
-            // Where there is no query, its zeros give weights of 1 and gradients of 0.
-            (*log_z, *along) = (0.0, 0.0);
-            if query < count {
-                let row = first + query;
-                *log_z = *problem.log_z.add(row * problem.heads + head) * core::f32::consts::LOG2_E;
-                let out = problem.out.at(row, head, dim);
-                let mut sum = S::zero();
-                for i in (0..dim).step_by(S::LANES) {
-                    let dout = S::load(dout.add(query * width + i));
-                    sum = S::fma(S::load_first(out.add(i), dim - i), dout, sum);
-                }
-                *along = S::reduce_add(sum);
-            }
-        }
-    }
 }
 
 /// What a tile of keys gives to a tile of queries and gets from it.

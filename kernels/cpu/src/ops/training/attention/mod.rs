@@ -4,6 +4,7 @@
 //! and what the causal mask hides is left out down to the rows of a register tile.
 
 mod backward;
+mod backward_queries;
 mod forward;
 mod problem;
 mod product;

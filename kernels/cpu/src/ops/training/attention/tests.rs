@@ -213,6 +213,21 @@ fn a_document_gets_the_same_bits_wherever_it_is_packed() {
 }
 
 #[test]
+fn queries_that_see_one_key_alone_leave_scores_without_a_gradient() {
+    for (heads, kv_heads, dim) in [(1, 1, 6), (3, 3, 33), (4, 2, 48), (6, 1, 130)] {
+        let shape = shape(heads, kv_heads, dim, &[1; 101]);
+        let inputs = inputs(&shape);
+        for isa in Isa::available() {
+            let [out, _, dq, dk, dv] = run(isa, context(), &shape, &inputs);
+            assert!(dq.iter().chain(&dk).all(|&v| v == 0.0), "{isa:?}: {dim}");
+            let want = reference(&shape, &inputs);
+            assert_close(&out, &want[0], 1e-7, isa);
+            assert_close(&dv, &want[4], 3e-7, isa);
+        }
+    }
+}
+
+#[test]
 fn extreme_scores_stay_finite() {
     let shape = shape(2, 1, 16, &[70]);
     let mut inputs = inputs(&shape);
