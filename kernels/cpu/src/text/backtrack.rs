@@ -4,15 +4,15 @@
 //! prefix of a text has one such sequence (van Antwerpen & Neubeck 2024, the `bpe` crate of
 //! rust-gems). So the search takes the longest token that fits, goes back where none does, and never
 //! tries a place twice. In a long run of one character most of the longest tokens do not fit, and
-//! finding that out costs more than merging by the book: so the search gives up after much work.
+//! finding that out costs more than merging in rounds: so the search gives up after much work.
 
 use super::hash::NONE;
 use super::vocabulary::Vocabulary;
 use alloc::vec::Vec;
 
-/// Bytes of tokens tried for each byte of text, from which on merging by the book costs less.
+/// Bytes of tokens tried for each byte of text, from which on merging in rounds costs less.
 const WORK_PER_BYTE: usize = 4;
-const WORK_AT_LEAST: usize = 1024;
+const WORK_AT_LEAST: usize = 256;
 
 /// Places in a text from which the search had to go back.
 #[derive(Default)]

@@ -6,7 +6,6 @@ use super::byte_characters::push_bytes;
 use super::cache::LONGEST;
 use super::few::{self, BytePairs};
 use super::hash::{NONE, PieceTable};
-use super::merge::Symbol;
 use super::open::{Refusal, merges, piece_table, whole_table};
 use super::split::{Pattern, Splitter};
 use super::vocabulary::{Draft, Vocabulary};
@@ -163,11 +162,8 @@ impl ByteLevel {
             self.pairs.merge(&self.vocabulary, piece, out);
             return;
         }
-        worker.merge(&self.vocabulary, piece, || {
-            let symbol =
-                |(i, &byte): (usize, &u8)| Symbol::new(i, i + 1, self.byte_tokens[byte as usize]);
-            piece.iter().enumerate().map(symbol).collect()
-        });
+        let base = |at: usize| (self.byte_tokens[piece[at] as usize], 1);
+        worker.merge(&self.vocabulary, piece, base);
         out.extend_from_slice(&worker.tokens);
     }
 }

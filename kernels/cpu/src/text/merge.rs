@@ -4,7 +4,7 @@
 //! (Sennrich et al. 2016; google/sentencepiece, bpe_model.cc). n log n in the length of the text.
 
 use super::hash::NONE;
-use super::queue::{Candidate, Queue};
+use super::queue::Queue;
 use super::vocabulary::Vocabulary;
 use alloc::vec::Vec;
 
@@ -19,6 +19,9 @@ pub struct Symbol {
     pub token: u32,
     before: u32,
     after: u32,
+    /// When it merges with the next symbol, [`NONE`] if never, and into what.
+    rank: u32,
+    made: u32,
 }
 
 impl Symbol {
@@ -30,6 +33,8 @@ impl Symbol {
             token,
             before: NONE,
             after: NONE,
+            rank: NONE,
+            made: NONE,
         }
     }
 }
@@ -64,8 +69,8 @@ impl Agenda {
         for i in 1..self.count {
             self.propose(vocabulary, text, i as u32 - 1);
         }
-        while let Some(candidate) = self.queue.pop() {
-            self.apply(vocabulary, text, candidate);
+        while let Some((rank, place)) = self.queue.pop() {
+            self.apply(vocabulary, text, rank, place);
         }
     }
 
@@ -93,6 +98,7 @@ impl Agenda {
 
     fn propose(&mut self, vocabulary: &Vocabulary, text: &[u8], at: u32) {
         let left = self.symbols[at as usize];
+        self.symbols[at as usize].rank = NONE;
         if left.after == NONE {
             return;
         }
@@ -103,33 +109,27 @@ impl Agenda {
         let Some((rank, token)) = self.find(vocabulary, text, (&left, &right)) else {
             return;
         };
-        self.queue.push(rank, Candidate::new(at, right.end));
+        let symbol = &mut self.symbols[at as usize];
+        (symbol.rank, symbol.made) = (rank, token);
+        self.queue.push(rank, at);
         if let Some(half) = self.halves.get_mut(token as usize) {
             *half = left.end - left.start;
         }
     }
 
-    fn apply(&mut self, vocabulary: &Vocabulary, text: &[u8], candidate: Candidate) {
-        let at = candidate.place();
+    /// Merges a symbol with the next one, if that is still of this rank.
+    fn apply(&mut self, vocabulary: &Vocabulary, text: &[u8], rank: u32, at: u32) {
         let left = self.symbols[at as usize];
-        if left.end == left.start || left.after == NONE {
+        if left.rank != rank {
             return;
         }
-        let right = self.symbols[left.after as usize];
-        // Borders only vanish: where the text ends as it did, the two are the same neighbours still.
-        if right.end != candidate.end() {
-            return;
-        }
-        let Some((_, result)) = self.find(vocabulary, text, (&left, &right)) else {
-            return;
-        };
-        self.symbols[left.after as usize].end = right.start;
+        let right = &mut self.symbols[left.after as usize];
+        let Symbol { end, after, .. } = *right;
+        (right.end, right.rank) = (right.start, NONE);
         let merged = &mut self.symbols[at as usize];
-        merged.end = right.end;
-        merged.token = result;
-        merged.after = right.after;
-        if right.after != NONE {
-            self.symbols[right.after as usize].before = at;
+        (merged.end, merged.token, merged.after) = (end, left.made, after);
+        if after != NONE {
+            self.symbols[after as usize].before = at;
         }
         self.count -= 1;
         if left.before != NONE {

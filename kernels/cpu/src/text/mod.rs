@@ -4,12 +4,13 @@
 //! with many texts at a time. Two families: characters merge (`symbols.rs`: SentencePiece and its
 //! like) or bytes merge inside the pieces of a split pattern (`bytes.rs`: tiktoken and its like). Both
 //! cut the text into small pieces that are encoded each for itself, look most of them up whole, and
-//! encode the rest in linear time (`backtrack.rs`), or by an agenda where a vocabulary is irregular
-//! (`merge.rs`).
+//! encode the rest in linear time (`backtrack.rs`; long ones block by block, `blocks.rs`), or by an
+//! agenda where a vocabulary is irregular (`merge.rs`).
 
 pub mod ahead;
 pub mod backtrack;
 pub mod blob;
+pub mod blocks;
 pub mod byte_characters;
 pub mod bytes;
 pub mod cache;
@@ -25,6 +26,7 @@ pub mod open;
 pub mod output;
 pub mod pairs;
 pub mod queue;
+pub mod rounds;
 pub mod special;
 pub mod split;
 pub mod split_gpt2;

@@ -9,51 +9,27 @@ use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-/// Two neighbours that merge: the place of the left one, and where their text ends. Sorts by place.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Candidate(u64);
-
-impl Candidate {
-    /// A candidate at a place.
-    #[inline(always)]
-    pub fn new(place: u32, end: u32) -> Candidate {
-        Candidate((place as u64) << 32 | end as u64)
-    }
-
-    /// The left symbol.
-    #[inline(always)]
-    pub fn place(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-
-    /// Where the text of both ends.
-    #[inline(always)]
-    pub fn end(self) -> u32 {
-        self.0 as u32
-    }
-}
-
 #[derive(Default)]
 struct Bucket {
-    entries: Vec<Candidate>,
+    entries: Vec<u32>,
     /// How many of the entries are gone.
     taken: usize,
     /// Whether the entries are sorted and some may be gone.
     begun: bool,
     /// What came behind its turn.
-    late: BinaryHeap<Reverse<Candidate>>,
+    late: BinaryHeap<Reverse<u32>>,
 }
 
 impl Bucket {
-    fn push(&mut self, candidate: Candidate) {
-        if self.begun && self.entries.last().is_some_and(|&last| last > candidate) {
-            self.late.push(Reverse(candidate));
+    fn push(&mut self, place: u32) {
+        if self.begun && self.entries.last().is_some_and(|&last| last > place) {
+            self.late.push(Reverse(place));
         } else {
-            self.entries.push(candidate);
+            self.entries.push(place);
         }
     }
 
-    fn pop(&mut self) -> Option<Candidate> {
+    fn pop(&mut self) -> Option<u32> {
         if !self.begun {
             self.begun = true;
             if !self.entries.is_sorted() {
@@ -91,14 +67,14 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Adds a candidate.
+    /// Adds a candidate: two neighbours that merge, by the place of the left one.
     #[inline]
-    pub fn push(&mut self, rank: u32, candidate: Candidate) {
+    pub fn push(&mut self, rank: u32, place: u32) {
         let rank = rank as usize;
         if rank >= self.buckets.len() {
             self.grow(rank + 1);
         }
-        self.buckets[rank].push(candidate);
+        self.buckets[rank].push(place);
         let mut at = rank;
         for level in &mut self.filled {
             let word = &mut level[at / 64];
@@ -121,9 +97,9 @@ impl Queue {
         }
     }
 
-    /// Takes the candidate of the lowest rank that stands leftmost.
+    /// Takes the candidate of the lowest rank that stands leftmost: its rank and place.
     #[inline]
-    pub fn pop(&mut self) -> Option<Candidate> {
+    pub fn pop(&mut self) -> Option<(u32, u32)> {
         let top = self.filled[2].iter().position(|&word| word != 0)?;
         let middle = top * 64 + self.filled[2][top].trailing_zeros() as usize;
         let low = middle * 64 + self.filled[1][middle].trailing_zeros() as usize;
@@ -140,7 +116,7 @@ impl Queue {
                 at /= 64;
             }
         }
-        found
+        found.map(|place| (rank as u32, place))
     }
 }
 
@@ -151,23 +127,23 @@ mod tests {
     #[test]
     fn candidates_come_by_rank_and_place_whenever_they_were_added() {
         let mut queue = Queue::default();
-        let mut wanted: BinaryHeap<Reverse<(u32, Candidate)>> = BinaryHeap::new();
+        let mut wanted: BinaryHeap<Reverse<(u32, u32)>> = BinaryHeap::new();
         let mut state = 5u64;
         for step in 0..20_000 {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
             let rank = (state >> 20) as u32 % [3, 100, 9000][step % 3];
-            let candidate = Candidate::new((state >> 40) as u32 % 512, step as u32);
+            let place = (state >> 40) as u32 % 512;
             if state % 5 < 3 {
-                queue.push(rank, candidate);
-                wanted.push(Reverse((rank, candidate)));
+                queue.push(rank, place);
+                wanted.push(Reverse((rank, place)));
             } else {
-                assert_eq!(queue.pop(), wanted.pop().map(|Reverse((_, c))| c));
+                assert_eq!(queue.pop(), wanted.pop().map(|Reverse(next)| next));
             }
         }
-        while let Some(Reverse((_, candidate))) = wanted.pop() {
-            assert_eq!(queue.pop(), Some(candidate));
+        while let Some(Reverse(next)) = wanted.pop() {
+            assert_eq!(queue.pop(), Some(next));
         }
         assert_eq!(queue.pop(), None);
     }

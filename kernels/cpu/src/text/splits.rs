@@ -47,8 +47,8 @@ struct Search<'a> {
     number: u32,
 }
 
-/// Fills in ranks and splits; tells whether the ranks order all merges in all texts.
-pub fn find_splits(vocabulary: &mut Vocabulary) -> Result<bool, &'static str> {
+/// Fills in ranks and splits. The ranks order all merges in texts that have none of the tokens given.
+pub fn find_splits(vocabulary: &mut Vocabulary) -> Result<Vec<u32>, &'static str> {
     let mut search = Search {
         vocabulary,
         late: Vec::new(),
@@ -61,19 +61,21 @@ pub fn find_splits(vocabulary: &mut Vocabulary) -> Result<bool, &'static str> {
         &mut search.vocabulary.merges,
         Merges::List(MergeList::default()),
     );
-    let in_turn = match &merges {
+    let mut irregular = match &merges {
         Merges::Concatenation(ranks) => search.by_rank(ranks)?,
         Merges::List(list) => search.by_list(&list.in_turn)?,
         Merges::Table(_) => return Err("merges come as a list"),
     };
     search.vocabulary.merges = merges;
-    Ok(in_turn && search.is_undisturbed() && search.agrees())
+    irregular.extend(search.disturbed());
+    irregular.extend(search.disagreeing());
+    Ok(irregular)
 }
 
 impl Search<'_> {
-    /// Goes through the tokens by rank; false if followers or their roots have the rank of other
-    /// tokens too: then their order depends on the text.
-    fn by_rank(&mut self, ranks: &[u32]) -> Result<bool, &'static str> {
+    /// Goes through the tokens by rank; gives the followers that have the rank of other tokens too, or
+    /// whose roots do: their order depends on the text.
+    fn by_rank(&mut self, ranks: &[u32]) -> Result<Vec<u32>, &'static str> {
         let texts = &self.vocabulary.texts;
         let mut order: Vec<(u32, u32, u32)> = ranks
             .iter()
@@ -102,10 +104,13 @@ impl Search<'_> {
             let at = order.partition_point(|o| o.0 < rank);
             order.get(at + 1).is_none_or(|next| next.0 != rank)
         };
+        let unclear = |f: &&Follower| !(alone(f.token) && alone(f.root));
         Ok(self
             .followers
             .iter()
-            .all(|f| alone(f.token) && alone(f.root)))
+            .filter(unclear)
+            .map(|f| f.token)
+            .collect())
     }
 
     /// The two stable tokens that merge into `token`.
@@ -163,7 +168,7 @@ impl Search<'_> {
     }
 
     /// Goes through the list of merges.
-    fn by_list(&mut self, list: &[Merge]) -> Result<bool, &'static str> {
+    fn by_list(&mut self, list: &[Merge]) -> Result<Vec<u32>, &'static str> {
         for &(left, right, rank, token) in list {
             if self.vocabulary.stable[token as usize] {
                 continue;
@@ -184,7 +189,7 @@ impl Search<'_> {
                 self.follow(token)?;
             }
         }
-        Ok(true)
+        Ok(Vec::new())
     }
 
     fn settle(&mut self, token: u32, split: (u32, u32), rank: u32) -> Result<(), &'static str> {
@@ -246,11 +251,11 @@ impl Search<'_> {
         late
     }
 
-    /// Whether followers may be made after all other occurrences of their root. In truth each is made
-    /// before the root's next occurrence, further right; that is the same unless both want the same
+    /// The followers that may not be made after all other occurrences of their root. In truth each is
+    /// made before the root's next occurrence, further right; that is the same unless both want the same
     /// neighbour (the next occurrence itself, or one of its followers), or one follower takes in two
     /// occurrences.
-    fn is_undisturbed(&self) -> bool {
+    fn disturbed(&self) -> Vec<u32> {
         let mut wanted: Vec<(u32, u32)> = self
             .followers
             .iter()
@@ -258,17 +263,21 @@ impl Search<'_> {
             .map(|f| (f.root, f.taken))
             .collect();
         wanted.sort_unstable();
-        if self.followers.iter().any(|f| f.twice) {
-            return false;
-        }
-        self.followers.iter().filter(|f| f.to_the_right).all(|f| {
+        let is_disturbed = |f: &&Follower| {
             let next_occurrence = self.vocabulary.tokens[f.root as usize].left == f.taken;
-            !next_occurrence && wanted.binary_search(&(f.root, f.taken)).is_err()
-        })
+            let both = next_occurrence || wanted.binary_search(&(f.root, f.taken)).is_ok();
+            f.twice || f.to_the_right && both
+        };
+        self.followers
+            .iter()
+            .filter(is_disturbed)
+            .map(|f| f.token)
+            .collect()
     }
 
-    /// Whether the general encoder makes the followers, and none of those that never got their halves.
-    fn agrees(&self) -> bool {
+    /// The followers that the general encoder does not make, and those that it makes though they never
+    /// got their halves.
+    fn disagreeing(&self) -> Vec<u32> {
         let mut agenda = Agenda::default();
         let mut is_made = |token: u32| {
             let text = self.vocabulary.texts.get(token);
@@ -278,11 +287,13 @@ impl Search<'_> {
             agenda.run(self.vocabulary, text, symbols);
             agenda.len() == 1
         };
-        let made = self.followers.iter().all(|f| is_made(f.token));
+        let followers = self.followers.iter().map(|f| f.token);
+        let mut found: Vec<u32> = followers.filter(|&token| !is_made(token)).collect();
         let mut left: Vec<u32> = self.late.iter().map(|l| l.token).collect();
         left.dedup();
-        left.retain(|&token| !self.vocabulary.stable[token as usize]);
-        made && !left.into_iter().any(is_made)
+        left.retain(|&token| !self.vocabulary.stable[token as usize] && is_made(token));
+        found.extend(left);
+        found
     }
 
     /// The base tokens that a text consists of, or `None` if a part of it is none.

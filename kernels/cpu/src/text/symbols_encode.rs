@@ -309,7 +309,10 @@ impl Symbols {
         }
         let before = out.ids.len();
         let chunk = &text[at..end];
-        worker.merge(&self.vocabulary, chunk, || self.symbols(chunk, false));
+        worker.merge(&self.vocabulary, chunk, |at| {
+            let (code, len) = unsafe { decode(chunk, at) };
+            (self.chars.get(code), len)
+        });
         let mut plain = true;
         let mut start = 0;
         for &token in &worker.tokens {
@@ -324,12 +327,12 @@ impl Symbols {
         plain
     }
 
-    /// The characters of a text as symbols; where pieces are `frozen` out of it, those never merge.
-    fn symbols(&self, text: &[u8], frozen: bool) -> Vec<Symbol> {
+    /// The characters of a text as symbols; pieces that are frozen out of it never merge.
+    fn symbols(&self, text: &[u8]) -> Vec<Symbol> {
         let mut symbols = Vec::new();
         let mut at = 0;
         while at < text.len() {
-            if frozen && let Some((_, len)) = self.frozen_at(text, at, &mut false) {
+            if let Some((_, len)) = self.frozen_at(text, at, &mut false) {
                 symbols.push(Symbol::new(at, at + len, NONE));
                 at += len;
                 continue;
@@ -346,7 +349,7 @@ impl Symbols {
     fn encode_unused(&self, text: &[u8], worker: &mut Worker, out: &mut Output) {
         let mut agenda = core::mem::take(&mut worker.agenda);
         agenda.keep_halves(self.vocabulary.texts.len());
-        agenda.run(&self.vocabulary, text, self.symbols(text, true));
+        agenda.run(&self.vocabulary, text, self.symbols(text));
         for symbol in agenda.symbols() {
             let (start, end) = (symbol.start as usize, symbol.end as usize);
             match self.frozen_at(text, start, &mut false) {

@@ -1,10 +1,12 @@
 //! The fast encoder against encoding by the book, on random vocabularies and texts.
 
 use super::backtrack::DeadEnds;
+use super::blocks::Blocks;
 use super::class::CharClasses;
 use super::few::{BytePairs, MOST};
 use super::hash::{NONE, Texts};
 use super::open::piece_table;
+use super::rounds::Rounds;
 use super::split::{Pattern, Splitter};
 use super::vocabulary::{Draft, Merges, Vocabulary};
 use alloc::collections::BTreeMap;
@@ -93,13 +95,18 @@ fn check(random: &mut Random, letters: usize, pieces: usize, ties: bool) -> bool
         bytes[b'a' as usize + letter] = letter as u32;
     }
     let byte_pairs = BytePairs::new(&vocabulary, bytes);
+    let mut rounds = Rounds::default();
     for _ in 0..40 {
         let text = random.text(letters, 40);
         let mut ids = Vec::new();
-        if vocabulary.regular {
+        if vocabulary.is_regular_in(&text) {
             assert!(vocabulary.encode(&text, &mut dead, &mut ids));
             assert_eq!(ids, by_the_book(&vocabulary, &text), "{text:?}");
-            if text.len() <= MOST {
+            let mut in_rounds = Vec::new();
+            let base = |at: usize| ((text[at] - b'a') as u32, 1);
+            rounds.encode(&vocabulary, text.len(), base, &mut in_rounds);
+            assert_eq!(in_rounds, ids, "{text:?}");
+            if vocabulary.regular && text.len() <= MOST {
                 let mut few = Vec::new();
                 byte_pairs.merge(&vocabulary, &text, &mut few);
                 assert_eq!(few, ids, "{text:?}");
@@ -234,4 +241,46 @@ fn classes_are_those_of_the_standard_library_where_it_knows_the_character() {
             );
         }
     }
+}
+
+#[test]
+fn long_texts_are_encoded_block_by_block_as_at_once() {
+    let mut random = Random(99);
+    let (mut encoded, mut irregular) = (0, 0);
+    for round in 0..400 {
+        let letters = 1 + round % 4;
+        let pieces = 1 + random.below(14);
+        let vocabulary = vocabulary(&mut random, letters, pieces, round % 5 == 0);
+        let mut text = random.text(letters, 20_000);
+        if round % 3 == 0 {
+            let period = text.len().min(1 + random.below(40));
+            text = text[..period]
+                .iter()
+                .copied()
+                .cycle()
+                .take(20_000)
+                .collect();
+        }
+        if !vocabulary.is_regular_in(&text) {
+            continue;
+        }
+        irregular += !vocabulary.regular as u32;
+        let base = |at: usize| ((text[at] - b'a') as u32, 1);
+        let mut ids = Vec::new();
+        if !Blocks::default().encode(&vocabulary, &text, base, &mut ids) {
+            assert!(ids.is_empty());
+            continue;
+        }
+        encoded += 1;
+        let mut agenda = super::merge::Agenda::default();
+        let symbols = (0..text.len())
+            .map(|at| super::merge::Symbol::new(at, at + 1, base(at).0))
+            .collect();
+        agenda.run(&vocabulary, &text, symbols);
+        let wanted: Vec<u32> = agenda.symbols().map(|s| s.token).collect();
+        assert!(ids == wanted, "{:?}", &text[..40.min(text.len())]);
+    }
+    // Hardly any text is such that its blocks do not fit to one another.
+    assert!(encoded > 200, "{encoded}");
+    assert!(irregular > 0, "{irregular}");
 }

@@ -28,6 +28,8 @@ pub struct Tokenizer {
     pub(super) names: [Specials; 2],
     pub(super) classes: CharClasses,
     workers: Vec<Worker>,
+    /// Ids of each task of the last call, and how many each of its units has.
+    results: Vec<(Vec<u32>, Vec<u32>)>,
     /// Ids of the last call.
     pub ids: Vec<u32>,
     /// Number of ids of each text of the last call.
@@ -102,6 +104,7 @@ impl Tokenizer {
             names,
             classes: CharClasses::new(),
             workers: (0..threads.max(1)).map(|_| Worker::default()).collect(),
+            results: Vec::new(),
             ids: Vec::new(),
             counts: Vec::new(),
         })
@@ -221,8 +224,8 @@ impl Tokenizer {
 
     fn encode_tasks(&mut self, text: &[u8], units: &[Unit], request: Request, parallel: Parallel) {
         let tasks = tasks(units);
-        let mut results: Vec<(Vec<u32>, Vec<u32>)> =
-            (0..tasks.len()).map(|_| Default::default()).collect();
+        let mut results = core::mem::take(&mut self.results);
+        results.resize_with(tasks.len().max(results.len()), Default::default);
         let mut workers = core::mem::take(&mut self.workers);
         let shared = (Shared(results.as_mut_ptr()), Shared(workers.as_mut_ptr()));
         let this = &*self;
@@ -231,6 +234,8 @@ impl Tokenizer {
             // Every task is run once, and every thread has its own worker.
             let (ids, counts) = unsafe { &mut *results.0.add(task) };
             let worker = unsafe { &mut *workers.0.add(thread) };
+            ids.clear();
+            counts.clear();
             for unit in &units[tasks[task].0..tasks[task].1] {
                 let before = ids.len();
                 this.encode_unit(text, *unit, &mut request.clone(), worker, ids);
@@ -238,15 +243,40 @@ impl Tokenizer {
             }
         });
         self.workers = workers;
-        self.ids.reserve(results.iter().map(|r| r.0.len()).sum());
+        self.gather(&results[..tasks.len()], parallel);
+        self.count(&results[..tasks.len()], units);
+        self.results = results;
+    }
+
+    /// Puts the ids of all tasks one behind another.
+    fn gather(&mut self, results: &[(Vec<u32>, Vec<u32>)], parallel: Parallel) {
+        let mut starts = Vec::with_capacity(results.len());
+        let mut total = 0;
+        for (ids, _) in results {
+            starts.push(total);
+            total += ids.len();
+        }
+        self.ids.clear();
+        self.ids.reserve(total);
+        let shared = Shared(self.ids.as_mut_ptr());
+        parallel(results.len(), &|task, _| {
+            let (all, ids) = (&shared, &results[task].0);
+            // There is room for all, and each has its own place.
+            unsafe {
+                core::ptr::copy_nonoverlapping(ids.as_ptr(), all.0.add(starts[task]), ids.len())
+            };
+        });
+        // Each of them is written now.
+        unsafe { self.ids.set_len(total) };
+    }
+
+    /// Counts the ids of each text.
+    fn count(&mut self, results: &[(Vec<u32>, Vec<u32>)], units: &[Unit]) {
         let mut unit = units.iter();
-        for (ids, counts) in &results {
-            self.ids.extend_from_slice(ids);
-            for &count in counts {
-                match unit.next() {
-                    Some(unit) if !unit.first => *self.counts.last_mut().unwrap_or(&mut 0) += count,
-                    _ => self.counts.push(count),
-                }
+        for &count in results.iter().flat_map(|(_, counts)| counts) {
+            match unit.next() {
+                Some(unit) if !unit.first => *self.counts.last_mut().unwrap_or(&mut 0) += count,
+                _ => self.counts.push(count),
             }
         }
     }

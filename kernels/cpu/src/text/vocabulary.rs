@@ -8,6 +8,7 @@ use super::hash::{NONE, PieceTable, Texts};
 use super::pairs::PairTable;
 use super::splits::find_splits;
 use super::trie::Trie;
+use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -41,10 +42,14 @@ pub struct Vocabulary {
     /// The stable tokens.
     pub trie: Trie,
     pub(super) pairs: PairTable,
-    /// Whether the ranks order all merges in all texts, which the fast encoder needs.
+    /// Whether the ranks order all merges in all texts, which the fast encoders need.
     pub regular: bool,
+    /// Which pairs of bytes begin tokens without which they would: a bit for each.
+    irregular: Vec<u64>,
     /// How two neighbours merge, for the general encoder.
     pub merges: Merges,
+    /// Ranks that several tokens have.
+    shared: BTreeSet<u32>,
 }
 
 /// A merge on a list: left, right, rank, result.
@@ -156,9 +161,11 @@ impl Vocabulary {
             stable: vec![false; count as usize],
             trie: Trie::new(|t| texts.get(t), &used),
             regular: false,
+            irregular: Vec::new(),
             texts,
             by_text,
             merges,
+            shared: BTreeSet::new(),
         };
         for &token in &base {
             vocabulary.stable[token as usize] = true;
@@ -169,14 +176,43 @@ impl Vocabulary {
             |_| true,
             |token, shorter| tokens[token as usize].prefix = shorter,
         );
-        vocabulary.regular = find_splits(&mut vocabulary)?;
+        let irregular = find_splits(&mut vocabulary)?;
+        vocabulary.regular = irregular.is_empty();
+        vocabulary.irregular = vocabulary.beginnings(&irregular);
         let merges = core::mem::replace(&mut vocabulary.merges, Merges::List(MergeList::default()));
         vocabulary.merges = merges.settled(vocabulary.regular)?;
         let (stable, tokens) = (&vocabulary.stable, &mut vocabulary.tokens);
         tokens.iter_mut().for_each(|token| token.prefix = NONE);
         let link = |token: u32, shorter: u32| tokens[token as usize].prefix = shorter;
         vocabulary.trie.retain(|token| stable[token as usize], link);
+        vocabulary.shared = shared_ranks(&vocabulary.tokens);
         Ok(vocabulary)
+    }
+
+    fn beginnings(&self, tokens: &[u32]) -> Vec<u64> {
+        let mut bits = vec![0; if tokens.is_empty() { 0 } else { 1 << 10 }];
+        for &token in tokens {
+            // What is merged has two bytes at least.
+            let text = self.texts.get(token);
+            let pair = (text[0] as usize) << 8 | text[1] as usize;
+            bits[pair / 64] |= 1 << (pair % 64);
+        }
+        bits
+    }
+
+    /// Whether the ranks order all merges in this text.
+    pub fn is_regular_in(&self, text: &[u8]) -> bool {
+        let begins = |pair: &[u8]| {
+            let pair = (pair[0] as usize) << 8 | pair[1] as usize;
+            self.irregular[pair / 64] >> (pair % 64) & 1 != 0
+        };
+        self.regular || !text.windows(2).any(begins)
+    }
+
+    /// Whether several tokens have this rank.
+    #[inline(always)]
+    pub fn is_shared(&self, rank: u32) -> bool {
+        !self.shared.is_empty() && self.shared.contains(&rank)
     }
 
     /// When two neighbours merge, and the token that they merge into; both are [`NONE`] if they do not.
@@ -213,4 +249,15 @@ impl Vocabulary {
             }
         }
     }
+}
+
+/// The ranks that several tokens have.
+fn shared_ranks(tokens: &[Token]) -> BTreeSet<u32> {
+    let mut counts = vec![0u8; tokens.len() + 1];
+    for token in tokens.iter().filter(|token| token.rank > 0) {
+        let count = &mut counts[token.rank as usize];
+        *count = count.saturating_add(1);
+    }
+    let shared = |&rank: &u32| counts[rank as usize] > 1;
+    (0..counts.len() as u32).filter(shared).collect()
 }

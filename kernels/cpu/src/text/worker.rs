@@ -1,6 +1,6 @@
 //! What one thread needs to encode.
 
-use super::backtrack::DeadEnds;
+use super::blocks::Blocks;
 use super::cache::Cache;
 use super::merge::{Agenda, Symbol};
 use super::normalize::Step;
@@ -14,8 +14,8 @@ pub struct Worker {
     pub cache: Cache,
     /// Encodings of pieces that are no tokens themselves, which are dear to find.
     pub merged: Cache,
-    /// For the fast encoder.
-    pub dead: DeadEnds,
+    /// For the fast encoders.
+    pub blocks: Blocks,
     /// For the general encoder.
     pub agenda: Agenda,
     /// Normal form of the text.
@@ -45,7 +45,7 @@ impl Default for Worker {
         Worker {
             cache: Cache::new(RECENT),
             merged: Cache::new(MERGED),
-            dead: DeadEnds::default(),
+            blocks: Blocks::default(),
             agenda: Agenda::default(),
             normal: Vec::new(),
             steps: Vec::new(),
@@ -56,18 +56,30 @@ impl Default for Worker {
 }
 
 impl Worker {
-    /// Puts the tokens of a piece into `self.tokens`.
+    /// Puts the tokens of a piece into `self.tokens`. `base` gives the token that is not made by merging
+    /// which begins at a place, and its length.
     pub fn merge(
         &mut self,
         vocabulary: &Vocabulary,
         piece: &[u8],
-        symbols: impl FnOnce() -> Vec<Symbol>,
+        base: impl Fn(usize) -> (u32, usize),
     ) {
         self.tokens.clear();
-        if vocabulary.regular && vocabulary.encode(piece, &mut self.dead, &mut self.tokens) {
+        if vocabulary.is_regular_in(piece)
+            && self
+                .blocks
+                .encode(vocabulary, piece, &base, &mut self.tokens)
+        {
             return;
         }
-        self.agenda.run(vocabulary, piece, symbols());
+        let mut symbols = Vec::new();
+        let mut at = 0;
+        while at < piece.len() {
+            let (token, len) = base(at);
+            symbols.push(Symbol::new(at, at + len, token));
+            at += len;
+        }
+        self.agenda.run(vocabulary, piece, symbols);
         self.tokens.extend(self.agenda.symbols().map(|s| s.token));
     }
 }
