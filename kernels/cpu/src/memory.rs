@@ -8,6 +8,24 @@ const ALIGNMENT: usize = 64;
 #[cfg(unix)]
 const MAPPED_FROM: usize = 1 << 21;
 
+/// From this size on huge pages are worth a call to the operating system.
+#[cfg(unix)]
+const LARGE: usize = 1 << 22;
+
+/// Asks for huge pages in memory that is about to be written for the first time: the system hands
+/// small ones out in a fault each, which costs more than the writing.
+pub fn prefer_huge_pages<T>(start: *mut T, count: usize) {
+    #[cfg(unix)]
+    if size_of::<T>() * count >= LARGE {
+        let start: *mut u8 = start.cast();
+        let skipped = start.align_offset(MAPPED_FROM);
+        let whole = (size_of::<T>() * count - skipped) / MAPPED_FROM * MAPPED_FROM;
+        crate::os::mapping::advise_huge_pages(start.wrapping_add(skipped), whole);
+    }
+    #[cfg(not(unix))]
+    let _ = (start, count);
+}
+
 /// Owned memory; given back when dropped.
 pub struct Block {
     address: *mut u8,

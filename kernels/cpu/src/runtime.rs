@@ -6,6 +6,7 @@
 use alloc::boxed::Box;
 
 use crate::context::{Address, Context, as_address, pointer};
+use crate::memory::prefer_huge_pages;
 
 /// What `open` says when it fails; there is no context yet that could keep it.
 const OPEN_FAILED: &str = "there is no memory left for a context";
@@ -96,6 +97,8 @@ pub unsafe fn download(address: Address, target: *mut u8, source: Address, bytes
     if bytes > 0 && source as usize == 0 {
         return unsafe { fail(address, "the source has address 0") };
     }
+    // Arrays that large are new, most of the time.
+    prefer_huge_pages(target, bytes);
     unsafe { core::ptr::copy(pointer::<u8>(source), target, bytes) };
     0
 }

@@ -14,8 +14,11 @@ use super::symbols::Symbols;
 use super::symbols_named::Names;
 use super::tokenizer::{Request, SpecialMode};
 use super::utf8::{REPLACEMENT, decode, first_invalid, well_formed};
-use super::worker::{Cut, Worker};
+use super::worker::{Cut, Worker, reserve};
 use alloc::vec::Vec;
+
+/// Room for what may stand before a text or behind it.
+const SPARE: usize = 16;
 
 /// Where encoding a stretch stopped.
 #[derive(Clone, Copy)]
@@ -38,6 +41,7 @@ impl Symbols {
     ) -> Stop {
         let mut normal = core::mem::take(&mut worker.normal);
         normal.clear();
+        reserve(&mut normal, stretch.text.len() + SPARE);
         let before = out.len();
         let names = Names {
             parse: request.special == SpecialMode::Parse,

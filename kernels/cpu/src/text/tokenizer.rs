@@ -9,7 +9,7 @@ use super::special::{LATE, Search, Specials};
 use super::symbols::Symbols;
 use super::units::{TASK_BYTES, Unit, cut, tasks};
 use super::utf8::first_invalid_of_all;
-use super::worker::Worker;
+use super::worker::{Worker, reserve};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -204,7 +204,7 @@ impl Tokenizer {
     fn encode_alone(&mut self, text: &[u8], ends: &[u32], request: Request) {
         let mut ids = core::mem::take(&mut self.ids);
         let mut workers = core::mem::take(&mut self.workers);
-        ids.reserve(text.len() / 3 + 64);
+        reserve(&mut ids, text.len() / 3 + 64);
         let mut start = 0;
         for &end in ends {
             let before = ids.len();
@@ -257,7 +257,7 @@ impl Tokenizer {
             total += ids.len();
         }
         self.ids.clear();
-        self.ids.reserve(total);
+        reserve(&mut self.ids, total);
         let shared = Shared(self.ids.as_mut_ptr());
         parallel(results.len(), &|task, _| {
             let (all, ids) = (&shared, &results[task].0);

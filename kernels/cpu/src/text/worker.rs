@@ -5,6 +5,7 @@ use super::cache::Cache;
 use super::merge::{Agenda, Symbol};
 use super::normalize::Step;
 use super::vocabulary::Vocabulary;
+use crate::memory::prefer_huge_pages;
 use alloc::vec::Vec;
 
 /// Working memory of one thread.
@@ -81,5 +82,13 @@ impl Worker {
         }
         self.agenda.run(vocabulary, piece, symbols);
         self.tokens.extend(self.agenda.symbols().map(|s| s.token));
+    }
+}
+
+/// Makes room for so many elements more, in huge pages where there is much of it.
+pub fn reserve<T>(list: &mut Vec<T>, count: usize) {
+    if list.capacity() - list.len() < count {
+        list.reserve(count);
+        prefer_huge_pages(list.as_mut_ptr(), list.capacity());
     }
 }
