@@ -6,7 +6,7 @@
 
 import type { GgufValue } from "../formats/gguf_types.ts";
 import { PIECE_TYPE, pieceBytes, pieceCount, pieceText } from "../formats/piece_list.ts";
-import { asSentencePiece, refuseBeyondMerges } from "./as_sentencepiece.ts";
+import { asSentencePiece, refuseBeyondMerges, refusePreparation } from "./as_sentencepiece.ts";
 import { characterPiece } from "./byte_level.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { FLAG, PREFIX } from "./description.ts";
@@ -105,6 +105,7 @@ function mergeTexts({ texts: { bytes, offsets }, merges }: MergeList): string[] 
  */
 export function asGgufMetadata(definition: TokenizerDefinition): Map<string, GgufValue> {
   refuseBeyondMerges(definition, "GGUF");
+  refusePreparation(definition, "GGUF");
   const own = definition.description.family === "symbols" ? symbols(definition) : bytes(definition);
   const entries = [...own, ...ids(definition)];
   return new Map(entries.map(([name, value]) => [GGUF_TOKENIZER + name, value]));

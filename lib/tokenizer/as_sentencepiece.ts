@@ -23,6 +23,7 @@ import {
 } from "../formats/sentencepiece_model.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { FLAG, NONE, PREFIX } from "./description.ts";
+import { describePreparation } from "./prepared.ts";
 import { isOwnKind } from "./sentencepiece.ts";
 
 /** Makes the error for a tokenizer that a format cannot hold. */
@@ -40,6 +41,17 @@ export function cannotHold(definition: TokenizerDefinition, target: string): For
 export function beyondMerges({ model, description }: TokenizerDefinition): string | undefined {
   if (model !== undefined && !isOwnKind(model)) return "it is no BPE model";
   return (description.flags & FLAG.suffix) === 0 ? undefined : "it puts a space behind the text";
+}
+
+/** Refuses to write as `target` what is done to text first. @throws {FormatError} */
+export function refusePreparation(definition: TokenizerDefinition, target: string): void {
+  const { file, preparation } = definition;
+  if (preparation === undefined) return;
+  const what = describePreparation(preparation);
+  throw new FormatError(
+    `Cannot write the tokenizer ${quoted(file)} as ${target}: it prepares text (${what})`,
+    { file, hint: "keep its tokenizer.json, which says so" },
+  );
 }
 
 /** Refuses to write as `target` what only a model file can hold. @throws {FormatError} */
@@ -75,8 +87,9 @@ function scoresOfList({ description }: TokenizerDefinition): Float32Array {
 }
 
 /** Pieces as SentencePiece writes them: spaces as U+2581, control pieces by their names. */
-function sentencePieces(definition: TokenizerDefinition): PieceList {
-  const { description, pieces } = definition;
+export function sentencePieces(definition: TokenizerDefinition): PieceList {
+  const { description, pieces, model } = definition;
+  if (model !== undefined) return model.pieces;
   const listed = (description.flags & FLAG.list) !== 0;
   const scores = listed ? scoresOfList(definition) : pieces.scores;
   const builder = new PieceListBuilder();
@@ -117,6 +130,7 @@ export function asSentencePiece(definition: TokenizerDefinition): SentencePieceM
   if (definition.model !== undefined) return definition.model;
   const { description } = definition;
   if (description.family !== "symbols") throw cannotHold(definition, "a SentencePiece model");
+  refusePreparation(definition, "a SentencePiece model");
   const has = (flag: number): boolean => (description.flags & flag) !== 0;
   const ids = [
     [TRAINER_FIELD.unkId, definition.unkId],

@@ -6,7 +6,7 @@
  */
 
 import { PIECE_TYPE, pieceCount, pieceText } from "../formats/piece_list.ts";
-import { asSentencePiece, refuseBeyondMerges } from "./as_sentencepiece.ts";
+import { refuseBeyondMerges, sentencePieces } from "./as_sentencepiece.ts";
 import { characterPieces } from "./byte_level.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { FLAG, PREFIX, SPECIAL_FLAG } from "./description.ts";
@@ -101,13 +101,26 @@ function head(added: readonly Json[], parts: Record<string, Json>): Record<strin
   return { version: "1.0", truncation: null, padding: null, added_tokens: added, ...parts };
 }
 
+/** The steps of a normalizer that come before all others. */
+function preparationSteps({ preparation }: TokenizerDefinition): Json[] {
+  return (preparation?.steps ?? []).map((step) =>
+    step.type === "Strip"
+      ? { type: step.type, strip_left: step.left, strip_right: step.right }
+      : { type: step.type }
+  );
+}
+
+function sequence(steps: readonly Json[]): Json {
+  return steps.length === 0 ? null : { type: "Sequence", normalizers: steps };
+}
+
 /** `tokenizer.json` of a tokenizer whose characters merge, "legacy" as Llama 2 is shipped. */
 function symbolsJson(definition: TokenizerDefinition): Uint8Array {
-  const { pieces } = asSentencePiece(definition);
+  const pieces = sentencePieces(definition);
   const { flags, prefix, charsmap } = definition.description;
   const has = (flag: number): boolean => (flags & flag) !== 0;
   const replace: Json = { type: "Replace", pattern: { String: " " }, content: MARK };
-  const steps: Json[] = [];
+  const steps = preparationSteps(definition);
   if (charsmap.length > 0) {
     steps.push({ type: "Precompiled", precompiled_charsmap: charsmap.toBase64() });
   }
@@ -184,17 +197,19 @@ function writeMerges(out: JsonBytes, { texts: { bytes, offsets }, merges }: Merg
 function bytesJson(definition: TokenizerDefinition): Uint8Array {
   const { specials, pieces } = definition.description;
   const level = { type: "ByteLevel", trim_offsets: true };
+  const prefixed = definition.preparation?.prefixSpace === true;
+  const prefix = { add_prefix_space: true };
   const steps = patternOfFlags(definition.description.flags).steps;
   const added = [...specials].sort((a, b) => a.id - b.id).map(({ id, name, flags }) =>
     addedToken(id, name, flags)
   );
   return withModel(
     head(added, {
-      normalizer: null,
+      normalizer: sequence(preparationSteps(definition)),
       pre_tokenizer: {
         type: "Sequence",
         pretokenizers: steps.map((step) =>
-          step.type === "ByteLevel" ? { ...level, ...step } : step
+          step.type === "ByteLevel" ? { ...level, ...step, ...(prefixed ? prefix : {}) } : step
         ),
       },
       post_processor: {

@@ -8,6 +8,7 @@ import type { Backend } from "../backend/backend.ts";
 import { pieceText } from "../formats/piece_list.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { characterLength, decodeIds, streamDecoder } from "./detokenizer.ts";
+import { PreparedTokenizer, withoutPreparation } from "./prepared.ts";
 import { surfaceOf } from "./surface.ts";
 import { type EncodedBatch, type EngineOptions, TextEngine } from "./text_engine.ts";
 import type {
@@ -73,7 +74,10 @@ export function compileTokenizer(
   definition: TokenizerDefinition,
   backend: Backend,
 ): CompiledTokenizer {
-  return new EngineTokenizer(definition, backend);
+  const { preparation } = definition;
+  if (preparation === undefined) return new EngineTokenizer(definition, backend);
+  const inner = new EngineTokenizer(withoutPreparation(definition), backend);
+  return new PreparedTokenizer({ ...definition, preparation }, inner);
 }
 
 class EngineTokenizer implements CompiledTokenizer {

@@ -9,6 +9,7 @@ import type { PieceList } from "../formats/piece_list.ts";
 import type { SentencePieceModel } from "../formats/sentencepiece_model.ts";
 import type { Description } from "./description.ts";
 import type { DecodeTable } from "./detokenizer.ts";
+import type { Preparation } from "./prepared.ts";
 import type { TokenizerKind } from "./tokenizer.ts";
 
 /** A tokenizer before it is compiled. */
@@ -21,6 +22,8 @@ export interface TokenizerDefinition {
   readonly vocabSize: number;
   /** How to encode. */
   readonly description: Description;
+  /** What is done to text before that, stretch by stretch between its added tokens. */
+  readonly preparation?: Preparation | undefined;
   /** How to decode. */
   readonly decode: DecodeTable;
   /** Pieces as the file has them, by id. */

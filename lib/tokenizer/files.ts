@@ -10,7 +10,13 @@ import { formatLlama2cTokenizer } from "../formats/llama2c_tokenizer.ts";
 import { pieceCount, type PieceList } from "../formats/piece_list.ts";
 import { formatSentencePieceModel } from "../formats/sentencepiece_model.ts";
 import { formatTiktokenRanks } from "../formats/tiktoken_ranks.ts";
-import { asLlama2cPieces, asSentencePiece, beyondMerges, cannotHold } from "./as_sentencepiece.ts";
+import {
+  asLlama2cPieces,
+  asSentencePiece,
+  beyondMerges,
+  cannotHold,
+  refusePreparation,
+} from "./as_sentencepiece.ts";
 import { asTokenizerConfig, asTokenizerJson } from "./as_tokenizer_json.ts";
 import { bytesOfCharacterTexts } from "./byte_level.ts";
 import type { TokenizerDefinition } from "./definition.ts";
@@ -31,6 +37,7 @@ export type TokenizerTarget = "hf" | "meta" | "llama2c";
 export function asTiktokenRanks(definition: TokenizerDefinition): PieceList {
   const { description, file } = definition;
   if (description.family !== "bytes") throw cannotHold(definition, "tiktoken ranks");
+  refusePreparation(definition, "tiktoken ranks");
   const { pieces } = description;
   if ((description.flags & FLAG.list) === 0) return pieces;
   const count = pieceCount(pieces);
@@ -100,7 +107,7 @@ export function tokenizerFiles(
     case "hf":
       return [
         // Llama 3's folders have no rank file, whose name would be taken for a SentencePiece model.
-        ...(symbols ? [model()] : []),
+        ...(symbols && definition.preparation === undefined ? [model()] : []),
         ...(beyondMerges(definition) === undefined
           ? [{ name: "tokenizer.json", bytes: asTokenizerJson(definition) }]
           : []),

@@ -13,11 +13,13 @@ import { endIds, type TokenizerDefinition } from "./definition.ts";
 import { SPECIAL_FLAG, type SpecialToken } from "./description.ts";
 import { defineByteLevelParts } from "./huggingface_bytes.ts";
 import { defineSymbolParts } from "./huggingface_symbols.ts";
+import { NORMAL_FORMS } from "./normal_form.ts";
+import type { TextStep } from "./prepared.ts";
 
 /** What the two families of `tokenizer.json` define differently. */
 export type FamilyParts = Pick<
   TokenizerDefinition,
-  "description" | "decode" | "pieces" | "normalization"
+  "description" | "decode" | "pieces" | "normalization" | "preparation"
 >;
 
 /** Makes the error for a file that asks for something unknown. */
@@ -34,6 +36,30 @@ export function steps(component: JsonObject | undefined, list: string): JsonObje
   if (component.get("type") !== "Sequence") return [component];
   const members = component.get(list);
   return Array.isArray(members) ? members.filter((step) => step instanceof Map) : [];
+}
+
+/** What a normalizer does before anything that the kernels know, and what it does behind that. */
+export function textSteps(
+  json: TokenizerJson,
+): { readonly before: readonly TextStep[]; readonly rest: readonly JsonObject[] } {
+  const rest = steps(json.normalizer, "normalizers");
+  const before: TextStep[] = [];
+  for (let step = textStep(rest[0]); step !== undefined; step = textStep(rest[0])) {
+    before.push(step);
+    rest.shift();
+  }
+  return { before, rest };
+}
+
+function textStep(step: JsonObject | undefined): TextStep | undefined {
+  const type = step?.get("type");
+  if (type === "Strip") {
+    // What a step does not say is true (normalizers/strip.rs).
+    const side = (name: string): boolean => step!.get(name) !== false;
+    return { type, left: side("strip_left"), right: side("strip_right") };
+  }
+  const form = NORMAL_FORMS.find((name) => name === type);
+  return form === undefined ? undefined : { type: form };
 }
 
 /** The `String` of a pattern like `{"String": " "}`. */

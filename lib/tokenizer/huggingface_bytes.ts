@@ -4,21 +4,26 @@
  * @module
  */
 
+import { quoted } from "../base/quoted.ts";
 import { PIECE_TYPE, type PieceList, PieceListBuilder } from "../formats/piece_list.ts";
-import type { JsonObject, TokenizerJson } from "../formats/tokenizer_json.ts";
+import type { AddedToken, JsonObject, TokenizerJson } from "../formats/tokenizer_json.ts";
 import { bytesOfCharacterPiece, bytesOfCharacterTexts } from "./byte_level.ts";
 import { byteDecodeTable } from "./decode_table.ts";
 import { FLAG, NONE, type PackedTexts, PREFIX } from "./description.ts";
-import { addedSpecials, type FamilyParts, placesById, unsupported } from "./huggingface.ts";
+import {
+  addedSpecials,
+  type FamilyParts,
+  placesById,
+  textSteps,
+  unsupported,
+} from "./huggingface.ts";
+import { describePreparation, type Preparation, takeSteps } from "./prepared.ts";
 import { patternOfSteps, SPLIT_PATTERNS, type SplitPattern } from "./split_patterns.ts";
 
 const encoder = new TextEncoder();
 
 /** The way of splitting, or a refusal. */
 function splitPattern(json: TokenizerJson, preTokenizers: readonly JsonObject[]): SplitPattern {
-  if (json.normalizer !== undefined) {
-    throw unsupported(json, "it normalizes text, which byte-level tokenizers here do not");
-  }
   const pattern = patternOfSteps(preTokenizers);
   if (pattern !== undefined) return pattern;
   const names = SPLIT_PATTERNS.map(({ name }) => name);
@@ -40,7 +45,7 @@ function listsInOrder(json: TokenizerJson, count: number): PieceLists | undefine
   const pieces = bytesOfCharacterTexts(vocab);
   if (typeof pieces === "number") return undefined;
   const contents = new Map(addedTokens.map(({ id, content }) => [id, encoder.encode(content)]));
-  const decoded = new Map([...contents].map(([id, content]) => [id, decodedContent(content)]));
+  const decoded = new Map(addedTokens.map((token) => [token.id, decodedContent(json, token)]));
   return {
     shown: followed(vocab, count, contents),
     bytes: followed(pieces, count, new Map()),
@@ -68,8 +73,15 @@ function followed(
   return { bytes: all, offsets, scores: new Float32Array(count), types };
 }
 
-/** What an added token decodes to: the reference decodes all by the characters of bytes (byte_level.rs). */
-function decodedContent(content: Uint8Array): Uint8Array {
+/**
+ * What an added token decodes to: the reference decodes all by the characters of bytes (byte_level.rs),
+ * and has those that it finds late in their normal form.
+ */
+function decodedContent(json: TokenizerJson, token: AddedToken): Uint8Array {
+  const { before } = textSteps(json);
+  const content = encoder.encode(
+    token.normalized ? takeSteps(token.content, before) : token.content,
+  );
   const target = new Uint8Array(content.length);
   const end = content.length;
   const at = bytesOfCharacterPiece({ bytes: content, start: 0, end }, { target, at: 0 });
@@ -107,9 +119,19 @@ function pieceLists(json: TokenizerJson, addedMerge: boolean): PieceLists {
     }
     const content = encoder.encode(token.content);
     lists.shown.add(content, { type });
-    lists.raw.add(decodedContent(content), { type });
+    lists.raw.add(decodedContent(json, token), { type });
   }
   return { shown: lists.shown.finish(), bytes: lists.bytes.finish(), raw: lists.raw.finish() };
+}
+
+/** What is done to text before it is split; a refusal of what is not known. */
+function preparationOf(json: TokenizerJson, prefixSpace: boolean): Preparation | undefined {
+  const { before, rest } = textSteps(json);
+  if (rest.length > 0) {
+    const type = quoted(String(rest[0]!.get("type")));
+    throw unsupported(json, `its normalizer has a step ${type} that byte-level ones here have not`);
+  }
+  return before.length > 0 || prefixSpace ? { steps: before, prefixSpace } : undefined;
 }
 
 /** The parts of a byte-level tokenizer's definition. */
@@ -117,11 +139,22 @@ export function defineByteLevelParts(
   json: TokenizerJson,
   preTokenizers: readonly JsonObject[],
 ): FamilyParts {
-  return byteLevelParts(json, {
-    split: splitPattern(json, preTokenizers),
+  const [first, ...more] = preTokenizers;
+  // Behind other steps it would be put in front of each of their parts.
+  const prefixSpace = more.length === 0 && first?.get("add_prefix_space") !== false;
+  const usual = prefixSpace && first !== undefined
+    ? [new Map([...first, ["add_prefix_space", false]])]
+    : preTokenizers;
+  const preparation = preparationOf(json, prefixSpace);
+  const parts = byteLevelParts(json, {
+    split: splitPattern(json, usual),
     wholeFirst: json.model.get("ignore_merges") === true,
     addedMerge: true,
   });
+  if (preparation === undefined) return parts;
+  const { normalization } = parts;
+  const described = `${describePreparation(preparation)}; ${normalization}`;
+  return { ...parts, preparation, normalization: described.replace("; none;", ";") };
 }
 
 /** The parts of a definition from a vocabulary of GPT-2's characters, for GGUF too. */
@@ -147,7 +180,7 @@ export function byteLevelParts(
       unknown: NONE,
       byteIds: new Uint32Array(256).fill(NONE),
       merges: { bytes: json.merges.bytes, ends: json.merges.ends },
-      specials: addedSpecials(json),
+      specials: addedSpecials(json, (text) => takeSteps(text, textSteps(json).before)),
       charsmap: new Uint8Array(),
     },
     decode: byteDecodeTable(raw, new Set(special)),

@@ -14,8 +14,10 @@ import {
   placesById,
   steps,
   stringPattern,
+  textSteps,
   unsupported,
 } from "./huggingface.ts";
+import { describePreparation, takeSteps, type TextStep } from "./prepared.ts";
 
 const MARK = "\u2581";
 const encoder = new TextEncoder();
@@ -41,12 +43,16 @@ export const SPACES_REMOVED: readonly [ReplaceRule, ReplaceRule, ReplaceRule] = 
 ];
 
 /** How text is prepared. */
-interface Preparation {
+interface Pipeline {
   readonly prefix: number;
   readonly splitSpaces: boolean;
   readonly marks: boolean;
   readonly removeExtra: boolean;
   readonly charsmap: Uint8Array;
+  /** What is done to text before all that. */
+  readonly before: readonly TextStep[];
+  /** Whether the kernels normalize anything. */
+  readonly named: boolean;
   /** What the normalizer makes of a text alone, for added tokens that are matched after it. */
   readonly normalize: (text: string) => string;
 }
@@ -76,7 +82,7 @@ const NORMALIZERS: readonly ((step: JsonObject) => Normalization | undefined)[] 
 ];
 
 /** What steps of a normalizer do; `rules` is base64. */
-type Normalization = Partial<Preparation & { readonly rules: string }>;
+type Normalization = Partial<Pipeline & { readonly rules: string }>;
 
 function bytesOfRules(json: TokenizerJson, rules: string): Uint8Array {
   try {
@@ -91,8 +97,8 @@ function prepended(step: JsonObject): Normalization | undefined {
   return isPrepend ? { prefix: PREFIX.always } : undefined;
 }
 
-function normalization(json: TokenizerJson): Preparation {
-  const all = steps(json.normalizer, "normalizers");
+function normalization(json: TokenizerJson): Pipeline {
+  const { before, rest: all } = textSteps(json);
   let done: Normalization = {};
   let next = 0;
   for (const step of all) {
@@ -115,13 +121,15 @@ function normalization(json: TokenizerJson): Preparation {
   if (charsmap.length > 0 && json.addedTokens.some(({ normalized }) => normalized)) {
     throw unsupported(json, "it has added tokens that are matched after precompiled rules");
   }
-  const normalize = (text: string): string => {
+  const normalize = (content: string): string => {
+    const text = takeSteps(content, before);
     const trimmed = removeExtra ? text.replace(/^ +/, "").replace(/ {2,}/g, " ") : text;
     const escaped = marks ? trimmed.replaceAll(" ", MARK) : trimmed;
     const rest = removeExtra ? escaped.replace(/\u2581+$/, "") : escaped;
     return prefix === PREFIX.always && rest !== "" ? MARK + rest : rest;
   };
-  return { prefix, splitSpaces: false, marks, removeExtra, charsmap, normalize };
+  const named = all.length > 0;
+  return { prefix, splitSpaces: false, marks, removeExtra, charsmap, normalize, before, named };
 }
 
 /** How a Metaspace step puts a space in front. */
@@ -132,7 +140,7 @@ function metaspacePrefix(step: JsonObject): number {
   return scheme === "first" ? PREFIX.unlessSpaceAtStart : PREFIX.unlessSpace;
 }
 
-function preparation(json: TokenizerJson, preTokenizers: readonly JsonObject[]): Preparation {
+function preparation(json: TokenizerJson, preTokenizers: readonly JsonObject[]): Pipeline {
   const before = normalization(json);
   // Where U+2581 has replaced all spaces, there are none to split at.
   const [step, ...more] = preTokenizers.filter((step) =>
@@ -206,7 +214,7 @@ function decodeRules(json: TokenizerJson): PieceRules {
 /** The pieces in id order: as text matches them, as the file shows them, and as they are decoded. */
 function pieceLists(
   json: TokenizerJson,
-  prepared: Preparation,
+  prepared: Pipeline,
   byteFallback: boolean,
 ): { matched: PieceList; shown: PieceList; decoded: PieceList } {
   const { vocab, addedTokens } = json;
@@ -251,6 +259,11 @@ export function defineSymbolParts(
   preTokenizers: readonly JsonObject[],
 ): FamilyParts {
   const prepared = preparation(json, preTokenizers);
+  const { before } = prepared;
+  if (before.length > 0 && prepared.prefix === PREFIX.unlessSpaceAtStart) {
+    throw unsupported(json, `it puts a space before the text alone, and does ${before[0]!.type}`);
+  }
+  const steps = before.length === 0 ? undefined : { steps: before, prefixSpace: false };
   const { byteFallback, ...rules } = decodeRules(json);
   const { matched, shown, decoded } = pieceLists(json, prepared, byteFallback);
   const has = (field: string): boolean => json.model.get(field) === true;
@@ -264,7 +277,7 @@ export function defineSymbolParts(
       flags: FLAG.list | FLAG.huggingFace |
         (prepared.marks ? FLAG.marks : 0) |
         (prepared.removeExtra ? FLAG.removeExtra : 0) |
-        (json.normalizer === undefined ? 0 : FLAG.normalNames) |
+        (prepared.named ? FLAG.normalNames : 0) |
         (prepared.splitSpaces ? FLAG.splitSpaces : 0) |
         (has("byte_fallback") ? FLAG.byteFallback : 0) |
         (has("fuse_unk") ? FLAG.fuseUnknown : 0),
@@ -282,7 +295,11 @@ export function defineSymbolParts(
       special: new Set(json.addedTokens.filter((token) => token.special).map(({ id }) => id)),
     }),
     pieces: shown,
-    normalization: describe(prepared, has("byte_fallback")),
+    preparation: steps,
+    normalization: [
+      ...(steps === undefined ? [] : [describePreparation(steps)]),
+      describe(prepared, has("byte_fallback")),
+    ].join("; "),
   };
 }
 
@@ -295,7 +312,7 @@ function findPiece(pieces: PieceList, text: Uint8Array): number {
   return NONE;
 }
 
-function describe(prepared: Preparation, byteFallback: boolean): string {
+function describe(prepared: Pipeline, byteFallback: boolean): string {
   const where = ["", "a space before every stretch", "a space before stretches without one"];
   const parts = [
     prepared.charsmap.length === 0 ? "identity" : "own rules",

@@ -22,9 +22,14 @@ interface Pipelines {
   }[];
 }
 
-const pipelines = JSON.parse(
-  await Deno.readTextFile(new URL("../golden/tokenizer/pipelines.json", import.meta.url)),
-) as Pipelines;
+async function golden<T>(name: string): Promise<T> {
+  const url = new URL(`../golden/tokenizer/${name}.json`, import.meta.url);
+  return JSON.parse(await Deno.readTextFile(url)) as T;
+}
+
+const pipelines = await golden<Pipelines>("pipelines");
+/** What is done to text before, with the same vocabularies. */
+const prepared = await golden<Pick<Pipelines, "cases">>("prepared");
 
 /** The file of a case: its vocabulary is kept apart, and that of characters without its 256 bytes. */
 function fileOf({ json }: Pipelines["cases"][number]): Uint8Array {
@@ -53,7 +58,7 @@ function streamed(tokenizer: CompiledTokenizer, text: string, step: number): num
 
 onBackends("added tokens of all flags in all pipelines are Hugging Face's", async (on) => {
   using opened = await on.open();
-  for (const one of pipelines.cases) {
+  for (const one of [...pipelines.cases, ...prepared.cases]) {
     const json = parseTokenizerJson(fileOf(one), `${one.name}.json`);
     const tokenizer = compileTokenizer(defineHuggingFace(json, NO_NAMES), opened.backend);
     for (const { text, ids, plain, decoded, skipped } of one.vectors) {

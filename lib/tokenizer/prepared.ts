@@ -1,0 +1,297 @@
+/**
+ * Tokenizers whose text is brought into another form before the kernels take it: Unicode's normal
+ * forms, spaces at the ends, a space in front (`NFC`, `Strip`, `add_prefix_space` of
+ * `tokenizer.json`). Added tokens are found before, so each stretch between them is prepared alone.
+ *
+ * @module
+ */
+
+import { FormatError, LlameroError } from "../base/errors.ts";
+import { quoted } from "../base/quoted.ts";
+import { AddedNames, type TextPart } from "./added_names.ts";
+import type { CompiledTokenizer, StreamEncoder } from "./compiled.ts";
+import type { TokenizerDefinition } from "./definition.ts";
+import { SPECIAL_FLAG } from "./description.ts";
+import { characterLength } from "./detokenizer.ts";
+import { type NormalForm, normalForm } from "./normal_form.ts";
+import type { EncodedBatch } from "./text_engine.ts";
+import type { EncodeOptions } from "./tokenizer.ts";
+
+/** A step that a text takes before the kernels. */
+export type TextStep =
+  | { readonly type: NormalForm }
+  | { readonly type: "Strip"; readonly left: boolean; readonly right: boolean };
+
+/** What is done to each stretch of text first. */
+export interface Preparation {
+  /** Steps in their order. */
+  readonly steps: readonly TextStep[];
+  /** Whether a stretch of bytes that merge gets a space in front, unless it begins with one. */
+  readonly prefixSpace: boolean;
+}
+
+/** A text after the steps. */
+export function takeSteps(text: string, steps: readonly TextStep[]): string {
+  return steps.reduce((before, step) => {
+    if (step.type !== "Strip") return normalForm(before, step.type);
+    const left = step.left ? before.replace(/^\p{White_Space}+/u, "") : before;
+    return step.right ? left.replace(/\p{White_Space}+$/u, "") : left;
+  }, text);
+}
+
+/** The definition as the kernels get it: without the tokens that are found before them. */
+export function withoutPreparation(definition: TokenizerDefinition): TokenizerDefinition {
+  const { preparation: _, ...rest } = definition;
+  const { description } = definition;
+  const late = description.family === "bytes"
+    ? []
+    : description.specials.filter(({ flags }) => (flags & SPECIAL_FLAG.late) !== 0);
+  return { ...rest, description: { ...description, specials: late } };
+}
+
+const encoder = new TextEncoder();
+const NOTHING = new Uint32Array();
+
+/** A tokenizer around the one of the kernels. */
+export class PreparedTokenizer implements CompiledTokenizer {
+  readonly definition: TokenizerDefinition;
+  readonly #inner: CompiledTokenizer;
+  readonly #preparation: Preparation;
+  readonly #early: AddedNames;
+  readonly #late: AddedNames;
+
+  constructor(
+    definition: TokenizerDefinition & { readonly preparation: Preparation },
+    inner: CompiledTokenizer,
+  ) {
+    this.definition = definition;
+    this.#inner = inner;
+    this.#preparation = definition.preparation;
+    const { specials, family } = definition.description;
+    const isLate = (flags: number): boolean => (flags & SPECIAL_FLAG.late) !== 0;
+    this.#early = new AddedNames(specials.filter(({ flags }) => !isLate(flags)), { normal: false });
+    // Where characters merge, the kernels normalize further before they look for these.
+    const late = family === "bytes" ? specials.filter(({ flags }) => isLate(flags)) : [];
+    this.#late = new AddedNames(late, { normal: true });
+  }
+
+  get kind(): CompiledTokenizer["kind"] {
+    return this.definition.kind;
+  }
+  get vocabSize(): number {
+    return this.definition.vocabSize;
+  }
+  get bosId(): number | undefined {
+    return this.definition.bosId;
+  }
+  get eosId(): number | undefined {
+    return this.definition.eosId;
+  }
+  get padId(): number | undefined {
+    return this.definition.padId;
+  }
+  get endIds(): readonly number[] {
+    return this.definition.endIds;
+  }
+  get addBos(): boolean {
+    return this.definition.addBos;
+  }
+
+  encode(text: string | Uint8Array, options: EncodeOptions = {}): Uint32Array {
+    const whole = typeof text === "string" ? text.toWellFormed() : decoded(text, options);
+    const ends = { bos: options.bos === true, eos: options.eos === true };
+    return this.#encode(whole, { ...options, ...ends });
+  }
+
+  #encode(text: string, options: EncodeOptions): Uint32Array {
+    const ids: number[] = [];
+    if (options.bos === true && this.bosId !== undefined) ids.push(this.bosId);
+    const plain = { special: options.special };
+    for (const part of this.#parts(text, options)) {
+      if (typeof part !== "string") ids.push(part.token.id);
+      else for (const id of this.#inner.encode(part, plain)) ids.push(id);
+    }
+    if (options.eos === true && this.eosId !== undefined) ids.push(this.eosId);
+    return Uint32Array.from(ids);
+  }
+
+  /** Tokens, and the stretches between them as the kernels take them. */
+  *#parts(text: string, options: EncodeOptions): Generator<TextPart> {
+    const all = options.special === "parse" || options.special === "refuse";
+    const { steps, prefixSpace } = this.#preparation;
+    for (const part of this.#early.split(text, all)) {
+      if (typeof part !== "string") {
+        yield accepted(part, text, options);
+        continue;
+      }
+      const prepared = takeSteps(part, steps);
+      for (const rest of this.#late.split(prepared, all)) {
+        if (typeof rest !== "string") yield accepted(rest, prepared, options);
+        else yield prefixSpace && !rest.startsWith(" ") ? ` ${rest}` : rest;
+      }
+    }
+  }
+
+  encodeBatch(
+    { bytes, ends }: { readonly bytes: Uint8Array; readonly ends: Uint32Array },
+    options: EncodeOptions = {},
+  ): EncodedBatch {
+    if (options.invalid !== "replace") checkWellFormed(bytes, ends);
+    const plain = { ...options, bos: false, eos: false };
+    const texts = Array.from(
+      ends,
+      (end, i) => this.encode(bytes.subarray(ends[i - 1] ?? 0, end), plain),
+    );
+    return { ids: joined(texts), counts: Uint32Array.from(texts, ({ length }) => length) };
+  }
+
+  encoder(options: EncodeOptions = {}): StreamEncoder {
+    // Where bytes merge, no token and no normal form reaches from a line into a letter behind it.
+    const divisible = this.definition.description.family === "bytes" && this.#early.divisible &&
+      this.#late.divisible && !this.#preparation.prefixSpace &&
+      !this.#preparation.steps.some(({ type }) => type === "Strip");
+    const encode = (text: string, ends: EncodeOptions) =>
+      this.#encode(text, { ...options, ...ends });
+    return new LineEncoder(encode, { ...options, divisible });
+  }
+
+  decode(...call: Parameters<CompiledTokenizer["decode"]>): string {
+    return this.#inner.decode(...call);
+  }
+
+  decoder(
+    ...call: Parameters<CompiledTokenizer["decoder"]>
+  ): ReturnType<CompiledTokenizer["decoder"]> {
+    return this.#inner.decoder(...call);
+  }
+
+  surface(id: number): Uint8Array {
+    return this.#inner.surface(id);
+  }
+
+  piece(id: number): string {
+    return this.#inner.piece(id);
+  }
+
+  close(): void {
+    this.#inner.close();
+  }
+}
+
+/** Encodes what is certain of a text that comes in parts: up to a letter behind a line break. */
+class LineEncoder implements StreamEncoder {
+  readonly place = undefined;
+  readonly #encode: (text: string, ends: EncodeOptions) => Uint32Array;
+  readonly #options: EncodeOptions & { readonly divisible: boolean };
+  #bytes: Uint8Array[] = [];
+  #offset = 0;
+  #begun = false;
+
+  constructor(
+    encode: (text: string, ends: EncodeOptions) => Uint32Array,
+    options: EncodeOptions & { readonly divisible: boolean },
+  ) {
+    this.#encode = encode;
+    this.#options = options;
+  }
+
+  push(part: string | Uint8Array): Uint32Array {
+    this.#bytes.push(typeof part === "string" ? encoder.encode(part) : part.slice());
+    if (!this.#options.divisible || !this.#bytes.at(-1)!.includes(LINE_BREAK)) return NOTHING;
+    const all = concatenated(this.#bytes);
+    const cut = lineEnd(all);
+    this.#bytes = [all.subarray(cut)];
+    return cut === 0 ? NOTHING : this.#take(all.subarray(0, cut), false);
+  }
+
+  end(): Uint32Array {
+    const ids = this.#take(concatenated(this.#bytes), true);
+    this.#bytes = [];
+    this.#offset = 0;
+    this.#begun = false;
+    return ids;
+  }
+
+  #take(bytes: Uint8Array, last: boolean): Uint32Array {
+    const text = decoded(bytes, this.#options, this.#offset);
+    const bos = !this.#begun && this.#options.bos === true;
+    const ids = this.#encode(text, { bos, eos: last && this.#options.eos === true });
+    this.#begun = true;
+    this.#offset += bytes.length;
+    return ids;
+  }
+}
+
+const LINE_BREAK = 0x0a;
+
+/** Where the last line begins that begins with an ASCII letter, or 0. */
+function lineEnd(bytes: Uint8Array): number {
+  for (let at = bytes.length - 1; at > 0; at--) {
+    const letter = bytes[at]! | 0x20;
+    if (bytes[at - 1] === LINE_BREAK && letter >= 0x61 && letter <= 0x7a) return at;
+  }
+  return 0;
+}
+
+function accepted(
+  part: Exclude<TextPart, string>,
+  text: string,
+  { special }: EncodeOptions,
+): Exclude<TextPart, string> {
+  if (special !== "refuse") return part;
+  const at = encoder.encode(text.slice(0, part.at)).length;
+  throw new LlameroError(
+    `Cannot encode the text: it has the special token ${
+      quoted(part.token.name)
+    } at byte ${at}, and none was wanted`,
+    { hint: "take it as text with --special text, or as the token with --special parse" },
+  );
+}
+
+/** A text from its bytes. @throws {FormatError} If they are not UTF-8 and not to be replaced. */
+function decoded(bytes: Uint8Array, { invalid }: EncodeOptions, offset = 0): string {
+  if (invalid !== "replace") checkWellFormed(bytes, [bytes.length], offset);
+  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+}
+
+function checkWellFormed(bytes: Uint8Array, ends: ArrayLike<number>, offset = 0): void {
+  let at = 0;
+  for (let text = 0; text < ends.length; text++) {
+    while (at < ends[text]!) {
+      const length = characterLength(bytes, at);
+      if (length <= 0 || at + length > ends[text]!) {
+        throw new FormatError(`Cannot encode the text: byte ${offset + at} is not UTF-8`, {
+          offset: offset + at,
+          hint: "replace what is malformed with --invalid replace",
+        });
+      }
+      at += length;
+    }
+  }
+}
+
+function concatenated(parts: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+function joined(parts: readonly Uint32Array[]): Uint32Array {
+  const all = new Uint32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** The steps for people, such as `NFC, spaces stripped`. */
+export function describePreparation({ steps, prefixSpace }: Preparation): string {
+  const names = steps.map(({ type }) => type === "Strip" ? "spaces at the ends stripped" : type);
+  return [...names, ...(prefixSpace ? ["a space in front"] : [])].join(", ");
+}
