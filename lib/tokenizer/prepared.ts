@@ -60,6 +60,7 @@ export class PreparedTokenizer implements CompiledTokenizer {
   readonly #early: AddedNames;
   readonly #late: AddedNames;
 
+  /** Prepares text for `inner`, which is compiled from {@linkcode withoutPreparation}. */
   constructor(
     definition: TokenizerDefinition & { readonly preparation: Preparation },
     inner: CompiledTokenizer,
