@@ -13,7 +13,7 @@ import { quoted, quotedPath } from "../base/quoted.ts";
 import { formatConfig } from "./config_text.ts";
 import { readMetrics } from "./metrics.ts";
 import type { RunConfig } from "./run_config.ts";
-import { checkpointSteps, type RunPaths } from "./run_folder.ts";
+import { checkpointSteps, type RunPaths, runPaths } from "./run_folder.ts";
 import { withPathsInRun } from "./run_sources.ts";
 
 /**
@@ -87,6 +87,10 @@ export function settleReplaced(paths: RunPaths): void {
   const aside = replacedFolder(paths);
   if (!fs.existsSync(aside)) return;
   if (!isWithoutSteps(paths)) return dropReplaced(paths);
+  // Without a config it was never a run (its trainer was killed before it began), or it is back whole: what stands
+  // in the folder is the run, and none of its files may become another's.
+  const { config } = runPaths(aside);
+  if (!fs.existsSync(config) && fs.existsSync(paths.config)) return dropReplaced(paths);
   // What the last attempt to bring it back has moved already is not aside any more.
   const waiting = new Set(fs.readdirSync(aside));
   for (const path of movable(paths)) {

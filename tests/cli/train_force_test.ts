@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type MetricsRow, readMetrics } from "../../lib/train/metrics.ts";
 import { type RunPaths, runPaths } from "../../lib/train/run_folder.ts";
@@ -89,6 +89,19 @@ Deno.test("a run that was laid aside by a trainer that was killed comes back", a
     const after = await contents();
     assert.deepEqual(after.checkpoints, before.checkpoints);
     assert.equal(after.config, before.config);
+  });
+});
+
+Deno.test("what was laid aside and never was a run does not come back into the one that replaced it", async () => {
+  await inTrainingFolder(async (folder) => {
+    const { paths } = await begun(folder);
+    // As two trainers leave it: one killed while it packed its texts, and one with --force before its first step.
+    for (const path of [paths.metrics, paths.checkpoints]) rmSync(path, { recursive: true });
+    mkdirSync(join(paths.run, ".replaced", "data", "text.packing"), { recursive: true });
+    const { code, stderr } = await runCli(["train", "--out", paths.run, "--resume", "--quiet"]);
+    assert.equal(code, 0, stderr);
+    assert.equal(readMetrics(paths.metrics).length, 4);
+    assert.ok(!existsSync(join(paths.run, ".replaced")));
   });
 });
 
