@@ -24,9 +24,12 @@ export async function run(values: EvalPerplexityOptions, io: Io): Promise<void> 
   const backend = await openBackendFor(values, log);
   let ticker: ReturnType<Log["progress"]> | undefined;
   try {
-    const open = (path: string) => LanguageModel.open(path, { ...values, backend, signal });
-    const model = await open(values.model);
-    const reference = values.reference === undefined ? undefined : await open(values.reference);
+    const opening = { ...values, backend, signal };
+    const model = await LanguageModel.open(values.model, opening);
+    const spareTokenizer = model.checkpoint.tokenizerPath;
+    const reference = values.reference === undefined
+      ? undefined
+      : await LanguageModel.open(values.reference, { ...opening, spareTokenizer });
     const result = await measurePerplexity(model, {
       text,
       reference,

@@ -36,9 +36,10 @@ export async function run(values: GenerateCommandOptions, io: Io): Promise<void>
   try {
     const options = { backend, log, signal };
     const model = await openModel(values.model, values, options);
-    const draft = values.draft === undefined
-      ? undefined
-      : await openModel(values.draft, values, options);
+    const draft = values.draft === undefined ? undefined : await openModel(values.draft, values, {
+      ...options,
+      spareTokenizer: model.checkpoint.tokenizerPath,
+    });
     if (draft) checkDraftModel(model, draft);
     warnOfContext(model, values, log);
     const grammar = rules && new TokenGrammar(model, rules);
@@ -63,18 +64,21 @@ function warnOfContext(
 
 interface OpenOptions extends Pick<Opened, "log" | "signal"> {
   readonly backend: Parameters<typeof LanguageModel.open>[1]["backend"];
+  /** For a model that has none of its own. */
+  readonly spareTokenizer?: string | undefined;
 }
 
 async function openModel(
   path: string,
   values: GenerateCommandOptions,
-  { backend, log, signal }: OpenOptions,
+  { backend, spareTokenizer, log, signal }: OpenOptions,
 ): Promise<LanguageModel> {
   let ticker: ReturnType<Log["progress"]> | undefined;
   try {
     return await LanguageModel.open(path, {
       backend,
       tokenizer: values.tokenizer,
+      spareTokenizer,
       activations: values.activations,
       repack: values.repack,
       signal,

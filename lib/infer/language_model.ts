@@ -19,6 +19,8 @@ export interface LanguageModelOptions extends DecoderOptions {
   readonly backend: Backend | Promise<Backend>;
   /** A tokenizer besides the model's own: a file or a folder. */
   readonly tokenizer?: string | undefined;
+  /** Taken where neither is: a model that helps another one may have none of its own. */
+  readonly spareTokenizer?: string | undefined;
 }
 
 /** A decoder with its tokenizer. */
@@ -51,7 +53,7 @@ export class LanguageModel {
     // Where a file is wrong too, that is what is thrown, and nobody awaits the backend.
     backend.catch(() => {});
     const checkpoint = await openCheckpoint(path);
-    const tokenizer = await openTokenizer(tokenizerPath(checkpoint, options.tokenizer));
+    const tokenizer = await openTokenizer(tokenizerPath(checkpoint, options));
     const decoder = await Decoder.load(await backend, checkpoint, options);
     return new LanguageModel(checkpoint, decoder, tokenizer);
   }
@@ -98,8 +100,11 @@ export class LanguageModel {
   }
 }
 
-function tokenizerPath(checkpoint: Checkpoint, given: string | undefined): string {
-  const path = given ?? checkpoint.tokenizerPath;
+function tokenizerPath(
+  checkpoint: Checkpoint,
+  { tokenizer, spareTokenizer }: Pick<LanguageModelOptions, "tokenizer" | "spareTokenizer">,
+): string {
+  const path = tokenizer ?? checkpoint.tokenizerPath ?? spareTokenizer;
   if (path !== undefined) return path;
   throw new ConfigError(`Cannot use ${quoted(checkpoint.path)}: there is no tokenizer beside it`, {
     hint: "name one with --tokenizer PATH",

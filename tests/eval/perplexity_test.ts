@@ -89,3 +89,13 @@ testWith(NEEDED, "models whose tokens differ are not compared", async () => {
     message: /their tokenizers cut the text differently/,
   });
 });
+
+testWith(NEEDED, "a reference without a tokenizer of its own takes the model's", async () => {
+  const options = { backend: openBackend({ backend: "wasm", threads: 1 }) };
+  const model = await LanguageModel.open(join(STORIES, "stories260K-mixed.gguf"), options);
+  const spareTokenizer = model.checkpoint.tokenizerPath;
+  await rejects(() => LanguageModel.open(STORIES, options), /there is no tokenizer beside it/);
+  const reference = await LanguageModel.open(STORIES, { ...options, spareTokenizer });
+  const result = await measurePerplexity(model, { text: TEXT, context: 128, reference });
+  ok(result.comparison!.klDivergence.mean < 0.2);
+});
