@@ -10,7 +10,8 @@ import { isAbsolute, relative, resolve } from "node:path";
 import type { RunPaths } from "./run_folder.ts";
 import type { TrainSettings } from "./settings.ts";
 
-type Sources = Partial<Pick<TrainSettings, "data" | "evalData">>;
+/** The settings that name files of data. */
+export type Sources = Partial<Pick<TrainSettings, "data" | "evalData">>;
 
 /** The settings as `RUN/config.toml` has them: paths in the run's folder are relative to it. */
 export function withPathsInRun<T extends Sources>(settings: T, { run, data }: RunPaths): T {
