@@ -83,9 +83,15 @@ export type { BlockWeights, DecoderWeights, Placed } from "./lib/model/decoder_w
 export type { Head, HeadChunk, Scores } from "./lib/model/head.ts";
 export type { KvCache, KvType } from "./lib/model/kv_cache.ts";
 export type { KvPages, KvSequence, PageCopy } from "./lib/model/kv_pages.ts";
-export type { Activations, Weight, WeightPart } from "./lib/model/linear.ts";
+export type {
+  Activations,
+  Weight,
+  WeightPart,
+  WeightPlaces,
+  WeightUse,
+} from "./lib/model/linear.ts";
 export type { DecoderSource, LoadOptions, Residence } from "./lib/model/load_weights.ts";
-export type { Repack, SettledWeights } from "./lib/model/settled_weights.ts";
+export type { Repack, SettledOptions, SettledWeights } from "./lib/model/settled_weights.ts";
 export * from "./lib/model/preset.ts";
 export * from "./lib/model/presets.ts";
 export type { BatchStage, Recipe, ScheduleName } from "./lib/model/recipe.ts";

@@ -188,8 +188,8 @@ export const MODEL_OPTIONS: OptionSpecs<ModelFlags> = {
     choices: ["auto", "f32"],
     default: "auto",
     doc:
-      "what weights are multiplied by: inputs rounded to int8 blocks where weights are quantized, " +
-      "to bf16 where they are bf16 and the processor multiplies it; or exactly f32",
+      "what weights are multiplied by: inputs rounded as llama.cpp does, to int8 blocks or bf16 " +
+      "by the weights' type, or exactly f32",
   },
   repack: {
     group: "Computation",
@@ -197,9 +197,8 @@ export const MODEL_OPTIONS: OptionSpecs<ModelFlags> = {
     choices: ["auto", "on", "off"],
     default: "auto",
     doc:
-      "interleave quantized weights for faster decoding when they are first used, and move others " +
-      "into huge pages after some sixty tokens: where it pays and memory allows, always, or never, " +
-      "which maps the file without a copy",
+      "lay weights out for faster decoding: where it pays and memory allows, always where it is " +
+      "known how, or never, which maps the file without a copy",
   },
 };
 
