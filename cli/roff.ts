@@ -9,7 +9,12 @@ import { argumentTerm, optionDoc, optionGroups, optionTerm, usageOf } from "./de
 
 /** Escapes text for a line of roff: backslashes, dashes that must stay dashes, leading controls. */
 function escape(text: string): string {
-  const escaped = text.replaceAll("\\", "\\e").replaceAll("-", "\\-");
+  // Characters by their code points: troff by itself reads bytes as Latin-1.
+  const escaped = text.replaceAll("\\", "\\e").replaceAll("-", "\\-")
+    .replace(/[^\x20-\x7e\n]/gu, (character) => {
+      const hex = character.codePointAt(0)!.toString(16).toUpperCase();
+      return `\\[u${hex.padStart(4, "0")}]`;
+    });
   return /^[.']/.test(escaped) ? `\\&${escaped}` : escaped;
 }
 

@@ -18,6 +18,8 @@ Deno.test("the manual page has every command, flag and environment variable", as
     assert.ok(text.includes(`.SH ${heading}\n`), heading);
   }
   assert.match(text, /^\.B NO_COLOR$/m);
+  // deno-lint-ignore no-control-regex -- what troff takes without being told an encoding
+  assert.doesNotMatch(stdout, /[^\x00-\x7f]/);
 });
 
 Deno.test("no line of text begins like a command of roff, and no backslash goes unescaped", () => {
@@ -25,12 +27,14 @@ Deno.test("no line of text begins like a command of roff, and no backslash goes 
     name: "try",
     group: "Generation",
     summary: "try it",
-    description: ".SH not a heading\n'nor this\nC:\\path",
+    description: ".SH not a heading\n'nor this\nC:\\path\n[…] 𝄞",
     arguments: {},
     options: {},
     examples: [],
     load: () => Promise.reject(new Error("never")),
   }], "1.2.3");
-  assert.ok(page.includes("\\&.SH not a heading\n\\&'nor this\nC:\\epath\n"));
+  assert.ok(
+    page.includes("\\&.SH not a heading\n\\&'nor this\nC:\\epath\n[\\[u2026]] \\[u1D11E]\n"),
+  );
   assert.ok(page.includes('"llamero 1.2.3"'));
 });
