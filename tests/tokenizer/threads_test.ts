@@ -13,6 +13,13 @@ const FILES = [
   "spm-trained/mix-default-4096.model",
 ];
 
+/** English, with spaces to cut at, and Japanese, without. */
+async function twoLanguages(): Promise<Uint8Array<ArrayBuffer>> {
+  const names = ["wikitext2-test.txt", "aozora-neko-ja.txt"];
+  const parts = await Promise.all(names.map((name) => Deno.readFile(join(TEXTS, name))));
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
+}
+
 const missing = HAS_VECTORS.find((path) => !existsSync(path));
 const options = { ignored: missing === undefined ? undefined : `no ${missing}` };
 
@@ -21,7 +28,7 @@ onBackends(
   async (on) => {
     using one = await on.open(1);
     using three = await on.open(3);
-    const text = await Deno.readFile(join(TEXTS, "wikitext2-test.txt"));
+    const text = await twoLanguages();
     const lines = packLines(text);
     for (const file of FILES) {
       const alone = await openTokenizer(join(TOKENIZERS, file), one);
@@ -44,7 +51,7 @@ onBackends(
   "three threads give a stream the ids that one gives the whole, wherever it is cut",
   async (on) => {
     using three = await on.open(3);
-    const text = await Deno.readFile(join(TEXTS, "wikitext2-test.txt"));
+    const text = await twoLanguages();
     for (const file of FILES) {
       const tokenizer = await openTokenizer(join(TOKENIZERS, file), three);
       for (const special of ["text", "parse"] as const) {

@@ -2,7 +2,7 @@
 
 use super::blob::{Blob, Flags, Head};
 use super::bytes::ByteLevel;
-use super::class::CharClasses;
+use super::class::{CharClasses, LETTER};
 use super::normalize::Place;
 use super::open::Refusal;
 use super::special::{LATE, Search, Specials};
@@ -288,15 +288,22 @@ impl Tokenizer {
         let divisible = !request.replace
             && self.names.iter().all(|n| !n.any(parse) || n.simple)
             && match &self.family {
-                Family::Symbols(symbols) => symbols.can_cut_before_spaces(),
+                Family::Symbols(symbols) => symbols.has_cuts(),
                 Family::Bytes(_) => true,
             };
+        // In every split pattern a piece ends with the last of a word's letters.
+        let may = |left: u32, right: u32| match &self.family {
+            Family::Symbols(symbols) => symbols.may_cut(left, right),
+            Family::Bytes(_) => self.classes.of(right) != LETTER,
+        };
         let mut start = 0;
         for &end in ends {
             let end = end as usize;
             let mut first = true;
             while divisible && end - start > 2 * TASK_BYTES {
-                let Some(cut) = cut(&text[..end], start + TASK_BYTES) else {
+                // Texts are divisible only where malformed bytes are refused before.
+                let found = unsafe { cut(&text[..end], start + TASK_BYTES, &self.classes, may) };
+                let Some(cut) = found else {
                     break;
                 };
                 units.push(Unit {

@@ -1,5 +1,7 @@
 //! Texts cut into units, and units gathered into tasks for threads.
 
+use super::class::{CharClasses, LETTER};
+use super::utf8::decode;
 use alloc::vec::Vec;
 
 /// Text of one task: enough that handing it out costs nothing.
@@ -32,11 +34,29 @@ pub fn tasks(units: &[Unit]) -> Vec<(usize, usize)> {
     tasks
 }
 
-/// A place behind `from` where a letter, a space and a letter follow one another: the space begins a
-/// piece of every split pattern, and a chunk of every vocabulary that has spaces in front of words.
-pub fn cut(text: &[u8], from: usize) -> Option<usize> {
-    let to = text.len().min(from + TASK_BYTES);
-    (from..to.saturating_sub(1)).find(|&at| {
-        text[at] == b' ' && text[at - 1].is_ascii_alphabetic() && text[at + 1].is_ascii_alphabetic()
-    })
+/// The first place behind `from` where a letter ends and a cut `may` be made between it and the
+/// character behind it.
+///
+/// # Safety
+/// `text` must be well-formed UTF-8, and `from` must lie in it.
+pub unsafe fn cut(
+    text: &[u8],
+    from: usize,
+    classes: &CharClasses,
+    may: impl Fn(u32, u32) -> bool,
+) -> Option<usize> {
+    let mut at = from + text[from..].iter().position(|&byte| byte & 0xc0 != 0x80)?;
+    let (mut left, mut len) = unsafe { decode(text, at) };
+    loop {
+        at += len;
+        if at >= text.len() {
+            return None;
+        }
+        let right;
+        (right, len) = unsafe { decode(text, at) };
+        if classes.of(left) == LETTER && may(left, right) {
+            return Some(at);
+        }
+        left = right;
+    }
 }
