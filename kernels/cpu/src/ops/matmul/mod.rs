@@ -172,7 +172,7 @@ fn check(product: &Product) -> Status {
     if product.x_dtype == dtype::Q8_0 && !product.x_stride.is_multiple_of(32) {
         return Err("the stride of q8_0 rows is a multiple of 32");
     }
-    if product.x_dtype == dtype::BF16 && (product.in_dim | product.x_stride) % 2 != 0 {
+    if product.x_dtype == dtype::BF16 && !(product.in_dim | product.x_stride).is_multiple_of(2) {
         return Err("rows of bf16 and their stride are even");
     }
     match (product.x_dtype, product.weight_dtype) {
