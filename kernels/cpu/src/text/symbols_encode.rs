@@ -8,12 +8,12 @@ use super::cache::{Key, LONGEST};
 use super::class::CharClasses;
 use super::hash::NONE;
 use super::merge::Symbol;
-use super::normalize::{MARK, Place, Stretch};
+use super::normalize::{Place, Stretch};
 use super::output::Output;
 use super::symbols::Symbols;
 use super::symbols_named::Names;
 use super::tokenizer::{Request, SpecialMode};
-use super::utf8::{REPLACEMENT, decode, first_byte, first_invalid, well_formed};
+use super::utf8::{REPLACEMENT, decode, first_invalid, well_formed};
 use super::worker::{Cut, Worker, reserve};
 use alloc::vec::Vec;
 
@@ -86,16 +86,8 @@ impl Symbols {
     }
 
     /// Whether text may be cut between two characters: no piece has them side by side, and the second
-    /// is a piece, so that no run of unknown ones goes on; nor does a name reach across.
+    /// is a piece, so that no run of unknown ones goes on.
     pub fn may_cut(&self, left: u32, right: u32) -> bool {
-        let mark = if right == b' ' as u32 {
-            MARK[0]
-        } else {
-            first_byte(right)
-        };
-        if !self.names.may_cut_before(mark) || !self.names.may_cut_before(first_byte(right)) {
-            return false;
-        }
         let (left, right) = (self.chars.get(left), self.chars.get(right));
         left != NONE
             && right != NONE
