@@ -73,3 +73,24 @@ onBackends(
   },
   options,
 );
+
+onBackends(
+  "names of tokens stay whole in a text that threads share out",
+  async (on) => {
+    using two = await on.open(2);
+    const named = [
+      ["llama3/tokenizer.model", "<|begin_of_text|>"],
+      ["llama2/tokenizer.model", "</s>"],
+      ["hf/llama2.legacy.tokenizer.json.gz", "</s>"],
+    ] as const;
+    for (const [file, name] of named) {
+      const tokenizer = await openTokenizer(join(TOKENIZERS, file), two);
+      const [id] = tokenizer.encode(name, { special: "parse" }).slice(-1);
+      const words = `${name}word`.repeat(40_000);
+      const found = tokenizer.encode(words, { special: "parse" }).filter((other) => other === id);
+      deepStrictEqual([file, found.length], [file, 40_000]);
+      tokenizer.close();
+    }
+  },
+  options,
+);

@@ -32,6 +32,7 @@ pub mod split;
 pub mod split_gpt2;
 pub mod splits;
 pub mod symbols;
+pub mod symbols_cuts;
 pub mod symbols_encode;
 pub mod symbols_named;
 #[cfg(test)]

@@ -73,8 +73,10 @@ pub struct Specials {
     ids: Vec<u32>,
     flags: Vec<u32>,
     first: [u64; 4],
-    /// Whether text may be cut anywhere between a letter and a space without cutting a name.
+    /// Whether what is found depends on the names' own bytes alone.
     pub simple: bool,
+    /// The bytes that stand behind the first of some name.
+    within: [u64; 4],
     /// Whether some take the white space before them.
     pub strips_left: bool,
     /// Whether spaces are U+2581, which is no white space.
@@ -102,7 +104,10 @@ impl Specials {
             };
             named.push(i as u32);
             specials.first[first as usize / 64] |= 1 << (first % 64);
-            specials.simple &= !name.contains(&b' ') && flag & !(ALWAYS | LATE) == 0;
+            for &byte in &name[1..] {
+                specials.within[byte as usize / 64] |= 1 << (byte % 64);
+            }
+            specials.simple &= flag & !(ALWAYS | LATE) == 0;
             specials.always |= flag & ALWAYS != 0;
             specials.strips_left |= flag & STRIP_LEFT != 0;
         }
@@ -110,6 +115,11 @@ impl Specials {
         specials.ids = ids.to_vec();
         specials.flags = flags.to_vec();
         specials
+    }
+
+    /// Whether text may be cut in front of a character whose first byte this is, without cutting a name.
+    pub fn may_cut_before(&self, byte: u8) -> bool {
+        self.within[byte as usize / 64] & 1 << (byte % 64) == 0
     }
 
     /// Whether there is anything to look for; `all` includes the tokens that are special.

@@ -78,23 +78,6 @@ impl Symbols {
         stop
     }
 
-    /// Whether there are places where text may be cut before it is normalized.
-    pub fn has_cuts(&self) -> bool {
-        let simple =
-            self.normalizer.is_simple() && self.frozen.is_empty() && self.unused.is_empty();
-        simple && (!self.names.any(true) || self.names.simple)
-    }
-
-    /// Whether text may be cut between two characters: no piece has them side by side, and the second
-    /// is a piece, so that no run of unknown ones goes on.
-    pub fn may_cut(&self, left: u32, right: u32) -> bool {
-        let (left, right) = (self.chars.get(left), self.chars.get(right));
-        left != NONE
-            && right != NONE
-            && self.ids[right as usize] != NONE
-            && !self.joins.has(left, right)
-    }
-
     /// Rules from a file may cut characters apart; everything behind relies on whole ones.
     fn mend(&self, normal: &mut Vec<u8>) {
         if self.normalizer.is_simple() || first_invalid(normal).is_none() {

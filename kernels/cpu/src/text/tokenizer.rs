@@ -8,7 +8,7 @@ use super::open::Refusal;
 use super::special::{LATE, Search, Specials};
 use super::symbols::Symbols;
 use super::units::{TASK_BYTES, Unit, cut, tasks};
-use super::utf8::first_invalid_of_all;
+use super::utf8::{first_byte, first_invalid_of_all};
 use super::worker::{Worker, reserve};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -292,9 +292,14 @@ impl Tokenizer {
                 Family::Bytes(_) => true,
             };
         // In every split pattern a piece ends with the last of a word's letters.
-        let may = |left: u32, right: u32| match &self.family {
-            Family::Symbols(symbols) => symbols.may_cut(left, right),
-            Family::Bytes(_) => self.classes.of(right) != LETTER,
+        let may = |left: u32, right: u32| {
+            let byte = first_byte(right);
+            let uncut = |names: &Specials| !names.any(parse) || names.may_cut_before(byte);
+            self.names.iter().all(uncut)
+                && match &self.family {
+                    Family::Symbols(symbols) => symbols.may_cut(left, right),
+                    Family::Bytes(_) => self.classes.of(right) != LETTER,
+                }
         };
         let mut start = 0;
         for &end in ends {

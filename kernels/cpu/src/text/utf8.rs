@@ -88,6 +88,16 @@ pub fn first_invalid_of_all(text: &[u8], parallel: Parallel) -> Option<usize> {
     Some(first.into_inner()).filter(|&at| at < text.len())
 }
 
+/// The first byte of a character.
+pub fn first_byte(character: u32) -> u8 {
+    match character {
+        0..0x80 => character as u8,
+        0x80..0x800 => 0xc0 | (character >> 6) as u8,
+        0x800..0x10000 => 0xe0 | (character >> 12) as u8,
+        _ => 0xf0 | (character >> 18) as u8,
+    }
+}
+
 /// Whether the text from `at` could become well-formed with more bytes behind it.
 pub fn is_cut_off(text: &[u8], at: usize) -> bool {
     match core::str::from_utf8(&text[at..]) {
