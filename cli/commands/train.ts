@@ -16,7 +16,8 @@ import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import { writeReport } from "../../lib/train/report.ts";
 import { checkResumable, readRunConfig } from "../../lib/train/resume_config.ts";
 import { configOfInit, withRestarts } from "../../lib/train/run.ts";
-import { type RequestLayer, resolveRun } from "../../lib/train/run_config.ts";
+import { askedOf, type RequestLayer } from "../../lib/train/request_layers.ts";
+import { resolveRun } from "../../lib/train/run_config.ts";
 import { checkpointName, removeLeftovers, RunLock, runPaths } from "../../lib/train/run_folder.ts";
 import {
   checkRunFolder,
@@ -36,7 +37,7 @@ import { onWorld, refusedByAll } from "../world.ts";
 import type { TrainOptions } from "./train.spec.ts";
 import { printPlan } from "./train_plan.ts";
 import {
-  askedOf,
+  askedInputs,
   type Call,
   follow,
   layersOf,
@@ -84,10 +85,10 @@ async function planned(
   flags: RequestLayer,
   io: Io,
 ): Promise<void> {
-  if (values.resume && values.out !== undefined) {
-    return await printPlan(readRunConfig(runPaths(resolve(values.out)), flags), values, io);
-  }
   const layers = layersOf(values, flags);
+  if (values.resume && values.out !== undefined) {
+    return await printPlan(readRunConfig(runPaths(resolve(values.out)), layers), values, io);
+  }
   // Accelerators are made for bf16: their peak is that of bf16.
   if (values.hardware !== undefined) {
     const origin = () => `default on ${values.hardware}`;
@@ -95,7 +96,7 @@ async function planned(
   }
   const path = askedOf(layers, "tokenizer");
   const init = askedOf(layers, "init");
-  const data = askedOf(layers, "data");
+  const { data } = askedInputs(layers);
   const tokenizer = path === undefined ? undefined : await openTokenizer(path);
   const config = resolveRun(layers, {
     vocabulary: tokenizer === undefined ? {} : vocabularyOf(tokenizer),

@@ -9,6 +9,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../../lib/base/errors.ts";
 import { formatBytes, formatInteger } from "../../lib/base/format.ts";
+import { quotedPath } from "../../lib/base/quoted.ts";
 import { meshSize, parseMesh } from "../../lib/comm/mesh.ts";
 import { checkDatasetTokenizers } from "../../lib/data/dataset_tokenizer.ts";
 import { packTexts } from "../../lib/data/pack.ts";
@@ -16,10 +17,11 @@ import { datasetPaths } from "../../lib/formats/indexed_dataset.ts";
 import { presetOf } from "../../lib/model/presets.ts";
 import type { CompiledTokenizer } from "../../lib/tokenizer/compiled.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
-import { readConfigFile, type RequestedSettings } from "../../lib/train/config_file.ts";
+import { readConfigFile } from "../../lib/train/config_file.ts";
 import { readRunConfig } from "../../lib/train/resume_config.ts";
 import { configOfInit } from "../../lib/train/run.ts";
-import { type RequestLayer, resolveRun, type RunConfig } from "../../lib/train/run_config.ts";
+import { askedOf, firstAsking, type RequestLayer } from "../../lib/train/request_layers.ts";
+import { resolveRun, type RunConfig } from "../../lib/train/run_config.ts";
 import type { RunPaths } from "../../lib/train/run_folder.ts";
 import { checkMesh } from "../../lib/train/run_mesh.ts";
 import { layAside, writeRunConfig } from "../../lib/train/run_start.ts";
@@ -75,12 +77,29 @@ export function layersOf(values: TrainOptions, flags: RequestLayer): RequestLaye
   return [flags, { settings: withAbsolutePaths(readConfigFile(path)), origin: () => path }];
 }
 
-/** What the first layer that asks for something asks for. */
-export function askedOf<K extends keyof RequestedSettings>(
+/** What is asked to be trained on. */
+export interface AskedInputs {
+  /** Datasets. */
+  readonly data: readonly DataSetting[] | undefined;
+  /** Texts to tokenize, instead. */
+  readonly text: readonly string[] | undefined;
+}
+
+/**
+ * Datasets or texts to train on, as the first layer that asks for either asks for them.
+ *
+ * @throws {ConfigError} Where it asks for both.
+ */
+export function askedInputs(
   layers: readonly RequestLayer[],
-  key: K,
-): RequestedSettings[K] | undefined {
-  return layers.find(({ settings }) => settings[key] !== undefined)?.settings[key];
+): AskedInputs {
+  const layer = firstAsking(layers, ["data", "text"]);
+  const { data, text } = layer?.settings ?? {};
+  if (layer === undefined || data === undefined || text === undefined) return { data, text };
+  throw new ConfigError(
+    `Cannot train on both data and texts, which ${quotedPath(layer.origin("data"))} asks for: ` +
+      `one of "data" and "text" was wanted`,
+  );
 }
 
 /** Prepares a run, as the rank that leads. */
@@ -99,21 +118,21 @@ export async function follow(call: Call, inputs: RunInputs | undefined): Promise
 }
 
 /** The run as its folder has it, with the changes that are allowed. */
-async function resumed({ paths, flags, launched }: Call): Promise<Prepared> {
-  let config = readRunConfig(paths, flags);
-  if (launched === 1) config = readRunConfig(paths, withRanksOf(config, flags));
+async function resumed({ values, paths, flags, launched }: Call): Promise<Prepared> {
+  const layers = layersOf(values, flags);
+  let config = readRunConfig(paths, layers);
+  if (launched === 1) config = readRunConfig(paths, withRanksOf(config, layers));
   return { config, tokenizer: await openRunTokenizer(config, paths) };
 }
 
 /** Where virtual ranks go on under another mesh, they are as many as it has. */
-function withRanksOf({ settings }: RunConfig, flags: RequestLayer): RequestLayer {
-  const { mesh, virtualRanks } = flags.settings;
-  if (mesh === undefined || mesh === "auto" || virtualRanks !== undefined) return flags;
-  if (settings.virtualRanks === 1) return flags;
-  return {
-    settings: { ...flags.settings, virtualRanks: meshSize(parseMesh(mesh)) },
-    origin: (name) => flags.origin(name === "virtualRanks" ? "mesh" : name),
-  };
+function withRanksOf({ settings }: RunConfig, layers: readonly RequestLayer[]): RequestLayer[] {
+  const asking = firstAsking(layers, ["mesh", "virtualRanks"]);
+  const { mesh, virtualRanks } = asking?.settings ?? {};
+  if (asking === undefined || mesh === undefined || mesh === "auto") return [...layers];
+  if (virtualRanks !== undefined || settings.virtualRanks === 1) return [...layers];
+  const ranks = { virtualRanks: meshSize(parseMesh(mesh)) };
+  return [{ settings: ranks, origin: () => asking.origin("mesh") }, ...layers];
 }
 
 /** What the config of a new run is resolved from. */
@@ -153,8 +172,7 @@ async function begun(call: Call): Promise<Prepared> {
   if (call.values.force) layAside(call.paths);
   const inputs = await packInputs(call, {
     tokenizer,
-    data: askedOf(layers, "data"),
-    text: askedOf(layers, "text"),
+    ...askedInputs(layers),
     evalData: askedOf(layers, "evalData") ?? [],
   });
   return await resolved(source, inputs);
@@ -175,10 +193,8 @@ async function resolved(source: Source, inputs: RunInputs): Promise<Prepared> {
   return { config, tokenizer, inputs };
 }
 
-interface Asked {
+interface Asked extends AskedInputs {
   readonly tokenizer: CompiledTokenizer;
-  readonly data: readonly DataSetting[] | undefined;
-  readonly text: readonly string[] | undefined;
   readonly evalData: readonly string[];
 }
 

@@ -9,7 +9,7 @@ import { UsageError } from "../../lib/base/errors.ts";
 import { quoted } from "../../lib/base/quoted.ts";
 import { parseMesh } from "../../lib/comm/mesh.ts";
 import type { RequestedSettings } from "../../lib/train/config_file.ts";
-import type { RequestLayer } from "../../lib/train/run_config.ts";
+import type { RequestLayer } from "../../lib/train/request_layers.ts";
 import { parseBatchRamp, parseDataSetting, parseSkips } from "../../lib/train/setting_text.ts";
 import { SETTING_NAMES } from "../../lib/train/setting_checks.ts";
 import type { DataSetting } from "../../lib/train/settings.ts";

@@ -10,14 +10,14 @@ import { launchFrom } from "../../lib/comm/mpi/launch.ts";
 import { parseConfig } from "../../lib/train/config_file.ts";
 import { appendEvent } from "../../lib/train/events.ts";
 import { readMetrics } from "../../lib/train/metrics.ts";
-import type { RequestLayer } from "../../lib/train/run_config.ts";
+import { askedOf, type RequestLayer } from "../../lib/train/request_layers.ts";
 import type { RunPaths } from "../../lib/train/run_folder.ts";
 import { ToldElsewhere } from "../failure.ts";
 import type { Io } from "../io.ts";
 import { canSupervise, supervise } from "../supervisor.ts";
 import { Log } from "../ui/log.ts";
 import type { TrainOptions } from "./train.spec.ts";
-import { askedOf, layersOf } from "./train_prepare.ts";
+import { layersOf } from "./train_prepare.ts";
 
 /** What may be supervised. */
 export interface SupervisedCall {

@@ -6,9 +6,10 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import { ConfigError, LlameroError } from "../base/errors.ts";
-import { quotedPath } from "../base/quoted.ts";
+import { quoted, quotedPath } from "../base/quoted.ts";
 import { parseConfig, type RequestedSettings } from "./config_file.ts";
-import { type RequestLayer, resolveRun, type RunConfig } from "./run_config.ts";
+import { askedOf, type RequestLayer } from "./request_layers.ts";
+import { resolveRun, type RunConfig } from "./run_config.ts";
 import type { RunPaths } from "./run_folder.ts";
 import { askedPaths, withPathsOfRun } from "./run_sources.ts";
 import { camelCase, kebabCase, RESUMABLE, type SettingName } from "./settings.ts";
@@ -23,37 +24,60 @@ export function checkResumable(paths: RunPaths): void {
 }
 
 /**
- * Reads the config of a run and takes what the command line may change: steps, saving, logging,
- * threads and mesh.
+ * Reads the config of a run and takes what may change: steps, saving, logging, threads and mesh.
  *
+ * @param changes What is asked for now, as flags and a file; the first wins.
  * @throws {ConfigError} Where something else would change.
  * @throws {LlameroError} Where there is no run.
  */
-export function readRunConfig(paths: RunPaths, changes: RequestLayer): RunConfig {
+export function readRunConfig(paths: RunPaths, changes: readonly RequestLayer[]): RunConfig {
   checkResumable(paths);
   const text = readFileSync(paths.config, "utf8");
   const own = withPathsOfRun(parseConfig(text, paths.config), paths);
-  const { tokens, ...rest } = changes.settings;
-  for (const [name, value] of Object.entries(rest)) {
-    if (RESUMABLE.has(name as SettingName) || value === undefined) continue;
-    const recorded = name === "preset" ? presetOf(text) : askedFor(name, own, paths);
-    if (JSON.stringify(recorded) === JSON.stringify(value)) continue;
-    throw new ConfigError(
-      `Cannot resume with another "${kebabCase(name)}": it is ${JSON.stringify(value)}, ` +
-        `and the run has ${JSON.stringify(recorded) ?? "none"}`,
-      { hint: "only steps, saving, logging, threads and mesh may change; leave the rest away" },
-    );
+  const preset = presetOf(text);
+  const names = new Set(changes.flatMap(({ settings }) => Object.keys(settings)));
+  for (const name of names as Set<keyof RequestedSettings>) {
+    if (isChangeable(name)) continue;
+    const asked = askedOf(changes, name);
+    const recorded = name === "preset" ? preset : askedFor(name, own, paths);
+    for (const [key, is, was] of compared(name, asked, recorded)) refuseOther(key, is, was);
   }
   const origins = originsOf(text);
-  const { steps: _, ...ownWithoutSteps } = own;
   const layers: RequestLayer[] = [
-    { settings: changesOf(rest, tokens), origin: changes.origin },
-    {
-      settings: tokens === undefined ? own : ownWithoutSteps,
-      origin: (name) => origins.get(name) ?? paths.config,
-    },
+    ...changes.map((layer) => ({ ...layer, settings: changesOf(layer) })),
+    { settings: own, origin: (name) => origins.get(name) ?? paths.config },
   ];
-  return { ...resolveRun(layers, { vocabulary: {} }), preset: presetOf(text) };
+  return { ...resolveRun(layers, { vocabulary: {} }), preset };
+}
+
+function isChangeable(name: string): boolean {
+  return name === "tokens" || RESUMABLE.has(name as SettingName);
+}
+
+function changesOf({ settings }: RequestLayer): RequestedSettings {
+  return Object.fromEntries(Object.entries(settings).filter(([name]) => isChangeable(name)));
+}
+
+/** Values to be the same: what is asked for, key by key, and what the run has. */
+function compared(
+  name: string,
+  asked: unknown,
+  recorded: unknown,
+): (readonly [key: string, is: unknown, was: unknown])[] {
+  if (name !== "model") return [[kebabCase(name), asked, recorded]];
+  // A file names the fields of the model that are not its preset's.
+  const was = (recorded ?? {}) as Readonly<Record<string, unknown>>;
+  return Object.entries((asked ?? {}) as Readonly<Record<string, unknown>>)
+    .map(([field, value]) => [`model.${kebabCase(field)}`, value, was[field]]);
+}
+
+function refuseOther(key: string, is: unknown, was: unknown): void {
+  if (is === undefined || JSON.stringify(is) === JSON.stringify(was)) return;
+  throw new ConfigError(
+    `Cannot resume with another ${quoted(key)}: it is ${JSON.stringify(is)}, ` +
+      `and the run has ${JSON.stringify(was) ?? "none"}`,
+    { hint: "only steps, saving, logging, threads and mesh may change; leave the rest away" },
+  );
 }
 
 /** What a setting was given as: where that was text, the run has the dataset that it became. */
@@ -62,11 +86,6 @@ function askedFor(name: string, own: RequestedSettings, paths: RunPaths): unknow
   if (name === "text") return askedPaths(data.map(({ path }) => path), paths);
   if (name === "evalData") return askedPaths(evalData, paths);
   return own[name as keyof RequestedSettings];
-}
-
-function changesOf(rest: RequestLayer["settings"], tokens: number | undefined) {
-  const allowed = Object.entries(rest).filter(([name]) => RESUMABLE.has(name as SettingName));
-  return { ...Object.fromEntries(allowed), ...(tokens === undefined ? {} : { tokens }) };
 }
 
 /** Where values came from, as the comments say. */

@@ -5,13 +5,13 @@
  */
 
 import type { TrainSettings } from "./settings.ts";
-import { LEAST_REWIND } from "./spikes.ts";
+import { rewindTargets } from "./spikes.ts";
 
 /**
  * Steps whose checkpoints go once that of `step` is there: all but the newest `keep` of every
  * `saveEvery` steps. Those between, which interrupted sessions have left, go at once, so that a run
- * that was stopped ends with the checkpoints of one that was not. Where spikes are skipped, the one
- * that a spike now would go back to stays too.
+ * that was stopped ends with the checkpoints of one that was not. Where spikes are skipped, those that
+ * recoveries may go back to stay too.
  *
  * @param steps Steps of all checkpoints that there are.
  */
@@ -28,8 +28,7 @@ export function obsoleteCheckpoints(
   const regular = [...earlier.filter(isRegular), ...(isRegular(step) ? [step] : [])];
   const kept = new Set(regular.sort((a, b) => a - b).slice(-keep));
   if (skipSpikes) {
-    const target = Math.floor(Math.max(0, step - LEAST_REWIND) / saveEvery) * saveEvery;
-    for (const at of regular) if (at >= target) kept.add(at);
+    for (const at of rewindTargets(earlier, { step, saveEvery })) kept.add(at);
   }
   return earlier.filter((at) => !kept.has(at));
 }

@@ -10,17 +10,9 @@ import { BatchRamp } from "../data/ramp.ts";
 import { checkConfig, type ModelConfig } from "../model/config.ts";
 import { presetLike, presetOf, type PresetVocabulary } from "../model/presets.ts";
 import type { Recipe } from "../model/recipe.ts";
-import type { RequestedSettings } from "./config_file.ts";
+import { type RequestLayer, Resolver } from "./request_layers.ts";
 import { SETTING_NAMES } from "./setting_checks.ts";
 import { kebabCase, type SettingName, type TrainSettings } from "./settings.ts";
-
-/** What somebody asks for, and what their requests are called. */
-export interface RequestLayer {
-  /** The settings. */
-  readonly settings: RequestedSettings;
-  /** Where a setting of this layer comes from, such as `flag`, `environment` or a file's name. */
-  readonly origin: (name: string) => string;
-}
 
 /** What a run is resolved against besides requests. */
 export interface RunSurroundings {
@@ -70,46 +62,6 @@ const OPTIMIZER_SETTINGS = [
   "eps",
   "weightDecay",
 ] as const satisfies readonly (keyof Recipe & SettingName)[];
-
-/** Values as they are found, each with its origin. */
-class Resolver {
-  readonly values: Record<string, unknown> = {};
-  readonly origins: Map<string, string> = new Map();
-  readonly #layers: readonly RequestLayer[];
-
-  constructor(layers: readonly RequestLayer[]) {
-    this.#layers = layers;
-  }
-
-  /** What the first layer that asks for it asks for. */
-  requested<K extends keyof RequestedSettings>(name: K): RequestedSettings[K] | undefined {
-    return this.layerOf(name)?.settings[name];
-  }
-
-  layerOf(name: keyof RequestedSettings): RequestLayer | undefined {
-    return this.#layers.find(({ settings }) => settings[name] !== undefined);
-  }
-
-  /** Whether a layer asks for one setting and none up to it for another. */
-  isRatherAsked(one: keyof RequestedSettings, other: keyof RequestedSettings): boolean {
-    const asks = (name: keyof RequestedSettings) =>
-      this.#layers.findIndex(({ settings }) => settings[name] !== undefined);
-    return asks(one) >= 0 && (asks(other) < 0 || asks(one) < asks(other));
-  }
-
-  /** Takes what is requested, else what is given. */
-  take<K extends SettingName>(
-    name: K,
-    fallback: TrainSettings[K],
-    origin: string,
-  ): Exclude<TrainSettings[K], undefined> {
-    const layer = this.layerOf(name);
-    const value = layer === undefined ? fallback : layer.settings[name];
-    this.values[name] = value;
-    if (value !== undefined) this.origins.set(name, layer?.origin(name) ?? origin);
-    return value as Exclude<TrainSettings[K], undefined>;
-  }
-}
 
 /**
  * Resolves a run: each setting from the first layer that has it, then the preset, then what follows
@@ -237,8 +189,8 @@ function takeRecipe(resolver: Resolver, { recipe, origin }: Base): void {
   for (const name of OPTIMIZER_SETTINGS) resolver.take(name, own[name] as never, ownOrigin);
   const lr = resolver.values.lr as number;
   if (lr !== own.lr && resolver.requested("minLr") === undefined) {
-    resolver.values.minLr = lr * (own.minLr / own.lr);
-    resolver.origins.set("minLr", `${own.minLr / own.lr} of lr, as in ${ownOrigin}`);
+    const share = own.minLr / own.lr;
+    resolver.set("minLr", lr * share, `${share} of lr, as in ${ownOrigin}`);
   }
   for (const name of ["clip", "seqLen", "dropout", "documentMask"] as const) {
     resolver.take(name, recipe[name] as never, origin);
@@ -289,19 +241,24 @@ function takeSteps(
     readonly tokensOfData: RunSurroundings["tokensOfData"];
   },
 ): void {
-  const tokens = resolver.requested("tokens");
-  if (tokens !== undefined && resolver.requested("steps") !== undefined) {
+  if (resolver.isAskedByOne("tokens", "steps")) {
     throw new ConfigError("Cannot train for both --steps and --tokens: one was wanted");
   }
-  const steps = resolver.requested("steps");
-  const ofData = steps === undefined && tokens === undefined ? tokensOfData?.() : undefined;
+  const layer = resolver.isRatherAsked("tokens", "steps") ? resolver.layerOf("tokens") : undefined;
+  const tokens = layer?.settings.tokens;
+  const isOpen = tokens === undefined && resolver.requested("steps") === undefined;
+  const ofData = isOpen ? tokensOfData?.() : undefined;
   const total = tokens ?? ofData ?? preset.recipe.tokens;
-  const origin = tokens !== undefined
-    ? `${formatInteger(tokens)} tokens, ${resolver.layerOf("tokens")!.origin("tokens")}`
-    : ofData !== undefined
-    ? `${formatInteger(ofData)} tokens, the epochs of the data`
-    : `${formatCount(total)} tokens, ${preset.origin}`;
-  const taken = resolver.take("steps", batches.stepsOf(total), origin);
+  const steps = batches.stepsOf(total);
+  const taken = layer !== undefined
+    ? resolver.set("steps", steps, `${formatInteger(total)} tokens, ${layer.origin("tokens")}`)
+    : resolver.take(
+      "steps",
+      steps,
+      ofData !== undefined
+        ? `${formatInteger(ofData)} tokens, the epochs of the data`
+        : `${formatCount(total)} tokens, ${preset.origin}`,
+    );
   if (taken < 1) {
     throw new ConfigError(
       `Cannot train for ${formatInteger(total)} tokens: a batch alone has ` +
@@ -320,8 +277,8 @@ function shorten(resolver: Resolver, steps: number): void {
     if ((resolver.values[name] as number) <= tenth) continue;
     const scheduled = name === "hold" && resolver.values.schedule === "inverse-sqrt";
     if (scheduled && (resolver.values[name] as number) <= steps) continue;
-    resolver.values[name] = tenth;
-    resolver.origins.set(name, `a tenth of the steps, fewer than ${resolver.origins.get(name)}`);
+    const before = resolver.origins.get(name);
+    resolver.set(name, tenth, `a tenth of the steps, fewer than ${before}`);
   }
   resolver.take("decay", Math.max(1, Math.floor(steps / 5)), "a fifth of the steps");
 }
@@ -368,8 +325,7 @@ function takePipeline(resolver: Resolver): void {
   const stages = resolver.take("stagesPerRank", 2, "default");
   resolver.take("pipelineSchedule", "1f1b", "default");
   if (!resolver.isRatherAsked("stagesPerRank", "pipelineSchedule")) return;
-  resolver.values.pipelineSchedule = "interleaved" satisfies TrainSettings["pipelineSchedule"];
-  resolver.origins.set("pipelineSchedule", `${stages} stages per rank`);
+  resolver.set("pipelineSchedule", "interleaved", `${stages} stages per rank`);
 }
 
 function checkSettings(settings: TrainSettings, model: ModelConfig): void {

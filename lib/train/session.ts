@@ -13,7 +13,7 @@ import { Interrupted, LlameroError } from "../base/errors.ts";
 import { EventLoop } from "../base/event_loop.ts";
 import type { CheckpointPlan } from "./checkpoint_plan.ts";
 import { CheckpointSaver } from "./checkpoint_saver.ts";
-import { loadTrainingCheckpoint } from "./checkpoint_read.ts";
+import { findCheckpoint, loadTrainingCheckpoint } from "./checkpoint_read.ts";
 import { CommunicationMeter } from "./communication.ts";
 import { evaluate, type Evaluation } from "./evaluate.ts";
 import { microBatchOf, type RunMachine } from "./machine.ts";
@@ -218,7 +218,7 @@ export class Session {
 
   /** Goes back to a checkpoint before a spike and on with later data. */
   async #recover(step: number, reason: string): Promise<void> {
-    const { config: { settings }, paths, begin, machine, record } = this.#parts;
+    const { config: { settings }, paths, record } = this.#parts;
     const earlier = this.#state.recoveries;
     const recovery = planRecovery(step, { saveEvery: settings.saveEvery, earlier });
     if (recovery === undefined) {
@@ -226,37 +226,41 @@ export class Session {
         hint: "earlier recoveries did not help: lower --lr, or look at the data of these steps",
       });
     }
-    const { rewindTo, skip } = recovery;
+    const { skip } = recovery;
+    await this.#saved();
+    const back = await this.#goBack(recovery.rewindTo);
     record.event({
       event: "spike",
       step: step + 1,
       reason,
-      rewind_to: rewindTo,
+      rewind_to: back.step,
       skip_step: skip.step + 1,
       skip_batches: skip.batches,
     });
-    await this.#saved();
-    const back = rewindTo === 0 ? FIRST_STATE : await this.#load(rewindTo);
-    if (rewindTo === 0) {
-      machine.optimizer.reset();
-      await begin();
-    }
     if (this.#leads) {
-      if (rewindTo > 0) linkLatest(paths.checkpoints, rewindTo);
+      if (back.step > 0) linkLatest(paths.checkpoints, back.step);
       // They lie on a path that is left: the run comes by the same steps with other weights.
       for (const later of checkpointSteps(paths)) {
-        if (later > rewindTo) removeCheckpoint(paths.checkpoints, later);
+        if (later > back.step) removeCheckpoint(paths.checkpoints, later);
       }
     }
     this.#state = { ...back, recoveries: [...earlier, skip] };
-    this.#savedStep = rewindTo;
-    record.rewound(rewindTo);
+    this.#savedStep = back.step;
+    record.rewound(back.step);
   }
 
-  #load(step: number): Promise<TrainState> {
-    const { paths, machine, config } = this.#parts;
-    const path = join(paths.checkpoints, checkpointName(step));
-    return loadTrainingCheckpoint(path, {
+  /** Loads the checkpoint of a step, or the newest before it that is whole, or begins again. */
+  async #goBack(step: number): Promise<TrainState> {
+    const { paths, machine, begin, config } = this.#parts;
+    const found = this.#leads ? await findCheckpoint(paths, step) : undefined;
+    const at = Float64Array.of(found?.step ?? 0);
+    machine.mesh.world.broadcast(at, 0);
+    if (at[0] === 0) {
+      machine.optimizer.reset();
+      await begin();
+      return FIRST_STATE;
+    }
+    return await loadTrainingCheckpoint(join(paths.checkpoints, checkpointName(at[0]!)), {
       ...machine,
       identity: runIdentity(config, this.#parts),
     });

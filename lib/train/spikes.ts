@@ -86,7 +86,6 @@ export function spikeOf(window: SpikeWindow, { loss, gradNorm }: JudgedStep): st
   return undefined;
 }
 
-/** The middle value, or the mean of both. */
 /** How a run gets past a spike. */
 export interface Recovery {
   /** Step of the checkpoint to go back to; 0 is the beginning. */
@@ -97,8 +96,9 @@ export interface Recovery {
 
 /**
  * Plans the recovery from a spike in step `step` (from 0): to the last multiple of `saveEvery` that is
- * at least 100 steps before, data skipped from 100 steps before the spike on. `undefined` where
- * earlier recoveries have not helped.
+ * at least 100 steps before, data skipped from 100 steps before the spike on. A further attempt goes
+ * to a multiple of 100 steps or more, of which fewer have to be kept. `undefined` where earlier
+ * recoveries have not helped.
  *
  * @param earlier The skips of earlier recoveries.
  */
@@ -110,5 +110,35 @@ export function planRecovery(
   const attempts = earlier.filter((skip) => Math.abs(skip.step - from) <= SAME_SPIKE).length;
   if (attempts >= MOST_ATTEMPTS || earlier.length >= MOST_RECOVERIES) return undefined;
   const batches = Math.min(MOST_SKIPPED, FEWEST_SKIPPED + attempts * MORE_SKIPPED);
-  return { rewindTo: Math.floor(from / saveEvery) * saveEvery, skip: { step: from, batches } };
+  const spacing = attempts === 0 ? saveEvery : furtherSpacing(saveEvery);
+  return { rewindTo: lastMultiple(from, spacing), skip: { step: from, batches } };
+}
+
+/**
+ * Which of a run's checkpoints recoveries from a spike in step `step` or later may go back to; the
+ * newest before the first one that is due, where that is not there (`saveEvery` was another then).
+ *
+ * Up to the batches that are skipped a run repeats itself, without a spike. So each attempt's spike is
+ * at most 100 steps before that of the attempt before.
+ */
+export function rewindTargets(
+  checkpoints: readonly number[],
+  { step, saveEvery }: { readonly step: number; readonly saveEvery: number },
+): number[] {
+  const targetsOf = (attempts: number, spacing: number) => {
+    const first = lastMultiple(Math.max(0, step - attempts * LEAST_REWIND), spacing);
+    const due = checkpoints.filter((at) => at >= first && at % spacing === 0);
+    const before = checkpoints.filter((at) => at < first);
+    return checkpoints.includes(first) || before.length === 0 ? due : [Math.max(...before), ...due];
+  };
+  return [...targetsOf(1, saveEvery), ...targetsOf(MOST_ATTEMPTS, furtherSpacing(saveEvery))];
+}
+
+/** Steps between the checkpoints that attempts after the first go back to. */
+function furtherSpacing(saveEvery: number): number {
+  return saveEvery * Math.ceil(LEAST_REWIND / saveEvery);
+}
+
+function lastMultiple(step: number, spacing: number): number {
+  return Math.floor(step / spacing) * spacing;
 }

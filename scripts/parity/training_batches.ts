@@ -22,7 +22,7 @@ if (run === undefined || folder === undefined) {
   console.error("Cannot write batches: a run and a folder were wanted");
   Deno.exit(2);
 }
-const { settings, model } = readRunConfig(runPaths(run), { settings: {}, origin: () => "" });
+const { settings, model } = readRunConfig(runPaths(run), []);
 const data = openRunData({ settings, model, preset: undefined, origins: new Map() });
 const { seqLen, steps, documentMask } = settings;
 

@@ -83,6 +83,68 @@ Deno.test("a run goes on after it was moved, and by the command that began it", 
   });
 });
 
+Deno.test("a run goes on with its file of settings, and with what may change of another", async () => {
+  await inTrainingFolder(async (folder) => {
+    const begin = [...tiny(folder, "run"), "--steps", "4", "--save-every", "2"];
+    assert.equal((await runCli(begin)).code, 0);
+    const out = join(folder.folder, "run");
+    const other = join(folder.folder, "other.toml");
+    const resumed = (toml: string, ...flags: string[]) => {
+      writeFileSync(other, toml);
+      return runCli(["train", "--out", out, "--resume", "--config", other, ...flags]);
+    };
+    const longer = await resumed(`${TINY_CONFIG.replace("[model]", "steps = 6\n[model]")}`);
+    assert.equal(longer.code, 0, longer.stderr);
+    assert.equal(readMetrics(runPaths(out).metrics).length, 6);
+    const flag = await resumed("tokens = 5000\nkeep = 1\n", "--steps", "8");
+    assert.equal(flag.code, 0, flag.stderr);
+    assert.deepEqual(readdirSync(runPaths(out).checkpoints).sort(), ["latest", "step-000008"]);
+    for (
+      const [toml, refusal] of [
+        ["lr = 1\n", /another "lr": it is 1, and the run has 0.003/],
+        ["[model]\nhidden-size = 32\n", /"model.hidden-size": it is 32, and the run has 16/],
+        ['preset = "llama-15m"\n', /another "preset": it is "llama-15m", and the run has "debug"/],
+        ["leraning-rate = 1\n", /there is no setting "leraning-rate"/],
+      ] as const
+    ) {
+      const { code, stderr } = await resumed(toml);
+      assert.equal(code, 2, toml);
+      assert.match(stderr, refusal);
+    }
+  });
+});
+
+Deno.test("flags come before a file where they exclude one another, and a file may not ask for both", async () => {
+  await inTrainingFolder(async (folder) => {
+    const data = writeDataset(join(folder.folder, "data"), [counting(200)]);
+    const text = `text = ["${folder.text}"]\n`;
+    const set = (lines: string) => `${lines}${TINY_CONFIG}`;
+    const run = (toml: string, flags: readonly string[]) => {
+      const config = join(folder.folder, "asked.toml");
+      writeFileSync(config, toml);
+      const args = ["train", "--out", join(folder.folder, "run"), "--force", "--config", config];
+      return runCli([...args, "--tokenizer", folder.tokenizer, ...flags]);
+    };
+    const config = () => readFileSync(join(folder.folder, "run/config.toml"), "utf8");
+    const steps = await run(set(`tokens = 1e9\n${text}`), ["--steps", "2", "--data", data]);
+    assert.equal(steps.code, 0, steps.stderr);
+    assert.match(config(), /^steps = 2 +# flag --steps$/m);
+    assert.match(config(), /^path = ".*data"$/m);
+    const tokens = await run(set(`steps = 9\ndata = ["${data}"]\n`), [
+      ...["--tokens", "192", "--text", folder.text],
+    ]);
+    assert.equal(tokens.code, 0, tokens.stderr);
+    assert.match(config(), /^steps = 3 +# 192 tokens, flag --tokens$/m);
+    assert.match(config(), /^path = "data\/text"$/m);
+    const length = await run(set(`steps = 9\ntokens = 1e9\n${text}`), []);
+    assert.equal(length.code, 2);
+    assert.match(length.stderr, /both --steps and --tokens/);
+    const inputs = await run(set(`steps = 2\ndata = ["${data}"]\n${text}`), []);
+    assert.equal(inputs.code, 2);
+    assert.match(inputs.stderr, /both data and texts, which ".*asked.toml" asks for/);
+  });
+});
+
 Deno.test("a sample that cannot be made is told and costs no run", async () => {
   await inTrainingFolder(async (folder) => {
     const long = ["--sample-prompt", "word ".repeat(100), "--steps", "2"];

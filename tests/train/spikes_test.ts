@@ -176,6 +176,33 @@ onBackends(
   },
 );
 
+Deno.test("a second spike soon after the first, and a damaged checkpoint, cost a longer way back", async () => {
+  await inRunFolder(async ({ folder, data }) => {
+    const config = smallRun(data, {
+      ...{ microBatch: 4, steps: 340, saveEvery: 20, keep: 1, skipSpikes: true, lr: 1e-3 },
+    });
+    // Going on from step 200, calls after the 310th are steps 201, 202, …; from step 100 then.
+    const meddle = meddling((call) => [310, 310 + 15].includes(call) ? 64 * 3 : undefined);
+    const spikesOf = ({ events }: Awaited<ReturnType<typeof train>>) =>
+      events.flatMap((e) => e.event === "spike" ? [[e.step, e.rewind_to, e.skip_batches]] : []);
+    const told = await train(join(folder, "run"), config, { meddle });
+    assert.deepEqual(spikesOf(told), [[310, 200, 200], [215, 100, 300]]);
+    assert.deepEqual(
+      told.rows.map(({ step }) => step),
+      Array.from({ length: 340 }, (_, i) => i + 1),
+    );
+
+    const run = join(folder, "damaged");
+    const damage = meddling((call) => {
+      if (call !== 310) return undefined;
+      const file = join(run, "checkpoints/step-000200/model.safetensors");
+      Deno.writeFileSync(file, Deno.readFileSync(file).fill(0, -4));
+      return 64 * 3;
+    });
+    assert.deepEqual(spikesOf(await train(run, config, { meddle: damage })), [[310, 100, 200]]);
+  });
+});
+
 Deno.test("recovery is deterministic: stopped before, at and after a spike, the bytes are the same", async () => {
   await inRunFolder(async ({ folder, data }) => {
     const settings = { microBatch: 4, steps: 200, saveEvery: 20, skipSpikes: true, lr: 1e-3 };
