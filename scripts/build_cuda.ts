@@ -22,6 +22,9 @@ const BUILT = join(FOLDER, "built");
 /** Where the emulated library lies. */
 export const EMULATED_LIBRARY: string = join(BUILT, "libllamero_cuda_emulated.so");
 
+/** Where the NCCL for emulated GPUs lies. */
+export const EMULATED_NCCL: string = join(BUILT, "libnccl_emulated.so");
+
 const NEWEST = "arch=compute_90a,code=sm_90a";
 const ARCHITECTURES = [
   "arch=compute_80,code=sm_80",
@@ -81,6 +84,12 @@ async function buildEmulated(): Promise<void> {
     run(compiler, [
       ...["-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-DLLAMERO_EMULATED"],
       ...["-x", "c++", ...kernels, ...sources(emulator, ".cpp"), "-o", out],
+    ]));
+  if (Deno.build.os !== "linux") return; // it needs /dev/shm
+  await build("libnccl_emulated.so", (out) =>
+    run(compiler, [
+      ...["-std=c++17", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared"],
+      ...[...sources(join(emulator, "nccl"), ".cpp"), "-o", out],
     ]));
 }
 

@@ -19,24 +19,34 @@ bool succeeded(cudaError_t status, const char *what) {
 
 const char *Context::failedOpen() { return failure; }
 
-Context *Context::open() {
+int Context::devices() {
   int devices = 0;
-  if (!succeeded(cudaGetDeviceCount(&devices), "no GPU")) return nullptr;
-  if (devices == 0) {
-    std::snprintf(failure, sizeof(failure), "no GPU is visible");
+  return succeeded(cudaGetDeviceCount(&devices), "no GPU") ? devices : -1;
+}
+
+Context *Context::open(unsigned device) {
+  int visible = devices();
+  if (visible < 0) return nullptr;
+  if (static_cast<int>(device) >= visible) {
+    if (visible == 0) std::snprintf(failure, sizeof(failure), "no GPU is visible");
+    else std::snprintf(failure, sizeof(failure), "no GPU %u: %d are visible", device, visible);
     return nullptr;
   }
   Context *context = new Context();
-  if (context->start()) return context;
+  if (context->start(device)) return context;
   delete context;
   return nullptr;
 }
 
-bool Context::start() {
-  // Which GPU is the first one is CUDA_VISIBLE_DEVICES' to say: one process has one.
-  if (!succeeded(cudaSetDevice(0), "cannot use the GPU")) return false;
+bool Context::start(unsigned device) {
+  // CUDA_VISIBLE_DEVICES says which GPUs there are and in which order; a thread works with one.
+  int index = static_cast<int>(device);
+  if (!succeeded(cudaSetDevice(index), "cannot use the GPU")) return false;
   cudaDeviceProp properties;
-  if (!succeeded(cudaGetDeviceProperties(&properties, 0), "cannot ask the GPU")) return false;
+  if (!succeeded(cudaGetDeviceProperties(&properties, index), "cannot ask the GPU")) return false;
+  for (int i = 0; i < 16; i++) {
+    std::snprintf(identity_ + 2 * i, 3, "%02x", static_cast<unsigned char>(properties.uuid.bytes[i]));
+  }
   std::snprintf(name_, sizeof(name_), "%s", properties.name);
   std::snprintf(architecture_, sizeof(architecture_), "sm_%d%d", properties.major, properties.minor);
   if (properties.major < 8) {
@@ -49,6 +59,10 @@ bool Context::start() {
   for (cudaEvent_t &event : events_) {
     if (!succeeded(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "no event")) return false;
   }
+  for (cudaEvent_t &event : rankEvents_) {
+    if (!succeeded(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "no event")) return false;
+  }
+  if (!succeeded(cudaEventCreateWithFlags(&kernelsDone_, cudaEventDisableTiming), "no event")) return false;
   cublas_ = CublasLt::open(&cublasAbsent_);
   return succeeded(cudaMalloc(&scratch_, SCRATCH_BYTES), "no scratch memory") &&
          succeeded(cudaMalloc(&fault_, sizeof(int)), "no memory") &&
@@ -64,9 +78,55 @@ Context::~Context() {
   for (cudaEvent_t event : events_) {
     if (event != nullptr) cudaEventDestroy(event);
   }
+  for (cudaEvent_t event : rankEvents_) {
+    if (event != nullptr) cudaEventDestroy(event);
+  }
+  if (kernelsDone_ != nullptr) cudaEventDestroy(kernelsDone_);
   for (Stream stream : streams_) {
     if (stream != nullptr) cudaStreamDestroy(stream);
   }
+}
+
+// A wait takes the event as it was recorded last: one is enough for all beginnings.
+int32_t Context::beginRanks() {
+  cudaError_t status = cudaEventRecord(kernelsDone_, streams_[0]);
+  if (status == cudaSuccess) status = cudaStreamWaitEvent(streams_[RANKS_QUEUE], kernelsDone_, 0);
+  if (status != cudaSuccess) return refuse("ranks: %s", cudaGetErrorString(status));
+  return chooseQueue(RANKS_QUEUE);
+}
+
+double Context::endRanks() {
+  cudaEventRecord(rankEvents_[ranksMarked_ % EVENTS], streams_[RANKS_QUEUE]);
+  queue_ = 0;
+  return static_cast<double>(++ranksMarked_);
+}
+
+// The event of a number, or of the oldest that is left, before which all that are older were reached.
+cudaEvent_t Context::rankEventOf(double number) {
+  uint64_t wanted = static_cast<uint64_t>(number);
+  uint64_t oldest = ranksMarked_ > EVENTS ? ranksMarked_ - EVENTS + 1 : 1;
+  return rankEvents_[((wanted < oldest ? oldest : wanted) - 1) % EVENTS];
+}
+
+int32_t Context::joinRanks(double number) {
+  cudaError_t status = cudaStreamWaitEvent(streams_[0], rankEventOf(number), 0);
+  return status == cudaSuccess ? 0 : refuse("ranks: %s", cudaGetErrorString(status));
+}
+
+int32_t Context::reachedRanks(double number) {
+  cudaError_t status = cudaEventQuery(rankEventOf(number));
+  if (status == cudaErrorNotReady) return NOT_YET;
+  return status == cudaSuccess ? 0 : refuse("ranks: %s", cudaGetErrorString(status));
+}
+
+int32_t Context::settled() {
+  cudaError_t status = cudaStreamQuery(streams_[0]);
+  if (status == cudaErrorNotReady) return NOT_YET;
+  return status == cudaSuccess ? 0 : refuse("wait: %s", cudaGetErrorString(status));
+}
+
+unsigned Context::identify(char *text, unsigned capacity) const {
+  return static_cast<unsigned>(std::snprintf(text, capacity, "%s", identity_));
 }
 
 int32_t Context::launched(const char *kernel) {

@@ -11,10 +11,14 @@
 #include "launch.h"
 
 #ifdef LLAMERO_EMULATED
-typedef void *Stream;
+#include "emulator/stream.h"
+typedef EmulatedStream *Stream;
 #else
 typedef cudaStream_t Stream;
 #endif
+
+// What can be neither done nor refused yet: the caller looks again.
+constexpr int32_t NOT_YET = 2;
 
 // What a kernel found in its data, told at the next `download` or `wait`: 0 is nothing.
 enum Fault : int {
@@ -33,12 +37,18 @@ class Context {
   static constexpr unsigned QUEUES = 4;
   static constexpr size_t SCRATCH_BYTES = size_t(64) << 20;
 
-  // Opens the first GPU that is visible; null and a text in `failedOpen` where there is none.
-  static Context *open();
+  // The queue of what goes between ranks, beside that of kernels.
+  static constexpr unsigned RANKS_QUEUE = 1;
+
+  // Opens a GPU among those that are visible; null and a text in `failedOpen` where that cannot be.
+  static Context *open(unsigned device);
   static const char *failedOpen();
+  // How many GPUs are visible; below 0 where that cannot be asked, and `failedOpen` says why.
+  static int devices();
   ~Context();
 
   Stream stream() const { return streams_[queue_]; }
+  unsigned queue() const { return queue_; }
 
   // Keeps a reason; every call that fails returns what this returns.
   int32_t refuse(const char *format, ...);
@@ -56,6 +66,19 @@ class Context {
   double mark();
   int32_t wait(double event);
   unsigned describe(char *text, unsigned capacity) const;
+  // What no other GPU is called.
+  unsigned identify(char *text, unsigned capacity) const;
+
+  // What goes between ranks: enqueued between these two, after all that kernels were given before. The
+  // end's number is for `joinRanks` and `reachedRanks`.
+  int32_t beginRanks();
+  double endRanks();
+  // Lets kernels that are enqueued from now on begin after that number; NOT_YET where the host must wait.
+  int32_t joinRanks(double number);
+  // Whether that number has been reached: 0, NOT_YET, or a failure.
+  int32_t reachedRanks(double number);
+  // Whether kernels have ended: 0, NOT_YET, or a failure.
+  int32_t settled();
 
   // Memory of one call's own; kernels of one queue run in order.
   void *scratch() const { return scratch_; }
@@ -66,7 +89,7 @@ class Context {
 
  private:
   Context() = default;
-  bool start();
+  bool start(unsigned device);
   int32_t takeFault();
 
   Stream streams_[QUEUES] = {};
@@ -79,11 +102,25 @@ class Context {
   char error_[512] = "";
   char name_[256] = "";
   char architecture_[32] = "";
-#ifndef LLAMERO_EMULATED
+  char identity_[40] = "";
+#ifdef LLAMERO_EMULATED
+ public:
+  // Runs a kernel: at once, or when the ranks' queue comes to it.
+  void emulate(dim3 blocks, dim3 threads, size_t sharedBytes, std::function<void()> body);
+
+ private:
+  DeferredStream ranks_;
+  uint64_t reached_ = 0;
+  unsigned device_ = 0;
+#else
   static constexpr unsigned EVENTS = 64;
   cudaEvent_t events_[EVENTS] = {};
+  cudaEvent_t rankEvents_[EVENTS] = {};
+  cudaEvent_t kernelsDone_ = nullptr;
+  cudaEvent_t rankEventOf(double number);
 #endif
   uint64_t marked_ = 0;
+  uint64_t ranksMarked_ = 0;
 };
 
 inline Context &contextOf(address_t handle) {

@@ -1,17 +1,16 @@
-// NCCL by its documented binary interface (nccl.h of 2.18 and later), for ranks that have a GPU each. What
-// crosses the border is numbers and addresses, as with kernels; work goes to the chosen queue and calls
-// return at once. NCCL sums in an order of its own: the same in every run, another for other ranks.
+// NCCL by its documented binary interface (nccl.h from 2.18 on), for ranks that have a GPU each. It carries
+// bytes from rank to rank and adds nothing up: sums are ours, in the order that lib/comm/tree_sum.ts
+// gives them on every transport, and so no choice of NCCL's (NCCL_ALGO, NCCL_PROTO, rings) changes a bit.
+//
+// Communicators do not block: a call that cannot end yet says NOT_YET, and `nccl_state` is asked until it
+// has, so that the caller notices meanwhile that another rank is gone, and can `nccl_close`.
 
+#include <climits>
+#include <cstdio>
 #include <cstring>
 
 #include "context.h"
 #include "loaded.h"
-
-#ifdef LLAMERO_EMULATED
-typedef void *NcclStream;
-#else
-typedef cudaStream_t NcclStream;
-#endif
 
 namespace {
 
@@ -20,90 +19,107 @@ struct UniqueId {
   char bytes[UNIQUE_ID_BYTES];
 };
 
+// ncclConfig_t of 2.18; later ones are longer and fill what is missing with their own choices.
+struct Config {
+  size_t size = sizeof(Config);
+  unsigned magic = 0xcafebeef;
+  unsigned version = 21800;
+  int blocking = 0;
+  int cgaClusterSize = INT_MIN;
+  int minCTAs = INT_MIN;
+  int maxCTAs = INT_MIN;
+  const char *netName = nullptr;
+  int splitShare = INT_MIN;
+};
+
 // Values of nccl.h.
+constexpr int NCCL_SUCCESS = 0;
+constexpr int NCCL_IN_PROGRESS = 7;
 constexpr int NCCL_INT8 = 0;
-constexpr int NCCL_FLOAT32 = 7;
-constexpr int NCCL_FLOAT64 = 8;
-constexpr int NCCL_BFLOAT16 = 9;
-constexpr int NCCL_SUM = 0;
+constexpr int OLDEST = 21800;
 
 struct Functions {
+  int (*version)(int *);
   int (*getUniqueId)(UniqueId *);
-  int (*initRank)(void **, int, UniqueId, int);
-  int (*destroy)(void *);
+  int (*initRank)(void **, int, UniqueId, int, Config *);
+  int (*state)(void *, int *);
   int (*abort)(void *);
   const char *(*errorText)(int);
-  int (*allReduce)(const void *, void *, size_t, int, int, void *, NcclStream);
-  int (*reduceScatter)(const void *, void *, size_t, int, int, void *, NcclStream);
-  int (*allGather)(const void *, void *, size_t, int, void *, NcclStream);
-  int (*broadcast)(const void *, void *, size_t, int, int, void *, NcclStream);
-  int (*send)(const void *, size_t, int, int, void *, NcclStream);
-  int (*receive)(void *, size_t, int, int, void *, NcclStream);
+  int (*send)(const void *, size_t, int, int, void *, Stream);
+  int (*receive)(void *, size_t, int, int, void *, Stream);
   int (*groupStart)();
   int (*groupEnd)();
-  int (*version)(int *);
 };
+
+Functions functions = {};
+char loadedAs[1024] = "";
 
 bool bindAll(void *library, Functions &f) {
   Binder bind{library};
   bind(f.getUniqueId, "ncclGetUniqueId");
-  bind(f.initRank, "ncclCommInitRank");
-  bind(f.destroy, "ncclCommDestroy");
+  bind(f.initRank, "ncclCommInitRankConfig");
+  bind(f.state, "ncclCommGetAsyncError");
   bind(f.abort, "ncclCommAbort");
   bind(f.errorText, "ncclGetErrorString");
-  bind(f.allReduce, "ncclAllReduce");
-  bind(f.reduceScatter, "ncclReduceScatter");
-  bind(f.allGather, "ncclAllGather");
-  bind(f.broadcast, "ncclBroadcast");
   bind(f.send, "ncclSend");
   bind(f.receive, "ncclRecv");
   bind(f.groupStart, "ncclGroupStart");
   bind(f.groupEnd, "ncclGroupEnd");
-  bind(f.version, "ncclGetVersion");
   return bind.all;
 }
 
-// The library's functions, null where it is not installed.
-const Functions *functions() {
-  static Functions loaded = {};
-  static const char *const names[] = {"libnccl.so.2", "libnccl.so", nullptr};
-  static bool there = bindAll(loadLibrary(names, "nccl"), loaded);
-  return there ? &loaded : nullptr;
-}
-
-constexpr const char *ABSENT = "NCCL is not installed: pip's nvidia-nccl-cu13 or the system's libnccl2 has it";
-
-int ncclType(uint32_t dtype) {
-  switch (dtype) {
-    case DTYPE_F32: return NCCL_FLOAT32;
-    case DTYPE_F64: return NCCL_FLOAT64;
-    case DTYPE_BF16: return NCCL_BFLOAT16;
-    case DTYPE_I8: return NCCL_INT8;
-    default: return -1;
-  }
-}
-
 int32_t told(Context &context, const char *what, int status) {
-  return status == 0 ? 0 : context.refuse("%s: %s", what, functions()->errorText(status));
+  if (status == NCCL_SUCCESS) return 0;
+  if (status == NCCL_IN_PROGRESS) return NOT_YET;
+  return context.refuse("%s: %s", what, functions.errorText(status));
 }
+
+#define REQUIRE_NCCL(context) \
+  if (functions.state == nullptr) return (context).refuse("NCCL has not been loaded")
 
 }  // namespace
 
-#define REQUIRE_NCCL(context)                                  \
-  const Functions *f = functions();                            \
-  if (f == nullptr) return (context).refuse("%s", ABSENT)
-
-#define REQUIRE_TYPE(context, dtype)                           \
-  int type = ncclType(dtype);                                  \
-  if (type < 0) return (context).refuse("dtype must be f32, f64, bf16 or i8")
-
 extern "C" {
 
-// NCCL's version, 0 where it is not installed.
-uint32_t nccl_version(void) {
-  const Functions *f = functions();
-  int version = 0;
-  return f != nullptr && f->version(&version) == 0 ? static_cast<uint32_t>(version) : 0;
+// Loads NCCL from the system or pip's packages, or the library of a name or path. Writes its version as
+// text, or why it cannot be used, and how long that is; the status is 0 or not.
+int32_t nccl_load(uint8_t *named, uint32_t length, uint8_t *text, uint32_t capacity, uint8_t *written) {
+  char name[1024] = "";
+  std::memcpy(name, named, length < sizeof(name) ? length : sizeof(name) - 1);
+  char said[1200] = "";
+  bool ready = functions.state != nullptr && std::strcmp(loadedAs, name) == 0;
+  Functions found = {};
+  if (!ready) {
+    const char *const usual[] = {"libnccl.so.2", "libnccl.so", nullptr};
+    const char *const own[] = {name, nullptr};
+    void *library = loadLibrary(length == 0 ? usual : own, "nccl");
+    Binder{library}(found.version, "ncclGetVersion");
+    int version = 0;
+    if (library == nullptr) {
+      std::snprintf(said, sizeof(said), "%s is not installed", length == 0 ? "NCCL" : name);
+    } else if (found.version == nullptr || found.version(&version) != NCCL_SUCCESS) {
+      std::snprintf(said, sizeof(said), "it tells no version: it is no NCCL");
+    } else if (version < OLDEST || !bindAll(library, found)) {
+      // Versions before 2.9 are counted in hundreds.
+      int major = version < 10000 ? version / 1000 : version / 10000;
+      int minor = version < 10000 ? version / 100 % 10 : version / 100 % 100;
+      std::snprintf(said, sizeof(said), "NCCL %d.%d.%d is too old: 2.18 is the oldest that will do",
+                    major, minor, version % 100);
+    } else {
+      functions = found;
+      std::memcpy(loadedAs, name, sizeof(loadedAs));
+      ready = true;
+    }
+  }
+  if (ready) {
+    int version = 0;
+    functions.version(&version);
+    std::snprintf(said, sizeof(said), "%d.%d.%d", version / 10000, version / 100 % 100, version % 100);
+  }
+  uint32_t bytes = static_cast<uint32_t>(std::strlen(said));
+  std::memcpy(text, said, bytes < capacity ? bytes : capacity);
+  std::memcpy(written, &bytes, sizeof(bytes));
+  return ready ? 0 : 1;
 }
 
 // Writes the 128 bytes by which ranks find each other; one rank asks and tells the others.
@@ -111,7 +127,7 @@ int32_t nccl_unique_id(address_t handle, uint8_t *id) {
   Context &context = contextOf(handle);
   REQUIRE_NCCL(context);
   UniqueId made;
-  if (int32_t status = told(context, "ncclGetUniqueId", f->getUniqueId(&made))) return status;
+  if (int32_t status = told(context, "ncclGetUniqueId", functions.getUniqueId(&made))) return status;
   std::memcpy(id, made.bytes, UNIQUE_ID_BYTES);
   return 0;
 }
@@ -123,81 +139,47 @@ int32_t nccl_open(address_t handle, uint8_t *id, uint32_t rank, uint32_t size, u
   UniqueId given;
   std::memcpy(given.bytes, id, UNIQUE_ID_BYTES);
   void *made = nullptr;
-  int status = f->initRank(&made, static_cast<int>(size), given, static_cast<int>(rank));
+  Config config;
+  int status = functions.initRank(&made, static_cast<int>(size), given, static_cast<int>(rank), &config);
   double address = static_cast<double>(reinterpret_cast<uintptr_t>(made));
   std::memcpy(out, &address, sizeof(address));
-  return told(context, "ncclCommInitRank", status);
+  return told(context, "ncclCommInitRankConfig", status);
 }
 
-// Ends a communicator; with `abort` also where other ranks are lost.
-int32_t nccl_close(address_t handle, address_t ranks, uint32_t abort) {
+// Whether the communicator's last call has ended, or what NCCL found wrong since.
+int32_t nccl_state(address_t handle, address_t ranks) {
   Context &context = contextOf(handle);
   REQUIRE_NCCL(context);
-  return told(context, "ncclCommDestroy", abort ? f->abort(at<void>(ranks)) : f->destroy(at<void>(ranks)));
+  int state = NCCL_SUCCESS;
+  int status = functions.state(at<void>(ranks), &state);
+  return told(context, "NCCL", status == NCCL_SUCCESS ? state : status);
 }
 
-int32_t nccl_all_reduce(address_t handle, address_t ranks, address_t data, double count,
-                        uint32_t dtype) {
+// Ends a communicator at once, whatever is on its way. ncclCommDestroy would wait for the other ranks.
+int32_t nccl_close(address_t handle, address_t ranks) {
   Context &context = contextOf(handle);
   REQUIRE_NCCL(context);
-  REQUIRE_TYPE(context, dtype);
-  return told(context, "ncclAllReduce",
-              f->allReduce(at<void>(data), at<void>(data), static_cast<size_t>(count), type,
-                           NCCL_SUM, at<void>(ranks), context.stream()));
+  return told(context, "ncclCommAbort", functions.abort(at<void>(ranks)));
 }
 
-// Sums parts of `count` elements each; `out` gets this rank's.
-int32_t nccl_reduce_scatter(address_t handle, address_t ranks, address_t out, address_t data,
-                            double count, uint32_t dtype) {
+// Enqueues sends and receives that depend on each other's progress; each is four doubles: 0 to send or 1
+// to receive, the rank, the address, the bytes.
+int32_t nccl_exchange(address_t handle, address_t ranks, uint8_t *list, uint32_t count) {
   Context &context = contextOf(handle);
   REQUIRE_NCCL(context);
-  REQUIRE_TYPE(context, dtype);
-  return told(context, "ncclReduceScatter",
-              f->reduceScatter(at<void>(data), at<void>(out), static_cast<size_t>(count), type,
-                               NCCL_SUM, at<void>(ranks), context.stream()));
-}
-
-// `out` gets `count` elements of every rank, in their order.
-int32_t nccl_all_gather(address_t handle, address_t ranks, address_t out, address_t data,
-                        double count, uint32_t dtype) {
-  Context &context = contextOf(handle);
-  REQUIRE_NCCL(context);
-  REQUIRE_TYPE(context, dtype);
-  return told(context, "ncclAllGather",
-              f->allGather(at<void>(data), at<void>(out), static_cast<size_t>(count), type,
-                           at<void>(ranks), context.stream()));
-}
-
-int32_t nccl_broadcast(address_t handle, address_t ranks, address_t data, double bytes,
-                       uint32_t root) {
-  Context &context = contextOf(handle);
-  REQUIRE_NCCL(context);
-  return told(context, "ncclBroadcast",
-              f->broadcast(at<void>(data), at<void>(data), static_cast<size_t>(bytes), NCCL_INT8,
-                           static_cast<int>(root), at<void>(ranks), context.stream()));
-}
-
-int32_t nccl_send(address_t handle, address_t ranks, address_t data, double bytes, uint32_t to) {
-  Context &context = contextOf(handle);
-  REQUIRE_NCCL(context);
-  return told(context, "ncclSend",
-              f->send(at<void>(data), static_cast<size_t>(bytes), NCCL_INT8, static_cast<int>(to),
-                      at<void>(ranks), context.stream()));
-}
-
-int32_t nccl_receive(address_t handle, address_t ranks, address_t data, double bytes,
-                     uint32_t from) {
-  Context &context = contextOf(handle);
-  REQUIRE_NCCL(context);
-  return told(context, "ncclRecv",
-              f->receive(at<void>(data), static_cast<size_t>(bytes), NCCL_INT8,
-                         static_cast<int>(from), at<void>(ranks), context.stream()));
-}
-
-// Calls between start and end are enqueued together: a send and a receive must be.
-int32_t nccl_group(address_t handle, uint32_t end) {
-  Context &context = contextOf(handle);
-  REQUIRE_NCCL(context);
-  return told(context, "ncclGroup", end ? f->groupEnd() : f->groupStart());
+  int status = functions.groupStart();
+  for (uint32_t i = 0; i < count && status == NCCL_SUCCESS; i++) {
+    double call[4];
+    std::memcpy(call, list + i * sizeof(call), sizeof(call));
+    size_t bytes = static_cast<size_t>(call[3]);
+    int peer = static_cast<int>(call[1]);
+    void *memory = at<void>(call[2]);
+    void *own = at<void>(ranks);
+    status = call[0] == 0 ? functions.send(memory, bytes, NCCL_INT8, peer, own, context.stream())
+                          : functions.receive(memory, bytes, NCCL_INT8, peer, own, context.stream());
+    if (status == NCCL_IN_PROGRESS) status = NCCL_SUCCESS;
+  }
+  int ended = functions.groupEnd();
+  return told(context, "NCCL's send and receive", status == NCCL_SUCCESS ? ended : status);
 }
 }

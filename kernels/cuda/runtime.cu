@@ -55,7 +55,7 @@ extern "C" {
 double rt_abi_hash(void) { return LLAMERO_ABI_HASH; }
 
 address_t rt_open(uint32_t) {
-  return static_cast<address_t>(reinterpret_cast<uintptr_t>(Context::open()));
+  return static_cast<address_t>(reinterpret_cast<uintptr_t>(Context::open(0)));
 }
 
 int32_t rt_close(address_t handle) {

@@ -7,6 +7,7 @@
  * @module
  */
 
+import type { DeviceLink } from "./device_link.ts";
 import type { Kernels } from "./kernels.generated.ts";
 
 /** Name of a backend as `--backend` takes it. */
@@ -55,6 +56,8 @@ export interface Backend {
   readonly info: BackendInfo;
   /** What `auto` passed over to come to this one; empty where the backend was named. */
   readonly passedOver: readonly PassedOver[];
+  /** What ranks with a device each send each other; absent where memory is the processor's. */
+  readonly link?: DeviceLink | undefined;
   /** The kernels, with named arguments. A refused argument throws `KernelError`. */
   readonly kernels: Kernels;
   /** Reserves zeroed memory, aligned to 64 bytes. @throws {BackendError} When there is none left. */

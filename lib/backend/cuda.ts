@@ -1,18 +1,18 @@
 /**
- * The CUDA backend: kernels for NVIDIA GPUs as a shared library, through `Deno.dlopen`. A process has
- * one GPU, the first that `CUDA_VISIBLE_DEVICES` shows it.
+ * The CUDA backend: kernels for NVIDIA GPUs as a shared library, through `Deno.dlopen`. A context has one
+ * of the GPUs that `CUDA_VISIBLE_DEVICES` shows the process.
  *
  * @module
  */
 
 import { fileURLToPath } from "node:url";
 
-import type { Backend } from "./backend.ts";
+import type { Address, Backend } from "./backend.ts";
+import { CudaLink, type CudaSymbols, libraryText, loadCudaSymbols, loadNccl } from "./cuda_link.ts";
 import {
-  type KernelLibrary,
   LibraryBackend,
+  type LibraryParts,
   loadKernelLibrary,
-  openFailure,
   type OpenOptions,
 } from "./library.ts";
 import { Unavailable } from "./unavailable.ts";
@@ -26,29 +26,116 @@ export function cudaLibrary(): string | undefined {
   return url.protocol === "file:" ? fileURLToPath(url) : undefined;
 }
 
-function openContext(path: string | undefined): [library: KernelLibrary, context: number] {
-  const library = loadKernelLibrary(path, REBUILD);
-  const context = library.symbols.rt_open(1);
-  if (context !== 0) return [library, context];
-  const reason = openFailure(library);
-  library.close();
-  throw new Unavailable(reason);
+/** How a GPU is opened. */
+export interface CudaOptions extends Pick<OpenOptions, "passedOver"> {
+  /** The library to load instead of the usual one. */
+  readonly library?: string | undefined;
+  /**
+   * Which of the machine's ranks this is: it gets the GPU with its number, and where there are fewer GPUs
+   * than ranks they go round. @default {0}
+   */
+  readonly localRank?: number | undefined;
 }
 
-/** Opens the GPU and closes it again. @throws {Unavailable} When it cannot be used. */
-export function probeCuda(): void {
-  const [library, context] = openContext(cudaLibrary());
-  library.symbols.rt_close(context);
-  library.close();
+/** A context on a GPU, with its way to other GPUs. */
+class CudaBackend extends LibraryBackend {
+  readonly link: CudaLink;
+  readonly #own: { close(): void };
+
+  constructor(parts: LibraryParts, own: { readonly symbols: CudaSymbols; close(): void }) {
+    super(parts);
+    this.#own = own;
+    this.link = new CudaLink(own.symbols, parts.context);
+  }
+
+  protected override settle(): void {
+    this.link.settle();
+  }
+
+  override close(): void {
+    if (!this.isOpen) return;
+    this.link.close();
+    super.close();
+    this.#own.close();
+  }
+}
+
+/** The library's own functions, of one that was built from this kernel table. */
+function loaded(path: string | undefined) {
+  const library = loadKernelLibrary(path, REBUILD);
+  return { library, own: loadCudaSymbols(path!, REBUILD) };
+}
+
+function visible(symbols: CudaSymbols): number {
+  const count = symbols.cuda_devices();
+  if (count < 0) throw new Unavailable(failure(symbols));
+  return count;
+}
+
+function failure({ rt_last_error }: CudaSymbols): string {
+  return libraryText((text, capacity) => rt_last_error(0, text, capacity));
+}
+
+function openContext({ library: path, localRank = 0 }: CudaOptions) {
+  const { library, own } = loaded(path ?? cudaLibrary());
+  const close = () => {
+    own.close();
+    library.close();
+  };
+  try {
+    const context: Address = own.symbols.cuda_open(localRank % Math.max(visible(own.symbols), 1));
+    if (context === 0) throw new Unavailable(failure(own.symbols));
+    return { library, own, context, close };
+  } catch (thrown) {
+    close();
+    throw thrown;
+  }
+}
+
+/** How many GPUs this process sees. @throws {Unavailable} Where that cannot be asked. */
+export function cudaDevices(path?: string): number {
+  const { library, own } = loaded(path ?? cudaLibrary());
+  try {
+    return visible(own.symbols);
+  } finally {
+    own.close();
+    library.close();
+  }
 }
 
 /**
- * Opens a context on the GPU; threads are the GPU's affair.
+ * The version of NCCL, as the CUDA library finds it.
+ *
+ * @throws {Unavailable} Where the CUDA library is absent or stale.
+ * @throws {BackendError} Where there is no NCCL, or it is too old.
+ */
+export function ncclVersion(
+  options: { library?: string | undefined; nccl?: string | undefined } = {},
+): string {
+  const { library, own } = loaded(options.library ?? cudaLibrary());
+  try {
+    return loadNccl(own.symbols, options.nccl);
+  } finally {
+    own.close();
+    library.close();
+  }
+}
+
+/** Opens the GPU and closes it again. @throws {Unavailable} When it cannot be used. */
+export function probeCuda(path?: string): void {
+  const { library, context, close } = openContext({ library: path });
+  library.symbols.rt_close(context);
+  close();
+}
+
+/**
+ * Opens a context on a GPU; threads are the GPU's affair.
  *
  * @throws {Unavailable} When the library is absent or stale, or there is no GPU.
  */
-export function openCuda(options: Pick<OpenOptions, "library" | "passedOver">): Backend {
-  const [library, context] = openContext(options.library ?? cudaLibrary());
+export function openCuda(options: CudaOptions): Backend {
+  const { library, own, context } = openContext(options);
   const { passedOver = [] } = options;
-  return new LibraryBackend({ name: "cuda", library, context, mapsFiles: false, passedOver });
+  const parts = { name: "cuda", library, context, mapsFiles: false, passedOver } as const;
+  return new CudaBackend(parts, own);
 }

@@ -35,7 +35,8 @@ export type KernelLibrary = Deno.DynamicLibrary<typeof RUNTIME_SYMBOLS & typeof 
 
 const TEXT_BYTES = 4096;
 
-function load<S extends Deno.ForeignLibraryInterface>(
+/** Loads functions of a library. @throws {Unavailable} When it cannot be loaded or lacks one. */
+export function loadSymbols<S extends Deno.ForeignLibraryInterface>(
   path: string,
   { symbols, rebuild }: { readonly symbols: S; readonly rebuild: string },
 ): Deno.DynamicLibrary<S> {
@@ -67,7 +68,7 @@ export function loadKernelLibrary(path: string | undefined, rebuild: string): Ke
     throw new Unavailable(`no library at ${path}`, { hint: rebuild });
   }
   const symbols = { rt_abi_hash: RUNTIME_SYMBOLS.rt_abi_hash };
-  const probe = load(path, { symbols, rebuild });
+  const probe = loadSymbols(path, { symbols, rebuild });
   const hash = probe.symbols.rt_abi_hash();
   probe.close();
   if (hash !== ABI_HASH) {
@@ -76,7 +77,7 @@ export function loadKernelLibrary(path: string | undefined, rebuild: string): Ke
       stale: true,
     });
   }
-  return load(path, { symbols: SYMBOLS, rebuild });
+  return loadSymbols(path, { symbols: SYMBOLS, rebuild });
 }
 
 /** What a backend needs to open. */
@@ -101,13 +102,6 @@ export interface LibraryParts {
   readonly mapsFiles: boolean;
   /** What `auto` passed over before. */
   readonly passedOver: readonly PassedOver[];
-}
-
-/** Why the last context of a library could not be opened, in its own words. */
-export function openFailure(library: KernelLibrary): string {
-  const text = new Uint8Array(TEXT_BYTES);
-  const length = library.symbols.rt_last_error(0, text, TEXT_BYTES);
-  return new TextDecoder().decode(text.subarray(0, Math.min(length, TEXT_BYTES)));
 }
 
 /** A context of a library as a backend. */
@@ -136,6 +130,14 @@ export class LibraryBackend implements Backend {
     });
   }
 
+  /** Whether its context is there. */
+  protected get isOpen(): boolean {
+    return this.#open;
+  }
+
+  /** Looks at what was enqueued until it has ended, where waiting for it could take forever. */
+  protected settle(): void {}
+
   #read(length: number): string {
     return new TextDecoder().decode(this.#text.subarray(0, Math.min(length, TEXT_BYTES)));
   }
@@ -157,16 +159,19 @@ export class LibraryBackend implements Backend {
   }
 
   free(address: Address): void {
+    this.settle();
     this.#check(this.#library.symbols.rt_free(this.#context, address), `free address ${address}`);
   }
 
   upload(target: Address, source: ArrayBufferView<ArrayBuffer>): void {
+    this.settle();
     const bytes = source.byteLength;
     const status = this.#library.symbols.rt_upload(this.#context, target, source, bytes);
     this.#check(status, `upload ${bytes} bytes`);
   }
 
   download(target: ArrayBufferView<ArrayBuffer>, source: Address): void {
+    this.settle();
     const bytes = target.byteLength;
     const status = this.#library.symbols.rt_download(this.#context, target, source, bytes);
     this.#check(status, `download ${bytes} bytes`);
@@ -205,6 +210,7 @@ export class LibraryBackend implements Backend {
   }
 
   wait(): void {
+    this.settle();
     this.#check(this.#library.symbols.rt_wait(this.#context, 0), "wait");
   }
 

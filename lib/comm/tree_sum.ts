@@ -24,37 +24,45 @@ function combine(left: Numbers, right: Numbers, operation: ReduceOperation): voi
   }
 }
 
-/** Adds vectors that come in the order of their ranks, keeping one for each level of the tree. */
-export class TreeSum {
-  readonly #operation: ReduceOperation;
-  readonly #open: { readonly height: number; readonly values: Numbers }[] = [];
+/** Puts values together that come in the order of their ranks, keeping one for each level of the tree. */
+export class Tree<Value> {
+  readonly #combine: (left: Value, right: Value) => void;
+  readonly #open: { readonly height: number; readonly value: Value }[] = [];
 
-  /** A tree without leaves. */
-  constructor(operation: ReduceOperation) {
-    this.#operation = operation;
+  /** A tree without leaves; combining changes the left one. */
+  constructor(combine: (left: Value, right: Value) => void) {
+    this.#combine = combine;
   }
 
-  /** Adds the vector of the next rank, which may be overwritten from now on. */
-  add(values: Numbers): void {
+  /** Adds the value of the next rank, which may be changed from now on. */
+  add(value: Value): void {
     let height = 0;
-    let right = values;
+    let right = value;
     for (let left = this.#open.at(-1); left?.height === height; left = this.#open.at(-1)) {
-      combine(left.values, right, this.#operation);
-      right = left.values;
+      this.#combine(left.value, right);
+      right = left.value;
       this.#open.pop();
       height++;
     }
-    this.#open.push({ height, values: right });
+    this.#open.push({ height, value: right });
   }
 
-  /** The sum of all; one of the vectors that were added holds it. */
-  finish(): Numbers {
-    let sum = this.#open.pop();
-    if (sum === undefined) throw new TypeError("a sum of nothing");
+  /** All of them together; one of the values that were added holds it. */
+  finish(): Value {
+    let all = this.#open.pop();
+    if (all === undefined) throw new TypeError("a sum of nothing");
     for (let left = this.#open.pop(); left !== undefined; left = this.#open.pop()) {
-      combine(left.values, sum.values, this.#operation);
-      sum = left;
+      this.#combine(left.value, all.value);
+      all = left;
     }
-    return sum.values;
+    return all.value;
+  }
+}
+
+/** Adds vectors. */
+export class TreeSum extends Tree<Numbers> {
+  /** A tree without leaves. */
+  constructor(operation: ReduceOperation) {
+    super((left, right) => combine(left, right, operation));
   }
 }

@@ -21,7 +21,10 @@ export interface GradientSumOptions {
   /** Their places by the units of a pass. */
   readonly units: readonly (readonly number[])[];
   /** Adds over the replicas. */
-  readonly reducer: Pick<GradientReducer, "ready" | "progress" | "finish">;
+  readonly reducer: Pick<GradientReducer, "ready" | "progress" | "finish"> & {
+    /** Gives its memory back, where it has some of the backend's. */
+    close?(): void;
+  };
   /** In which order. */
   readonly order: ReduceOrder;
   /**
@@ -115,6 +118,7 @@ export class GradientSum {
 
   /** Gives the memory back. */
   close(): void {
+    this.#options.reducer.close?.();
     this.#tree?.close();
   }
 }

@@ -120,6 +120,8 @@ export function openMachine(
     readonly bucketBytes?: number | undefined;
     /** Whether gradients travel while others are computed. @default {true} */
     readonly overlap?: boolean | undefined;
+    /** Name or path of NCCL, or "off", where ranks have GPUs. */
+    readonly nccl?: string | undefined;
   },
 ): RunMachine {
   const { model: config, settings, mesh = meshOfOne() } = options;

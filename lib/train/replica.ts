@@ -10,10 +10,13 @@
  */
 
 import type { Backend } from "../backend/backend.ts";
+import { openDeviceRanks } from "../comm/device/open.ts";
+import type { DeviceRanks } from "../comm/device/ranks.ts";
 import type { Mesh } from "../comm/mesh.ts";
 import type { Streamed } from "../model/training/trainable.ts";
 import type { TrainableModel } from "../model/training/trainable_model.ts";
 import { GradientReducer } from "../parallel/data.ts";
+import { DeviceGradientReducer } from "../parallel/device_sum.ts";
 import { GradientSum } from "../parallel/gradient_sum.ts";
 import type { ReduceOrder } from "../parallel/micro_batches.ts";
 import { TiedGradient } from "../parallel/tied_gradient.ts";
@@ -39,6 +42,28 @@ export interface ReplicaParts {
   readonly bucketBytes?: number | undefined;
   /** Whether gradients travel while others are computed. @default {true} */
   readonly overlap?: boolean | undefined;
+  /** Name or path of NCCL, or "off": see `openDeviceRanks`. */
+  readonly nccl?: string | undefined;
+}
+
+/** The GPUs of the ranks whose gradients are added up, connected. */
+interface Gpus {
+  readonly data: DeviceRanks | undefined;
+  readonly shard: DeviceRanks | undefined;
+}
+
+/**
+ * Connects GPUs where gradients stay on them until they are summed: not where each rank keeps its part
+ * alone, which the processor's memory adds up.
+ */
+function connected(
+  backend: Backend,
+  { mesh: { axes, replicas: among }, streamed, nccl: library }: ReplicaParts,
+): Gpus | undefined {
+  if (streamed?.gradients) return undefined;
+  const open = (ranks: Mesh["axes"]["data"]) => openDeviceRanks(ranks, backend, { library, among });
+  const gpus = { data: open(axes.data), shard: open(axes.shard) };
+  return gpus.data === undefined && gpus.shard === undefined ? undefined : gpus;
 }
 
 /** A replica, or one of the ranks that share it out. */
@@ -61,9 +86,10 @@ export function openReplica(backend: Backend, parts: ReplicaParts): Replica {
   const { shard, tensor, pipeline: ranks } = axes;
   const shards = shard.size > 1 ? new Shards(backend, model, { shard, streamed }) : undefined;
   const stageOf = stagesOfUnits(model);
+  const gpus = connected(backend, parts);
   const sums = model.passes.stages.map((_, stage) => {
     const units = model.units.map((unit, at) => stageOf[at] === stage ? unit : []);
-    return stageSum(backend, { ...parts, units, shards, order });
+    return stageSum(backend, { ...parts, units, shards, order, gpus });
   });
   model.observer = {
     enter: (unit, pass) => shards?.weights.enter(unit, pass),
@@ -94,6 +120,8 @@ export function openReplica(backend: Backend, parts: ReplicaParts): Replica {
     shards,
     close() {
       for (const sum of sums) sum.close();
+      gpus?.data?.close();
+      gpus?.shard?.close();
       shards?.close();
     },
   };
@@ -106,17 +134,23 @@ function stageSum(
     readonly units: readonly (readonly number[])[];
     readonly shards: Shards | undefined;
     readonly order: ReduceOrder;
+    readonly gpus: Gpus | undefined;
   },
 ): GradientSum {
-  const { model: { parameters }, mesh: { axes }, shards, order, bucketBytes, overlap } = options;
-  const tied = tiedGradient(backend, options);
+  const { model: { parameters }, mesh: { axes }, shards, order, bucketBytes, overlap, gpus } =
+    options;
+  const tied = gpus === undefined ? tiedGradient(backend, options) : undefined;
   const units = options.units.map((unit, at) => at === 0 && tied !== undefined ? [] : unit);
-  const reducer = new GradientReducer(backend, {
-    ...{ parameters, bucketBytes, overlap, indices: units.flat() },
-    replicas: axes.data,
-    shard: shards?.ownership,
-    take: shards?.gradients?.take,
-  });
+  const common = { parameters, bucketBytes, overlap, indices: units.flat() };
+  const reducer = gpus === undefined
+    ? new GradientReducer(backend, {
+      ...{ ...common, replicas: axes.data, shard: shards?.ownership },
+      take: shards?.gradients?.take,
+    })
+    : new DeviceGradientReducer(backend, {
+      ...{ ...common, replicas: gpus.data },
+      shard: gpus.shard && { ranks: gpus.shard, partition: shards!.ownership.partition },
+    });
   const own = shards?.gradients;
   return new GradientSum(backend, { parameters, units, reducer, order, own, tied });
 }

@@ -50,6 +50,8 @@ export interface RunOptions {
   readonly world?: Communicator | undefined;
   /** How many of the ranks are on this machine. @default {1} */
   readonly localRanks?: number | undefined;
+  /** Name or path of NCCL, or "off", where ranks have GPUs. */
+  readonly nccl?: string | undefined;
 }
 
 /** What an observer may look at. */
@@ -127,7 +129,7 @@ export async function trainSession(options: RunOptions): Promise<TrainState> {
   checkMesh(config, world.size);
   const mesh = new Mesh(world, meshOf(config.settings, world.size));
   checkMemory({ ...config, mesh }, memoryLimit(backend, options.localRanks));
-  const machine = openMachine(backend, { ...config, mesh });
+  const machine = openMachine(backend, { ...config, mesh, nccl: options.nccl });
   opened.defer(machine.close);
   const begin = () => setFirstWeights(machine, config);
   const { state, damaged } = await restore({ ...options, machine, data, backend }, begin);

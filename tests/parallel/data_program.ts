@@ -8,7 +8,7 @@ import { GradientReducer, shareOf } from "../../lib/parallel/data.ts";
 import { goldenTrainBatch, openGolden, sequencesOf } from "../model/training/golden_training.ts";
 
 /** Four sequences: a golden model's, turned by a token where they run out. */
-function fourSequences(): TrainBatch {
+export function fourSequences(): TrainBatch {
   const { sequences, length, tokens, targets } = goldenTrainBatch("llama_gqa");
   const rows = 4 * length;
   const turned = (from: Int32Array) =>

@@ -2,20 +2,40 @@
 
 #include "../context.h"
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
-const char *Context::failedOpen() { return "no memory for a context"; }
+namespace {
 
-Context *Context::open() {
+thread_local char failure[128] = "no memory for a context";
+
+}  // namespace
+
+const char *Context::failedOpen() { return failure; }
+
+// As many as a test says.
+int Context::devices() {
+  const char *wanted = std::getenv("LLAMERO_EMULATED_GPUS");
+  return wanted == nullptr ? 1 : std::atoi(wanted);
+}
+
+Context *Context::open(unsigned device) {
+  if (static_cast<int>(device) >= devices()) {
+    std::snprintf(failure, sizeof(failure), "no GPU %u: %d are visible", device, devices());
+    return nullptr;
+  }
   Context *context = new Context();
-  if (context->start()) return context;
+  if (context->start(device)) return context;
   delete context;
   return nullptr;
 }
 
-bool Context::start() {
+bool Context::start(unsigned device) {
+  device_ = device;
+  streams_[RANKS_QUEUE] = &ranks_;
   scratch_ = std::malloc(SCRATCH_BYTES);
   fault_ = static_cast<int *>(std::calloc(1, sizeof(int)));
   return scratch_ != nullptr && fault_ != nullptr;
@@ -58,7 +78,9 @@ int32_t Context::download(void *target, const void *source, size_t bytes) {
 }
 
 int32_t Context::copy(uint8_t *target, const uint8_t *source, size_t bytes) {
-  std::memmove(target, source, bytes);
+  auto move = [=] { return std::memmove(target, source, bytes), STEP_DONE; };
+  if (queue_ == RANKS_QUEUE) ranks_.push(move);
+  else move();
   return 0;
 }
 
@@ -76,6 +98,35 @@ int32_t Context::chooseQueue(unsigned index) {
 double Context::mark() { return static_cast<double>(++marked_); }
 
 int32_t Context::wait(double) { return takeFault(); }
+
+void Context::emulate(dim3 blocks, dim3 threads, size_t sharedBytes, std::function<void()> body) {
+  if (queue_ != RANKS_QUEUE) return emulated::launch(blocks, threads, sharedBytes, body);
+  ranks_.push([=] { return emulated::launch(blocks, threads, sharedBytes, body), STEP_DONE; });
+}
+
+int32_t Context::beginRanks() { return chooseQueue(RANKS_QUEUE); }
+
+double Context::endRanks() {
+  ranks_.push([this] { return reached_++, STEP_DONE; });
+  queue_ = 0;
+  return static_cast<double>(++ranksMarked_);
+}
+
+// Kernels of the other queue run when they are called: what they wait for must have been before.
+int32_t Context::joinRanks(double number) { return reachedRanks(number); }
+
+int32_t Context::reachedRanks(double number) {
+  if (!ranks_.pump()) return refuse("what goes between ranks has failed");
+  return static_cast<double>(reached_) >= number ? 0 : NOT_YET;
+}
+
+int32_t Context::settled() { return 0; }
+
+// Contexts of one process share a GPU, as virtual ranks do.
+unsigned Context::identify(char *text, unsigned capacity) const {
+  return static_cast<unsigned>(
+      std::snprintf(text, capacity, "emulated %d of process %d", device_, static_cast<int>(getpid())));
+}
 
 unsigned Context::describe(char *text, unsigned capacity) const {
   int bytes = std::snprintf(text, capacity,

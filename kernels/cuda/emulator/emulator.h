@@ -49,6 +49,12 @@ T shuffle(T value, unsigned lane) {
   return value;
 }
 
+// A call for later: arguments are taken now, as a GPU takes them.
+template <typename Kernel, typename... Arguments>
+std::function<void()> bound(Kernel kernel, Arguments... arguments) {
+  return [=] { kernel(arguments...); };
+}
+
 inline unsigned lane() { return here().thread.x % 32; }
 
 }  // namespace emulated
@@ -98,5 +104,5 @@ inline float __uint_as_float(unsigned bits) {
 }
 
 #define LAUNCH(context, kernel, blocks, threads, sharedBytes, ...) \
-  emulated::launch(blocks, threads, sharedBytes, [&] { kernel(__VA_ARGS__); })
+  (context).emulate(blocks, threads, sharedBytes, emulated::bound(kernel, __VA_ARGS__))
 #define DYNAMIC_SHARED(type, name) type *name = reinterpret_cast<type *>(emulated::dynamicShared())

@@ -1,0 +1,102 @@
+/**
+ * Connects the GPUs of a communicator's ranks: NCCL's id travels over the communicator itself.
+ *
+ * @module
+ */
+
+import type { Backend } from "../../backend/backend.ts";
+import { UNIQUE_ID_BYTES } from "../../backend/device_link.ts";
+import { BackendError, CommunicationError } from "../../base/errors.ts";
+import type { Communicator } from "../communicator.ts";
+import { DEFAULT_TIME_LIMIT_MS } from "../engine.ts";
+import { gatherJson } from "../json.ts";
+import { DeviceRanks, type LinkedBackend } from "./ranks.ts";
+
+/** How GPUs are connected. */
+export interface DeviceOptions {
+  /** Name or path of NCCL; "off" leaves all to the memory of the processor. */
+  readonly library?: string | undefined;
+  /** The ranks of which each must have a GPU of its own, this communicator's among them. @default {it} */
+  readonly among?: Communicator | undefined;
+  /** The longest wait for other ranks, in milliseconds; ten minutes without. */
+  readonly timeLimitMs?: number | undefined;
+}
+
+/** What a rank tells of its GPU. */
+interface Told {
+  readonly identity: string;
+  /** Whether NCCL is left out. */
+  readonly off: boolean;
+  readonly version: string | undefined;
+  readonly reason: string | undefined;
+  readonly hint: string | undefined;
+}
+
+function toldOf({ link }: Pick<Backend, "link">, library: string | undefined): Told {
+  const off = library === "off";
+  const told = { identity: link!.identity, off, version: undefined, reason: undefined };
+  if (off) return { ...told, hint: undefined };
+  try {
+    return { ...told, version: link!.load(library), hint: undefined };
+  } catch (thrown) {
+    if (!(thrown instanceof BackendError)) throw thrown;
+    return { ...told, reason: thrown.message, hint: thrown.hint };
+  }
+}
+
+function isLinked(backend: Backend): backend is Backend & LinkedBackend {
+  return backend.link !== undefined;
+}
+
+/** Whether ranks use NCCL: where each has a GPU of its own, and nobody leaves it out. */
+function isWanted(all: readonly Told[]): boolean {
+  if (all.some(({ off }) => off)) return false;
+  // Virtual ranks share a GPU, which NCCL refuses; their sums travel over the processor's memory.
+  return new Set(all.map(({ identity }) => identity)).size === all.length;
+}
+
+/**
+ * Connects the GPUs of a communicator's ranks, all of which call this.
+ *
+ * @returns Nothing where there are none, where ranks share one, or where NCCL is left out.
+ * @throws {BackendError} Where a rank has no NCCL that will do: names it and says what to install.
+ * @throws {CommunicationError} Where a rank fails meanwhile.
+ */
+export function openDeviceRanks(
+  ranks: Communicator,
+  backend: Backend,
+  options: DeviceOptions = {},
+): DeviceRanks | undefined {
+  const { rank, size } = ranks;
+  if (size === 1 || !isLinked(backend)) return undefined;
+  const { link } = backend;
+  const { among = ranks } = options;
+  const all = gatherJson(among, toldOf(backend, options.library)) as Told[];
+  if (!isWanted(all)) return undefined;
+  const without = all.findIndex(({ reason }) => reason !== undefined);
+  if (without >= 0) {
+    const { reason, hint } = all[without]!;
+    throw new BackendError(`Cannot connect ${all.length} GPUs: rank ${without}: ${reason}`, {
+      hint,
+    });
+  }
+  const versions = new Set(all.map(({ version }) => version));
+  if (versions.size > 1) {
+    const list = all.map(({ version }, rank) => `${version} on rank ${rank}`).join(", ");
+    throw new BackendError(
+      `Cannot connect ${all.length} GPUs: they have several versions of NCCL: ${list}`,
+    );
+  }
+  const { timeLimitMs = DEFAULT_TIME_LIMIT_MS } = options;
+  link.watch((waitedMs) => {
+    ranks.progress();
+    if (waitedMs < timeLimitMs) return;
+    const late = `other GPUs have not come for ${timeLimitMs / 1000} s`;
+    throw new CommunicationError(`Rank ${rank} cannot go on in "${ranks.name}": ${late}`, { rank });
+  });
+  const id = new Uint8Array(UNIQUE_ID_BYTES);
+  if (rank === 0) id.set(link.uniqueId());
+  ranks.broadcast(id, 0);
+  const channel = link.open(id, { rank, size });
+  return new DeviceRanks(backend, { channel, rank, size });
+}
