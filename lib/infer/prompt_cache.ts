@@ -2,14 +2,17 @@
  * Keys and values of a prompt in a file, so that the next run with the same beginning need not compute
  * them: what is read back has the bits that were computed.
  *
- * The file is in the safetensors format: `tokens` [n] i32, and `keys.L` and `values.L` [pages, bytes]
- * u8 for every layer L, pages as the cache has them. Its metadata say which model, backend and types
- * made it; with any other it is made anew.
+ * The file is in the safetensors format: `tokens` [n] i32; `keys.L` and `values.L` [pages, bytes] u8
+ * for every layer L, pages as the cache has them; and `checksums` [1 + 2 layers pages] u32, the CRC-32
+ * of the tokens and of each page, in the order keys.0, values.0, keys.1, … Its metadata say which
+ * version of this format, model, backend and types made it; with any other it is made anew. What does
+ * not have its checksum is refused: damaged keys would give another text, and nothing would tell.
  *
  * @module
  */
 
 import { existsSync } from "node:fs";
+import { crc32 } from "node:zlib";
 import { FormatError } from "../base/errors.ts";
 import { quotedPath } from "../base/quoted.ts";
 import { checkpointFingerprint } from "../checkpoint/fingerprint.ts";
@@ -21,8 +24,11 @@ import type { DecoderSession } from "../model/decoder.ts";
 import type { KvSequence } from "../model/kv_pages.ts";
 import type { LanguageModel } from "./language_model.ts";
 
-/** Says in the metadata what the file is. */
-const FORMAT = "llamero-prompt-cache-1";
+/** Says in the metadata what the file is, before the number of its version. */
+const KIND = "llamero-prompt-cache-";
+
+/** What this version writes and reads. The first one had no checksums. */
+const FORMAT = `${KIND}2`;
 
 /** Why a file was not used, where it could have been. */
 export type PromptCacheNote = (reason: string) => void;
@@ -58,7 +64,7 @@ export class PromptCache {
   ): Promise<PromptCache> {
     if (!existsSync(path)) return new PromptCache(model, path, { file: undefined, note });
     const file = await readSafetensors(path);
-    if (file.metadata.get("format") !== FORMAT) {
+    if (!file.metadata.get("format")?.startsWith(KIND)) {
       throw new FormatError(
         `Cannot use ${quotedPath(path)} as a prompt cache: it holds something else`,
         { file: path, hint: "name a file that does not exist yet" },
@@ -71,7 +77,7 @@ export class PromptCache {
    * Opens a sequence with the longest beginning of `prompt` that the file holds, never all of it;
    * `undefined` where it holds none.
    *
-   * @throws {FormatError} When the file is damaged.
+   * @throws {FormatError} When a part of the file that is needed is damaged.
    */
   async load(session: DecoderSession, prompt: ArrayLike<number>): Promise<KvSequence | undefined> {
     if (this.#file === undefined || !this.#fits(session, this.#file)) return undefined;
@@ -82,12 +88,19 @@ export class PromptCache {
     if (length === 0) return undefined;
     const sequence = session.cache.pages.open();
     session.cache.append(sequence, length);
-    const layers = session.decoder.config.numHiddenLayers;
-    for (let half = 0; half < 2 * layers; half++) {
-      const record = this.#pages(this.#file, { half, session, tokens: tokens.length });
+    const pages = Math.ceil(tokens.length / session.cache.pages.pageSize);
+    const halves = halvesOf(session);
+    const checksums = await this.#checksums(this.#file, 1 + halves * pages);
+    if (crc32(new Uint8Array(tokens.buffer)) !== checksums[0]) throw this.#changed("tokens");
+    for (let half = 0; half < halves; half++) {
+      const record = this.#record(this.#file, nameOf(half), {
+        dtype: "u8",
+        shape: [pages, session.cache.bytesPerPage],
+      });
       let index = 0;
       for (const page of tensorChunks(record, { chunkBytes: session.cache.bytesPerPage })) {
         if (index === sequence.pages.length) break;
+        if (crc32(page) !== checksums[1 + half * pages + index]) throw this.#changed(record.name);
         session.cache.writePage(sequence, { half, index: index++ }, page);
       }
     }
@@ -107,16 +120,25 @@ export class PromptCache {
   ): Promise<void> {
     if (await this.#holds(session, prompt)) return;
     const { pages, cache } = { pages: sequence.pages.length, cache: session.cache };
-    const layers = session.decoder.config.numHiddenLayers;
-    const halves = Array.from({ length: 2 * layers }, (_, half) => ({
+    const halves = Array.from({ length: halvesOf(session) }, (_, half) => ({
       name: nameOf(half),
       dtype: "u8",
       shape: [pages, cache.bytesPerPage],
       data: () => cache.readPages(sequence, half),
     }));
-    const tokens = Int32Array.from(prompt);
+    const tokens = new Uint8Array(Int32Array.from(prompt).buffer);
+    const checksums = Uint32Array.from([
+      crc32(tokens),
+      ...halves.flatMap(({ data }) => Array.from(data(), (page) => crc32(page))),
+    ]);
     await writeSafetensors(this.path, [
-      { name: "tokens", dtype: "i32", shape: [tokens.length], data: new Uint8Array(tokens.buffer) },
+      { name: "tokens", dtype: "i32", shape: [prompt.length], data: tokens },
+      {
+        name: "checksums",
+        dtype: "u32",
+        shape: [checksums.length],
+        data: new Uint8Array(checksums.buffer),
+      },
       ...halves,
     ], { force: true, metadata: this.#identity(session) });
   }
@@ -151,7 +173,7 @@ export class PromptCache {
     return false;
   }
 
-  async #tokens(file: SafetensorsFile): Promise<Int32Array> {
+  async #tokens(file: SafetensorsFile): Promise<Int32Array<ArrayBuffer>> {
     const record = file.records.get("tokens");
     if (record?.dtype !== "i32" || record.shape.length !== 1) {
       throw this.#damaged('it has no row "tokens" of i32');
@@ -159,17 +181,24 @@ export class PromptCache {
     return new Int32Array((await readTensor(record)).slice().buffer);
   }
 
-  #pages(
+  async #checksums(file: SafetensorsFile, count: number): Promise<Uint32Array> {
+    const record = this.#record(file, "checksums", { dtype: "u32", shape: [count] });
+    return new Uint32Array((await readTensor(record)).slice().buffer);
+  }
+
+  #record(
     file: SafetensorsFile,
-    wanted: { readonly half: number; readonly session: DecoderSession; readonly tokens: number },
+    name: string,
+    { dtype, shape }: Pick<TensorRecord, "dtype" | "shape">,
   ): TensorRecord {
-    const name = nameOf(wanted.half);
-    const { cache } = wanted.session;
-    const shape = [Math.ceil(wanted.tokens / cache.pages.pageSize), cache.bytesPerPage];
     const record = file.records.get(name);
-    if (record?.dtype === "u8" && String(record.shape) === String(shape)) return record;
+    if (record?.dtype === dtype && String(record.shape) === String(shape)) return record;
     const found = record === undefined ? "absent" : `${record.dtype} [${record.shape}]`;
-    throw this.#damaged(`"${name}" is ${found}, wanted u8 [${shape}]`);
+    throw this.#damaged(`"${name}" is ${found}, wanted ${dtype} [${shape}]`);
+  }
+
+  #changed(name: string): FormatError {
+    return this.#damaged(`the bytes of "${name}" do not have their checksum`);
   }
 
   #damaged(what: string): FormatError {
@@ -178,6 +207,11 @@ export class PromptCache {
       hint: "remove it; it is made again",
     });
   }
+}
+
+/** Keys and values of every layer. */
+function halvesOf({ decoder }: DecoderSession): number {
+  return 2 * decoder.config.numHiddenLayers;
 }
 
 function nameOf(half: number): string {

@@ -1,5 +1,8 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { join } from "node:path";
+import { readTensor } from "../../lib/formats/read_tensor.ts";
+import { readSafetensors } from "../../lib/formats/safetensors.ts";
+import { writeSafetensors } from "../../lib/formats/safetensors_write.ts";
 import { generate, type GeneratedText } from "../../lib/infer/generate.ts";
 import { LanguageModel } from "../../lib/infer/language_model.ts";
 import { PromptCache } from "../../lib/infer/prompt_cache.ts";
@@ -100,5 +103,60 @@ testWith(NEEDED, "a damaged prompt cache is refused", async () => {
     const bytes = await Deno.readFile(path);
     await Deno.writeFile(path, bytes.subarray(0, bytes.length - 64));
     await rejects(() => run(model, LONG, { path }), /^FormatError: Cannot read /);
+  });
+});
+
+/** Changes one bit of the byte in the middle of a tensor. */
+async function flipBit(path: string, name: string) {
+  const { offset, bytes } = (await readSafetensors(path)).records.get(name)!;
+  const file = await Deno.readFile(path);
+  file[offset + (bytes >> 1)]! ^= 0x10;
+  await Deno.writeFile(path, file);
+}
+
+for (const name of ["tokens", "checksums", "keys.0", "values.4"]) {
+  testWith(NEEDED, `a prompt cache with one bit changed in "${name}" is refused`, async () => {
+    await withModel(async (model, path) => {
+      await run(model, LONG, { path });
+      await flipBit(path, name);
+      await rejects(() => run(model, LONG, { path }), (error: Error) => {
+        strictEqual(error.name, "FormatError");
+        ok(
+          /^Cannot use the prompt cache .*: the bytes of ".*" do not have their checksum$/.test(
+            error.message,
+          ),
+          error.message,
+        );
+        return true;
+      });
+    });
+  });
+}
+
+testWith(NEEDED, "a prompt cache of the version without checksums is made anew", async () => {
+  await withModel(async (model, path) => {
+    const wanted = await run(model, LONG, { path });
+    const { metadata, records } = await readSafetensors(path);
+    const old = [...records.values()].filter(({ name }) => name !== "checksums");
+    await writeSafetensors(
+      path,
+      await Promise.all(old.map(async ({ name, dtype, shape, ...rest }) => ({
+        name,
+        dtype,
+        shape,
+        data: await readTensor({ name, dtype, shape, ...rest }),
+      }))),
+      {
+        force: true,
+        metadata: { ...Object.fromEntries(metadata), format: "llamero-prompt-cache-1" },
+      },
+    );
+    const notes: string[] = [];
+    const anew = await run(model, LONG, { path, notes });
+    deepStrictEqual([anew.cachedTokens, notes.length], [0, 1]);
+    ok(notes[0]!.includes("made anew: it is of another format"), String(notes));
+    const again = await run(model, LONG, { path, notes });
+    deepStrictEqual([again.cachedTokens, notes.length], [wanted.promptTokens - 1, 1]);
+    deepStrictEqual([anew, again].map(plain), [wanted, wanted].map(plain));
   });
 });
