@@ -108,6 +108,16 @@ export class CharClasses {
     return this.#members[set]![charClass] === 1;
   }
 
+  /** The characters of a class. */
+  members(charClass: number): CharSet {
+    const found: [number, number][] = [];
+    for (const [at, first] of this.#starts.entries()) {
+      if (this.#classOf[at] !== charClass) continue;
+      found.push([first, (this.#starts[at + 1] ?? LAST_CODE_POINT + 1) - 1]);
+    }
+    return found;
+  }
+
   /** The classes of the code points first … last. */
   within(first: number, last: number): Set<number> {
     const found = new Set<number>();

@@ -2,8 +2,9 @@
  * Grammars of the JSON values that fit a JSON Schema.
  *
  * A keyword whose meaning would be lost is refused by name: what comes out fits the schema, or there
- * is nothing. Properties come in the order of the schema. Source: JSON Schema 2020-12, with `$ref` to
- * places in the same schema.
+ * is nothing. Not all that fits is written: properties come in the order of the schema, others only
+ * where it names none or allows them, and for `not` an integer there are no fractions. Source: JSON
+ * Schema 2020-12, with `$ref` to places in the same schema.
  *
  * @module
  */
@@ -11,6 +12,8 @@
 import { ConfigError } from "../../base/errors.ts";
 import { didYouMean } from "../../base/nearest.ts";
 import { quoted } from "../../base/quoted.ts";
+import { arrayRule } from "./array_rules.ts";
+import { GrammarAutomaton } from "./automaton.ts";
 import {
   type Grammar,
   GRAMMAR_LIMITS,
@@ -18,11 +21,11 @@ import {
   type GrammarSymbol,
   type Sequence,
 } from "./grammar.ts";
-import { GrammarAutomaton } from "./automaton.ts";
-import { otherNames } from "./other_names.ts";
 import { JsonRules } from "./json_rules.ts";
 import { checkNesting } from "./nesting.ts";
-import { parsePattern } from "./pattern.ts";
+import { objectRule } from "./object_rules.ts";
+import { listAt, NothingFits, nothingFits, refusedSchema, schemaAt } from "./schema_checks.ts";
+import { CONDITIONS } from "./schema_conditions.ts";
 import {
   canonicalJson,
   NOTES,
@@ -31,17 +34,25 @@ import {
   schemaIntersection,
 } from "./schema_intersection.ts";
 import { KEYWORDS, typesOfKeywords } from "./schema_keywords.ts";
-import { boundedNumbers } from "./schema_numbers.ts";
-import { findInSchema } from "./schema_pointer.ts";
+import { excludedBy, leavesOf, negation } from "./schema_negation.ts";
+import { restrictedNumbers } from "./schema_numbers.ts";
 import { areApart, fitsType } from "./schema_overlap.ts";
-import { FORMATS } from "./string_formats.ts";
+import { findInSchema } from "./schema_pointer.ts";
+import type { SchemaWriter } from "./schema_writer.ts";
+import { stringRule } from "./string_rules.ts";
 
 const TYPES = Object.keys(KEYWORDS);
-const WHOLE = ["type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"];
-const KNOWN = new Set([...WHOLE, ...Object.values(KEYWORDS).flat()]);
+const WHOLE = ["type", "enum", "const", "anyOf", "oneOf", "allOf", "not", "$ref"];
+const KNOWN = new Set([...WHOLE, ...CONDITIONS, ...Object.values(KEYWORDS).flat()]);
 
-/** Most references with different words beside them. */
+/** Keywords with a schema that is looked at in another place than it was written. */
+const MOVED = ["not", "if", "then", "else"];
+
+/** Most references, and opposites, with different words beside them. */
 const MOST_REFERENCES = 10_000;
+
+/** Most references, and opposites, inside of one another. */
+const MOST_REFERENCES_DEEP = 500;
 
 /**
  * Reads a schema.
@@ -69,64 +80,92 @@ export function parseJsonSchema(source: string): Grammar {
 class SchemaReader {
   readonly #schema: unknown;
   readonly #builder = new GrammarBuilder();
-  readonly #json = new JsonRules(this.#builder);
   readonly #references = new Map<string, GrammarSymbol>();
+  readonly #writer: SchemaWriter;
+  #referencesDeep = 0;
 
   constructor(schema: unknown) {
     this.#schema = schema;
+    this.#writer = {
+      builder: this.#builder,
+      json: new JsonRules(this.#builder),
+      value: (one, place) => this.#value(one, place),
+      find: (target, place) => findInSchema(this.#schema, { target, place }),
+    };
   }
 
   grammar(): Grammar {
-    if (this.#schema === false) throw this.#refuse("#", "nothing fits the schema `false`");
+    if (this.#schema === false) throw nothingFits("#", "nothing fits the schema `false`");
     const root = this.#builder.rule([this.#value(this.#schema, "#")]);
     const grammar = this.#builder.build(root, { finite: true });
     if (grammar.rules[grammar.root]!.length > 0) return grammar;
-    throw this.#refuse("#", "no finite value fits");
+    throw nothingFits("#", "no finite value fits");
   }
 
   /** The values that fit a schema at `place`. */
   #value(schema: unknown, place: string): Sequence {
-    if (schema === true) return [this.#json.value];
+    if (schema === true) return [this.#writer.json.value];
     if (schema === false) return [this.#builder.rule([])];
-    const given = this.#record(schema, place, "an object or a boolean was wanted");
+    const given = schemaAt(schema, place);
     this.#checkKeywords(given, place);
     const own = restrictions(given);
     if (own.$ref !== undefined) return [this.#reference(own, place)];
     if (own.allOf !== undefined) {
       const { allOf, ...rest } = own;
-      const all = this.#array(allOf, `${place}/allOf`);
+      const all = listAt(allOf, `${place}/allOf`);
       for (const [i, one] of all.entries()) this.#checked(one, `${place}/allOf/${i}`);
       return this.#value(all.reduce(schemaIntersection, rest), place);
+    }
+    if (own.not !== undefined && leavesOf(own.not) === undefined) {
+      return [this.#opposite(own, place)];
     }
     for (const key of ["oneOf", "anyOf"] as const) {
       if (own[key] !== undefined) return this.#alternatives(own, key, place);
     }
     if (own.enum !== undefined) return this.#listed(own, place);
     const types = this.#types(own, place);
-    return this.#builder.choice(types.map((type) => this.#typed(type, own, place)));
+    return this.#anyFitting(types.map((type) => () => this.#typed(type, own, place)));
   }
 
   /** The values that fit one of several schemas: any, or exactly one. */
   #alternatives(schema: Schema, key: "anyOf" | "oneOf", place: string): Sequence {
     const { [key]: list, ...rest } = schema;
-    const all = this.#array(list, `${place}/${key}`).map((one, i) => {
+    const all = listAt(list, `${place}/${key}`).map((one, i) => {
       this.#checked(one, `${place}/${key}/${i}`);
       return schemaIntersection(rest, one);
     });
     if (key === "oneOf") this.#checkApart(all, place);
-    return this.#builder.choice(all.map((one, i) => this.#value(one, `${place}/${key}/${i}`)));
+    return this.#anyFitting(all.map((one, i) => () => this.#value(one, `${place}/${key}/${i}`)));
+  }
+
+  /** A choice of those that any value fits. @throws {NothingFits} Where there is none. */
+  #anyFitting(alternatives: readonly (() => Sequence)[]): Sequence {
+    const found: Sequence[] = [];
+    let empty: NothingFits | undefined;
+    for (const alternative of alternatives) {
+      try {
+        found.push(alternative());
+      } catch (error) {
+        if (!(error instanceof NothingFits)) throw error;
+        empty ??= error;
+      }
+    }
+    if (found.length === 0 && empty !== undefined) throw empty;
+    return this.#builder.choice(found);
   }
 
   /** What is written for one of the schemas of a `oneOf` may not fit another one. */
   #checkApart(all: readonly unknown[], place: string): void {
-    const find = (target: string) => findInSchema(this.#schema, { target, place });
+    const find = (target: string) => this.#writer.find(target, place);
     for (const [i, one] of all.entries()) {
       const j = all.findIndex((other, at) => at > i && !areApart([one, other], find));
       if (j < 0) continue;
-      throw this.#refuse(
+      throw refusedSchema(
         `${place}/oneOf`,
         `a value may fit both of ${i} and ${j}, and has to fit one alone`,
-        "write anyOf where both may fit, or tell them apart by type or a required constant",
+        {
+          hint: "write anyOf where both may fit, or tell them apart by type or a required constant",
+        },
       );
     }
   }
@@ -134,21 +173,26 @@ class SchemaReader {
   /** The values of a list that fit what else the schema says. */
   #listed({ enum: list, type, ...rest }: Schema, place: string): Sequence {
     const types = type === undefined ? TYPES : [type].flat();
-    const values = this.#array(list, `${place}/enum`).filter((value) => fitsType(value, types));
+    const { values: excluded } = excludedBy(rest);
+    const unwanted = new Set(excluded.map(canonicalJson));
+    const values = listAt(list, `${place}/enum`)
+      .filter((value) => fitsType(value, types) && !unwanted.has(canonicalJson(value)));
     const fits = this.#membership(rest, place);
-    const constants = values.filter(fits).map((value) => this.#json.constant(value));
+    const constants = values.filter(fits).map((value) => this.#writer.json.constant(value));
     return constants.length === 1 ? constants[0]! : [this.#builder.rule(constants)];
   }
 
   /** Whether a value fits a schema, by the schema's own grammar. */
-  #membership(schema: Schema, place: string): (value: unknown) => boolean {
+  #membership({ not, ...given }: Schema, place: string): (value: unknown) => boolean {
+    // A `not` of values was seen to; one of patterns is for strings alone.
+    const schema = excludedBy({ not }).patterns.length === 0 ? given : { ...given, not };
     if (Object.keys(schema).length === 0) return () => true;
     const reader = new SchemaReader(this.#schema);
     const rule = reader.#builder.rule([reader.#value(schema, place)]);
     const automaton = new GrammarAutomaton(reader.#builder.build(rule, { finite: true }));
     return (value) => {
       if (value !== null && typeof value === "object") {
-        throw this.#refuse(
+        throw refusedSchema(
           place,
           "a list of objects or arrays and other keywords exclude each other",
         );
@@ -165,10 +209,13 @@ class SchemaReader {
   }
 
   #checkKeywords(schema: Schema, place: string): void {
+    for (const key of MOVED) {
+      if (schema[key] !== undefined) this.#checked(schema[key], `${place}/${key}`);
+    }
     for (const key of Object.keys(schema)) {
       if (KNOWN.has(key) || NOTES.has(key)) continue;
       const near = didYouMean(key, [...KNOWN]);
-      throw this.#refuse(
+      throw refusedSchema(
         place,
         `the keyword ${quoted(key)} cannot be followed${near === undefined ? "" : ` (${near})`}`,
       );
@@ -179,201 +226,97 @@ class SchemaReader {
   #types(schema: Schema, place: string): string[] {
     if (schema.type === undefined) {
       const found = typesOfKeywords(schema);
-      return found.length === 0 ? ["any"] : found;
+      if (found.length > 0) return found;
+      return schema.not === undefined ? ["any"] : TYPES.filter((type) => type !== "integer");
     }
     const types = Array.isArray(schema.type) ? schema.type : [schema.type];
     for (const type of types) {
       if (TYPES.includes(type)) continue;
-      throw this.#refuse(`${place}/type`, `${quoted(String(type))} is no type of JSON`);
+      throw refusedSchema(`${place}/type`, `${quoted(String(type))} is no type of JSON`);
     }
-    if (types.length === 0) throw this.#refuse(`${place}/type`, "it is empty");
+    if (types.length === 0) throw refusedSchema(`${place}/type`, "it is empty");
     return types as string[];
   }
 
   #typed(type: string, schema: Schema, place: string): Sequence {
-    if (type === "object") return this.#object(schema, place);
-    if (type === "array") return this.#arrayOf(schema, place);
-    if (type === "string") return this.#string(schema, place);
-    if (type === "boolean") {
-      return this.#builder.choice([this.#json.constant(true), this.#json.constant(false)]);
+    const { json } = this.#writer;
+    // What may not match a pattern is a string.
+    if (type !== "string" && excludedBy(schema).patterns.length > 0) {
+      throw nothingFits(`${place}/not`, `every ${type} matches a pattern of strings`);
     }
-    if (type === "null") return this.#json.constant(null);
-    if (type === "any") return [this.#json.value];
+    if (type === "object") return objectRule({ schema, place }, this.#writer);
+    if (type === "array") return arrayRule({ schema, place }, this.#writer);
+    if (type === "string") return stringRule({ schema, place }, this.#writer);
+    if (type === "boolean") return this.#constants([true, false], schema);
+    if (type === "null") return this.#constants([null], schema);
+    if (type === "any") return [json.value];
     const whole = type === "integer";
-    const bounded = boundedNumbers(schema, place, { builder: this.#builder, whole });
-    return bounded ?? [whole ? this.#json.integer : this.#json.number];
+    const restricted = restrictedNumbers(schema, place, { builder: this.#builder, whole });
+    return restricted ?? [whole ? json.integer : json.number];
   }
 
-  #object(schema: Schema, place: string): Sequence {
-    const properties = this.#record(schema.properties ?? {}, `${place}/properties`);
-    const required = this.#array(schema.required ?? [], `${place}/required`);
-    const additional = schema.additionalProperties ?? (schema.properties === undefined);
-    const members = Object.entries(properties).map(([name, value]) => ({
-      name,
-      required: required.includes(name),
-      sequence: this.#member(name, this.#value(value, `${place}/properties/${name}`)),
-    }));
-    for (const name of required) {
-      if (typeof name === "string" && Object.hasOwn(properties, name)) continue;
-      if (additional === false) {
-        throw this.#refuse(`${place}/required`, `there is no property ${quoted(String(name))}`);
-      }
-      const value = additional === true ? {} : additional;
-      const at = `${place}/additionalProperties`;
-      const sequence = this.#member(String(name), this.#value(value, at));
-      members.push({ name: String(name), required: true, sequence });
-    }
-    const rest = additional === false
-      ? undefined
-      : this.#additional(additional, members.map(({ name }) => name), place);
-    return this.#json.enclosed("{}", this.#members(members, rest));
+  /** Those of some constants that a schema does not leave out. */
+  #constants(values: readonly unknown[], schema: Schema): Sequence {
+    const { values: excluded } = excludedBy(schema);
+    const left = values.filter((value) => !excluded.includes(value));
+    if (left.length === 0) return [this.#builder.rule([])];
+    return this.#builder.choice(left.map((value) => this.#writer.json.constant(value)));
   }
 
-  #member(name: string, value: Sequence): Sequence {
-    return [...this.#json.constant(name), ...this.#json.colon, ...value];
-  }
-
-  /** Members with other names: any name that is none of the others. */
-  #additional(schema: unknown, names: readonly string[], place: string): Sequence {
-    const value = this.#value(schema, `${place}/additionalProperties`);
-    const name = this.#json.stringOf(
-      otherNames(names, { builder: this.#builder, json: this.#json }),
-    );
-    return [this.#builder.rule([[...name, ...this.#json.colon, ...value]])];
-  }
-
-  /** Members in order; those that are not required may be left out, with their commas. */
-  #members(
-    members: readonly { readonly required: boolean; readonly sequence: Sequence }[],
-    rest: Sequence | undefined,
-  ): Sequence {
-    const b = this.#builder;
-    const comma = this.#json.comma;
-    const more = rest === undefined ? [] : b.repeat([...comma, ...rest], { min: 0, max: Infinity });
-    // after[i]: what can follow where something stands before member i; from[i]: where nothing does.
-    let after: Sequence = more;
-    let from: Sequence = rest === undefined ? [] : b.repeat([...rest, ...more], { min: 0, max: 1 });
-    for (const member of members.toReversed()) {
-      const withIt = [...member.sequence, ...after];
-      const first = member.required ? [withIt] : [withIt, from];
-      const next = member.required ? [[...comma, ...withIt]] : [[...comma, ...withIt], after];
-      from = b.choice(first);
-      after = b.choice(next);
-    }
-    return from;
-  }
-
-  #arrayOf(schema: Schema, place: string): Sequence {
-    const prefix = this.#array(schema.prefixItems ?? [], `${place}/prefixItems`);
-    const min = this.#count(schema, "minItems", place) ?? 0;
-    const closed = prefix.indexOf(false);
-    const most = this.#count(schema, "maxItems", place) ?? Infinity;
-    const max = closed < 0 ? most : Math.min(most, closed);
-    if (max < min) throw this.#refuse(place, `maxItems ${max} is less than minItems ${min}`);
-    const items = schema.items ?? true;
-    const fixed = prefix.map((one, i) => [
-      this.#builder.rule([this.#value(one, `${place}/prefixItems/${i}`)]),
-    ]);
-    if (fixed.length === 0) {
-      if (items === false) return this.#json.enclosed("[]", []);
-      const item = [this.#builder.rule([this.#value(items, `${place}/items`)])];
-      return this.#json.enclosed("[]", this.#json.list(item, { min, max }));
-    }
-    // Without a least count a tuple is written whole.
-    const comma = this.#json.comma;
-    const head = fixed.slice(0, max).flatMap((one, i) => i === 0 ? one : [...comma, ...one]);
-    const left = Math.max(0, max - fixed.length);
-    if (items === false || left === 0) return this.#json.enclosed("[]", head);
-    const item = [...comma, this.#builder.rule([this.#value(items, `${place}/items`)])];
-    const least = Math.max(0, min - fixed.length);
-    return this.#json.enclosed("[]", [
-      ...head,
-      ...this.#builder.repeat(item, { min: least, max: left }),
-    ]);
-  }
-
-  #string(schema: Schema, place: string): Sequence {
-    const { pattern, format } = schema;
-    const min = this.#count(schema, "minLength", place) ?? 0;
-    const max = this.#count(schema, "maxLength", place) ?? Infinity;
-    const bounded = schema.minLength !== undefined || schema.maxLength !== undefined;
-    if (max < min) throw this.#refuse(place, `maxLength ${max} is less than minLength ${min}`);
-    if (pattern !== undefined || format !== undefined) {
-      if (bounded || (pattern !== undefined && format !== undefined)) {
-        throw this.#refuse(place, "pattern, format and a length exclude each other here");
-      }
-      return this.#json.stringOf(this.#patterned(schema, place));
-    }
-    if (!bounded) return [this.#json.string];
-    return this.#json.stringOf(this.#builder.repeat([this.#json.char], { min, max }));
-  }
-
-  #patterned({ pattern, format }: Schema, place: string): Sequence {
-    if (pattern === undefined) {
-      const known = FORMATS[String(format)];
-      if (known === undefined) {
-        const near = didYouMean(String(format), Object.keys(FORMATS));
-        throw this.#refuse(
-          `${place}/format`,
-          `${quoted(String(format))} cannot be followed${near === undefined ? "" : ` (${near})`}`,
-        );
-      }
-      return parsePattern(known, { builder: this.#builder, char: this.#json.char });
-    }
-    if (typeof pattern !== "string") throw this.#refuse(`${place}/pattern`, "a text was wanted");
-    try {
-      return parsePattern(pattern, { builder: this.#builder, char: this.#json.char });
-    } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-      throw this.#refuse(`${place}/pattern`, error.message);
-    }
-  }
-
-  /** A schema elsewhere, with what else is said here: the same for the same words. */
+  /** A schema elsewhere, with what else is said here. */
   #reference(schema: Schema, place: string): GrammarSymbol {
     const { $ref, ...rest } = schema;
     const target = String($ref);
+    return this.#shared(schema, place, () => {
+      const found = this.#writer.find(target, place);
+      this.#checked(found, target);
+      return this.#value(schemaIntersection(rest, found), target);
+    });
+  }
+
+  /** What does not fit the schema of a `not`, with what else is said here. */
+  #opposite(schema: Schema, place: string): GrammarSymbol {
+    const { not, ...rest } = schema;
+    this.#checked(not, `${place}/not`);
+    const named = ["properties", "patternProperties", "additionalProperties"];
+    return this.#shared(schema, place, () => {
+      const opposite = negation(not, {
+        find: (target) => this.#writer.find(target, place),
+        place: `${place}/not`,
+        open: named.every((key) => rest[key] === undefined),
+      });
+      return this.#value(schemaIntersection(rest, opposite), place);
+    });
+  }
+
+  /** The same rule for the same words: schemas may come back to themselves. */
+  #shared(schema: Schema, place: string, make: () => Sequence): GrammarSymbol {
     const key = canonicalJson(schema);
     const known = this.#references.get(key);
     if (known !== undefined) return known;
     if (this.#references.size > MOST_REFERENCES) {
-      throw this.#refuse(place, `more than ${MOST_REFERENCES} different references are followed`);
+      throw refusedSchema(place, `more than ${MOST_REFERENCES} different references are followed`);
     }
-    const symbol = this.#builder.rule();
+    if (this.#referencesDeep === MOST_REFERENCES_DEEP) {
+      throw refusedSchema(
+        place,
+        `more than ${MOST_REFERENCES_DEEP} references lead to one another`,
+      );
+    }
+    const symbol = this.#builder.rule([]);
     this.#references.set(key, symbol);
-    const found = findInSchema(this.#schema, { target, place });
-    this.#checked(found, target);
-    this.#builder.define(symbol, [this.#value(schemaIntersection(rest, found), target)]);
+    this.#referencesDeep++;
+    try {
+      this.#builder.define(symbol, [make()]);
+    } finally {
+      this.#referencesDeep--;
+    }
     return symbol;
   }
 
   /** Refuses what is no schema, or has a keyword that would be lost. */
   #checked(schema: unknown, place: string): void {
     if (typeof schema === "boolean") return;
-    this.#checkKeywords(this.#record(schema, place, "an object or a boolean was wanted"), place);
-  }
-
-  #count(schema: Schema, key: string, place: string): number | undefined {
-    const value = schema[key];
-    if (value === undefined) return undefined;
-    if (Number.isSafeInteger(value) && value as number >= 0) return value as number;
-    throw this.#refuse(`${place}/${key}`, "a whole number of at least 0 was wanted");
-  }
-
-  #array(value: unknown, place: string): unknown[] {
-    if (Array.isArray(value)) return value;
-    throw this.#refuse(place, "an array was wanted");
-  }
-
-  #record(value: unknown, place: string, wanted = "an object was wanted"): Schema {
-    if (value !== null && typeof value === "object" && !Array.isArray(value)) {
-      return value as Schema;
-    }
-    throw this.#refuse(place, wanted);
-  }
-
-  #refuse(place: string, what: string, hint?: string): ConfigError {
-    const message = `Cannot follow the schema at ${quoted(place)}: ${what}`;
-    return new ConfigError(message, hint === undefined ? {} : { hint });
+    this.#checkKeywords(schemaAt(schema, place), place);
   }
 }

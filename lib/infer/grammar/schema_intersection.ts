@@ -11,6 +11,8 @@
 
 import { ConfigError } from "../../base/errors.ts";
 import { quoted } from "../../base/quoted.ts";
+import { commonMultiple, decimalOf } from "./multiples.ts";
+import { withoutConditions } from "./schema_conditions.ts";
 
 /** A schema that is no boolean. */
 export type Schema = Readonly<Record<string, unknown>>;
@@ -37,7 +39,7 @@ const BOUNDS: Readonly<Record<string, (one: number, other: number) => number>> =
 
 /** Keywords that say together which member or item fits what. */
 const INSIDE: ReadonlySet<string> = new Set([
-  ...["properties", "additionalProperties", "prefixItems", "items"],
+  ...["properties", "additionalProperties", "patternProperties", "prefixItems", "items"],
 ]);
 
 /** JSON of a value with the names of objects in order: equal values give equal texts. */
@@ -48,8 +50,12 @@ export function canonicalJson(value: unknown): string {
   });
 }
 
-/** A schema without what only describes; a constant is a list of one value. */
+/** A schema without what only describes; a constant is a list of one value, conditions are alternatives. */
 export function restrictions(schema: Schema): Schema {
+  return withoutConditions(withoutNotes(schema));
+}
+
+function withoutNotes(schema: Schema): Schema {
   const own = Object.entries(schema).filter(([key]) => !NOTES.has(key) && key !== "const");
   if (!Object.hasOwn(schema, "const")) return Object.fromEntries(own);
   const { const: value, enum: list } = schema;
@@ -97,6 +103,12 @@ function valueOfBoth(
   if (join !== undefined && typeof one === "number" && typeof other === "number") {
     return [[key, join(one, other)]];
   }
+  if (key === "multipleOf" && Number.isFinite(one) && Number.isFinite(other)) {
+    const { units, places } = commonMultiple(decimalOf(one as number), decimalOf(other as number));
+    return [[key, Number(`${units}e-${places}`)]];
+  }
+  if (key === "uniqueItems") return [[key, one === true || other === true]];
+  if (key === "not") return [[key, { anyOf: [one, other] }]];
   if (key === "$ref") return [[key, one]];
   if (key === "allOf") return [];
   if (key === "type") {
@@ -111,7 +123,12 @@ function valueOfBoth(
     return values.length === 0 ? undefined : [[key, values]];
   }
   if (key !== "anyOf" && key !== "oneOf") throw standsTwice(key);
-  if (one.length * other.length > MOST_ALTERNATIVES) throw standsTwice(key);
+  if (one.length * other.length > MOST_ALTERNATIVES) {
+    throw new ConfigError(
+      `Cannot follow the schema: its alternatives and conditions have more than ` +
+        `${MOST_ALTERNATIVES} combinations`,
+    );
+  }
   return [[key, one.flatMap((first) => other.map((second) => ({ allOf: [first, second] })))]];
 }
 
@@ -131,7 +148,7 @@ function commonTypes(one: unknown, other: unknown): unknown[] {
 
 /** Properties of both: one that only one of them names is among the additional ones of the other. */
 function members(a: Schema, b: Schema): [string, unknown][] {
-  const found: [string, unknown][] = [];
+  const found = matchingMembers(a, b);
   if (a.properties !== undefined || b.properties !== undefined) {
     const [own, others] = [a, b].map(({ properties }) => record(properties, "properties"));
     const names = new Set([...Object.keys(own!), ...Object.keys(others!)]);
@@ -145,6 +162,29 @@ function members(a: Schema, b: Schema): [string, unknown][] {
   const rest = joinedRest(a, b, "additionalProperties");
   if (rest !== undefined) found.push(["additionalProperties", rest]);
   return found;
+}
+
+/**
+ * Members by patterns of both. They hold beside the properties, so that each side keeps its own; but
+ * what is additional on one side depends on the patterns of that side alone.
+ */
+function matchingMembers(a: Schema, b: Schema): [string, unknown][] {
+  if (a.patternProperties === undefined && b.patternProperties === undefined) return [];
+  for (const [one, other] of [[a, b], [b, a]] as const) {
+    const isAlone = ["properties", "patternProperties", "additionalProperties"]
+      .every((key) => other[key] === undefined);
+    if (!isAlone && (one.additionalProperties ?? true) !== true) {
+      throw standsTwice("patternProperties");
+    }
+  }
+  const [own, others] = [a, b].map((schema) =>
+    record(schema.patternProperties, "patternProperties")
+  );
+  const joined = [...new Set([...Object.keys(own!), ...Object.keys(others!)])].map((pattern) => {
+    const each = [own!, others!].map((list) => Object.hasOwn(list, pattern) ? list[pattern] : true);
+    return [pattern, beside(each[0], each[1])];
+  });
+  return [["patternProperties", Object.fromEntries(joined)]];
 }
 
 /** Items of both, place by place. */

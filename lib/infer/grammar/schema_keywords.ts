@@ -8,8 +8,8 @@ import { NUMBER_KEYWORDS } from "./schema_numbers.ts";
 
 /** Keywords that have a meaning for each type; those of another type do not restrict. */
 export const KEYWORDS: Readonly<Record<string, readonly string[]>> = {
-  object: ["properties", "required", "additionalProperties"],
-  array: ["items", "prefixItems", "minItems", "maxItems"],
+  object: ["properties", "required", "additionalProperties", "patternProperties"],
+  array: ["items", "prefixItems", "minItems", "maxItems", "uniqueItems"],
   string: ["minLength", "maxLength", "pattern", "format"],
   integer: NUMBER_KEYWORDS,
   number: NUMBER_KEYWORDS,

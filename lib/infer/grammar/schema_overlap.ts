@@ -41,9 +41,10 @@ interface Search {
 function closed(schema: unknown, find: FindSchema): unknown {
   const own = flattened(schema, find);
   if (own === undefined || typeof own === "boolean") return own ?? schema;
-  if ([own.anyOf, own.oneOf, own.enum].some((list) => list !== undefined)) return own;
+  if ([own.anyOf, own.oneOf, own.enum, own.not].some((one) => one !== undefined)) return own;
   const named = typesOfKeywords(own);
-  const isOpen = own.properties !== undefined && own.additionalProperties === undefined;
+  const isOpen = (own.properties !== undefined || own.patternProperties !== undefined) &&
+    own.additionalProperties === undefined;
   return {
     ...own,
     ...(own.type === undefined && named.length > 0 ? { type: named } : {}),
@@ -52,7 +53,7 @@ function closed(schema: unknown, find: FindSchema): unknown {
 }
 
 /** A schema without `$ref` and `allOf`; undefined where they do not end or cannot be put together. */
-function flattened(schema: unknown, find: FindSchema): Schema | boolean | undefined {
+export function flattened(schema: unknown, find: FindSchema): Schema | boolean | undefined {
   let now = schema;
   try {
     for (let step = 0; step < MOST_STEPS; step++) {
@@ -117,6 +118,7 @@ function isEmptyOfType(type: unknown, schema: Schema, search: Search): boolean {
   const properties = (schema.properties ?? {}) as Schema;
   return required.some((name) => {
     const has = Object.hasOwn(properties, String(name));
+    if (!has && schema.patternProperties !== undefined) return false;
     return isEmpty(has ? properties[name] : schema.additionalProperties ?? true, search);
   });
 }
