@@ -5,6 +5,7 @@
  * @module
  */
 
+import { DTYPE_CODES } from "../../kernels/abi.ts";
 import type { Backend } from "../../lib/backend/backend.ts";
 import type { KernelCase } from "./bench_kernel_case.ts";
 
@@ -26,7 +27,11 @@ type AttentionShape = readonly [
   headDim: number,
 ];
 
-const attention = (backward: boolean, shape: AttentionShape): KernelCase => {
+const attention = (
+  backward: boolean,
+  shape: AttentionShape,
+  precision: "f32" | "bf16" = "f32",
+): KernelCase => {
   const [sequences, length, heads, kv_heads, head_dim] = shape;
   const rows = sequences * length;
   const [wide, narrow] = [heads * head_dim, kv_heads * head_dim];
@@ -43,6 +48,7 @@ const attention = (backward: boolean, shape: AttentionShape): KernelCase => {
       ...{ out, log_z, q, k, v, starts, rows, heads, kv_heads, head_dim },
       ...{ out_stride: wide, q_stride: wide, k_stride: narrow, v_stride: narrow },
       scale: 1 / Math.sqrt(head_dim),
+      precision: DTYPE_CODES[precision],
     };
     if (!gradients) return backend.kernels.attention_forward(given);
     backend.kernels.attention_backward({
@@ -53,7 +59,9 @@ const attention = (backward: boolean, shape: AttentionShape): KernelCase => {
   };
   return {
     kernel: backward ? "attention_backward" : "attention_forward",
-    shape: `${sequences}x${length}, heads ${heads}/${kv_heads} of ${head_dim}`,
+    shape: `${sequences}x${length}, heads ${heads}/${kv_heads} of ${head_dim}${
+      precision === "bf16" ? ", bf16" : ""
+    }`,
     // The backward has five products for the forward's two.
     flops: backward ? 2.5 * forward : forward,
     buffers,
@@ -115,12 +123,13 @@ const swigluBackward = (rows: number, dim: number): KernelCase => ({
     }),
 });
 
-/** The cases: heads and widths of models from 15M to 7B parameters. */
+/** The cases: heads and widths of models from 15M to 7B parameters; bf16 where the processor has it. */
 export const TRAINING_CASES: readonly KernelCase[] = [
   ...[false, true].flatMap((backward) => [
     attention(backward, [4, 256, 6, 6, 48]),
     attention(backward, [1, 1024, 12, 12, 64]),
     attention(backward, [1, 1024, 8, 2, 128]),
+    { ...attention(backward, [1, 1024, 12, 12, 64], "bf16"), inBf16: true },
   ]),
   crossEntropy(512, 32_000),
   normBackward(4096, 4096),

@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-#define LLAMERO_ABI_HASH 3967140519217295.0
+#define LLAMERO_ABI_HASH 796754217980746.0
 
 #define DTYPE_F32 0u
 #define DTYPE_F16 1u
@@ -90,10 +90,10 @@ int32_t k_rms_norm_backward(address_t context, address_t dx, address_t dweight, 
 int32_t k_layer_norm_backward(address_t context, address_t dx, address_t dweight, address_t dbias, address_t dy, address_t x, address_t weight, uint32_t rows, uint32_t dim, float eps);
 // Backward of swiglu with s = sigmoid(gate): dgate = dy up s (1 + gate (1 - s)), dup = dy gate s; `out`, where given, gets swiglu's own result again, to the bit. dgate may be gate, dup may be up.
 int32_t k_swiglu_backward(address_t context, address_t dgate, address_t dup, address_t out, address_t dy, address_t gate, address_t up, uint32_t rows, uint32_t dim, uint32_t dgate_stride, uint32_t dup_stride, uint32_t gate_stride, uint32_t up_stride);
-// Causal attention of whole documents for training. Row r sees rows starts[r] .. r, where starts[r] is the first row of its document: r itself, or what the row before has. log_z[r,h] keeps the log of the softmax's sum for the backward. Online softmax over tiles, never rows x rows memory; query head h uses kv head h / (heads / kv_heads).
-int32_t k_attention_forward(address_t context, address_t out, address_t log_z, address_t q, address_t k, address_t v, address_t starts, uint32_t rows, uint32_t heads, uint32_t kv_heads, uint32_t head_dim, uint32_t out_stride, uint32_t q_stride, uint32_t k_stride, uint32_t v_stride, float scale);
-// Backward of attention_forward, scores recomputed tile by tile: P = exp(scale q k - log_z), dv = sum P dout, dS = P (dout v - rowsum(dout out)), dq = scale sum dS k, dk = scale sum dS q; a kv head sums over its query heads in order.
-int32_t k_attention_backward(address_t context, address_t dq, address_t dk, address_t dv, address_t dout, address_t out, address_t log_z, address_t q, address_t k, address_t v, address_t starts, uint32_t rows, uint32_t heads, uint32_t kv_heads, uint32_t head_dim, uint32_t dq_stride, uint32_t dk_stride, uint32_t dv_stride, uint32_t dout_stride, uint32_t out_stride, uint32_t q_stride, uint32_t k_stride, uint32_t v_stride, float scale);
+// Causal attention of whole documents for training. Row r sees rows starts[r] .. r, where starts[r] is the first row of its document: r itself, or what the row before has. log_z[r,h] keeps the log of the softmax's sum for the backward. Online softmax over tiles, never rows x rows memory; query head h uses kv head h / (heads / kv_heads). With precision bf16 the factors of all products are rounded to it, softmax and sums stay f32.
+int32_t k_attention_forward(address_t context, address_t out, address_t log_z, address_t q, address_t k, address_t v, address_t starts, uint32_t rows, uint32_t heads, uint32_t kv_heads, uint32_t head_dim, uint32_t out_stride, uint32_t q_stride, uint32_t k_stride, uint32_t v_stride, float scale, uint32_t precision);
+// Backward of attention_forward, scores recomputed tile by tile: P = exp(scale q k - log_z), dv = sum P dout, dS = P (dout v - rowsum(dout out)), dq = scale sum dS k, dk = scale sum dS q; a kv head sums over its query heads in order. precision: as in attention_forward.
+int32_t k_attention_backward(address_t context, address_t dq, address_t dk, address_t dv, address_t dout, address_t out, address_t log_z, address_t q, address_t k, address_t v, address_t starts, uint32_t rows, uint32_t heads, uint32_t kv_heads, uint32_t head_dim, uint32_t dq_stride, uint32_t dk_stride, uint32_t dv_stride, uint32_t dout_stride, uint32_t out_stride, uint32_t q_stride, uint32_t k_stride, uint32_t v_stride, float scale, uint32_t precision);
 // Loss and its gradient in place of the logits. log_z = log sum exp logits; log_prob = logits[target] - log_z (0 where the target is negative); then logits = weight (softmax - onehot(target)) + weight 2 z_loss log_z softmax, and 0 where the target is negative or the weight is 0.
 int32_t k_cross_entropy(address_t context, address_t logits, address_t log_prob, address_t log_z, address_t targets, address_t weights, uint32_t rows, uint32_t vocab, float z_loss);
 // What one part of a vocabulary knows of its rows: shift = max logits (0 where that is infinite), sum = sum exp(logits - shift), chosen = logits[target], 0 where the target is negative. `exponentials`, where given, gets exp(logits - shift); it may be the logits. Over all parts log_z = M + log sum_p sum_p exp(shift_p - M), M = max shift_p.

@@ -9,6 +9,8 @@ struct Heads {
   const int *starts;
   unsigned rows, heads, kv_heads, head_dim;
   float scale;
+  // Whether factors of products are rounded to bf16.
+  bool brain;
   int *fault;
 };
 
@@ -18,9 +20,15 @@ struct Forward {
   size_t out_stride, q_stride, k_stride, v_stride;
 };
 
-__device__ __forceinline__ float dot(const float *a, const float *b, unsigned dim) {
+__device__ __forceinline__ float factor_of(float x, bool brain) {
+  return brain ? bf16_to_f32(f32_to_bf16(x)) : x;
+}
+
+__device__ __forceinline__ float dot(const Heads &h, const float *a, const float *b) {
   float sum = 0.0f;
-  for (unsigned i = 0; i < dim; i++) sum = __fmaf_rn(a[i], b[i], sum);
+  for (unsigned i = 0; i < h.head_dim; i++) {
+    sum = __fmaf_rn(factor_of(a[i], h.brain), factor_of(b[i], h.brain), sum);
+  }
   return sum;
 }
 
@@ -35,9 +43,10 @@ __device__ __forceinline__ unsigned first_visible(const Heads &h, unsigned row) 
 
 // sums[i] += sum over lanes of weight * rows[lane][i], lanes in order; `row` is this lane's. They add up by
 // themselves first, so that long documents round less.
-__device__ void add_weighted(float *sums, float weight, const float *row, unsigned count,
-                             unsigned dim) {
-  unsigned lane = threadIdx.x;
+__device__ void add_weighted(const Heads &h, float *sums, float weight, const float *row,
+                             unsigned count) {
+  unsigned lane = threadIdx.x, dim = h.head_dim;
+  weight = factor_of(weight, h.brain);
   unsigned long long mine = reinterpret_cast<uintptr_t>(row);
   for (unsigned i = lane; i < dim + (WARP - dim % WARP) % WARP; i += WARP) {
     float sum = 0.0f;
@@ -45,7 +54,7 @@ __device__ void add_weighted(float *sums, float weight, const float *row, unsign
       float factor = __shfl_sync(ALL_LANES, weight, static_cast<int>(j));
       unsigned long long there = __shfl_sync(ALL_LANES, mine, static_cast<int>(j));
       const float *other = reinterpret_cast<const float *>(static_cast<uintptr_t>(there));
-      if (i < dim) sum = __fmaf_rn(factor, other[i], sum);
+      if (i < dim) sum = __fmaf_rn(factor, factor_of(other[i], h.brain), sum);
     }
     if (i < dim) sums[i] += sum;
   }
@@ -62,7 +71,7 @@ __global__ void attention_forward_kernel(Heads h, Forward p) {
     unsigned other = first + lane;
     bool visible = other <= row;
     size_t seen = visible ? other : row;
-    float score = visible ? dot(q, p.k + seen * p.k_stride + kv, dim) * h.scale : -INFINITY;
+    float score = visible ? dot(h, q, p.k + seen * p.k_stride + kv) * h.scale : -INFINITY;
     float above = fmaxf(largest, warp_max(score));
     float share = visible ? expf(score - above) : 0.0f;
     float kept = expf(largest - above);
@@ -70,7 +79,7 @@ __global__ void attention_forward_kernel(Heads h, Forward p) {
     largest = above;
     for (unsigned i = lane; i < dim; i += WARP) sums[i] *= kept;
     unsigned count = row - first + 1 < WARP ? row - first + 1 : WARP;
-    add_weighted(sums, share, p.v + seen * p.v_stride + kv, count, dim);
+    add_weighted(h, sums, share, p.v + seen * p.v_stride + kv, count);
   }
   float *out = p.out + row * p.out_stride + static_cast<size_t>(head) * dim;
   for (unsigned i = lane; i < dim; i += WARP) out[i] = sums[i] / total;
@@ -94,10 +103,11 @@ __device__ __forceinline__ Pair pair_of(const Heads &h, const Backward &p, unsig
   size_t of_head = static_cast<size_t>(head) * dim;
   size_t kv = static_cast<size_t>(head / (h.heads / h.kv_heads)) * dim;
   const float *dout = p.dout + query * p.dout_stride + of_head;
-  float score = dot(p.q + query * p.q_stride + of_head, p.k + key * p.k_stride + kv, dim) * h.scale;
+  const float *q = p.q + query * p.q_stride + of_head;
+  float score = dot(h, q, p.k + key * p.k_stride + kv) * h.scale;
   float share = expf(score - p.log_z[static_cast<size_t>(query) * h.heads + head]);
-  float through = dot(dout, p.v + key * p.v_stride + kv, dim);
-  float mean = dot(dout, p.out + query * p.out_stride + of_head, dim);
+  float through = dot(h, dout, p.v + key * p.v_stride + kv);
+  float mean = dot(h, dout, p.out + query * p.out_stride + of_head);
   return {share, share * (through - mean)};
 }
 
@@ -112,7 +122,7 @@ __global__ void attention_dq_kernel(Heads h, Backward p) {
     unsigned seen = visible ? other : row;
     float slope = visible ? pair_of(h, p, row, seen, head).slope : 0.0f;
     unsigned count = row - first + 1 < WARP ? row - first + 1 : WARP;
-    add_weighted(sums, slope, p.k + seen * p.k_stride + kv, count, dim);
+    add_weighted(h, sums, slope, p.k + seen * p.k_stride + kv, count);
   }
   float *dq = p.dq + row * p.dq_stride + static_cast<size_t>(head) * dim;
   for (unsigned i = lane; i < dim; i += WARP) dq[i] = sums[i] * h.scale;
@@ -136,8 +146,8 @@ __global__ void attention_dkv_kernel(Heads h, Backward p) {
       if (count == 0) break;
       unsigned from = sees ? query : row;
       Pair pair = sees ? pair_of(h, p, from, row, head) : Pair{0.0f, 0.0f};
-      add_weighted(dv, pair.share, p.dout + from * p.dout_stride + of_head, count, dim);
-      add_weighted(dk, pair.slope, p.q + from * p.q_stride + of_head, count, dim);
+      add_weighted(h, dv, pair.share, p.dout + from * p.dout_stride + of_head, count);
+      add_weighted(h, dk, pair.slope, p.q + from * p.q_stride + of_head, count);
       if (count < WARP) break;
     }
   }
@@ -151,6 +161,8 @@ __global__ void attention_dkv_kernel(Heads h, Backward p) {
 namespace {
 
 constexpr unsigned MOST_HEAD_DIM = 4096;
+
+bool is_precision(uint32_t code) { return code == DTYPE_F32 || code == DTYPE_BF16; }
 
 int32_t check(Context &context, const Heads &h) {
   if (h.kv_heads == 0 || h.heads % h.kv_heads != 0) {
@@ -183,10 +195,12 @@ int32_t k_attention_forward(address_t handle, address_t out, address_t log_z, ad
                             address_t k, address_t v, address_t starts, uint32_t rows,
                             uint32_t heads, uint32_t kv_heads, uint32_t head_dim,
                             uint32_t out_stride, uint32_t q_stride, uint32_t k_stride,
-                            uint32_t v_stride, float scale) {
+                            uint32_t v_stride, float scale, uint32_t precision) {
   Context &context = contextOf(handle);
   REQUIRE_TENSORS(context, out, log_z, q, k, v, starts);
-  Heads h = {at<int>(starts), rows, heads, kv_heads, head_dim, scale, context.fault()};
+  if (!is_precision(precision)) return context.refuse("precision must be f32 or bf16");
+  bool brain = precision == DTYPE_BF16;
+  Heads h = {at<int>(starts), rows, heads, kv_heads, head_dim, scale, brain, context.fault()};
   if (int32_t status = check(context, h)) return status;
   if (narrow(h, {out_stride, q_stride}, {k_stride, v_stride})) {
     return context.refuse("a stride is below the width of its rows");
@@ -204,10 +218,13 @@ int32_t k_attention_backward(address_t handle, address_t dq, address_t dk, addre
                              uint32_t heads, uint32_t kv_heads, uint32_t head_dim,
                              uint32_t dq_stride, uint32_t dk_stride, uint32_t dv_stride,
                              uint32_t dout_stride, uint32_t out_stride, uint32_t q_stride,
-                             uint32_t k_stride, uint32_t v_stride, float scale) {
+                             uint32_t k_stride, uint32_t v_stride, float scale,
+                             uint32_t precision) {
   Context &context = contextOf(handle);
   REQUIRE_TENSORS(context, dq, dk, dv, dout, out, log_z, q, k, v, starts);
-  Heads h = {at<int>(starts), rows, heads, kv_heads, head_dim, scale, context.fault()};
+  if (!is_precision(precision)) return context.refuse("precision must be f32 or bf16");
+  bool brain = precision == DTYPE_BF16;
+  Heads h = {at<int>(starts), rows, heads, kv_heads, head_dim, scale, brain, context.fault()};
   if (int32_t status = check(context, h)) return status;
   if (narrow(h, {dq_stride, dout_stride, out_stride, q_stride},
              {dk_stride, dv_stride, k_stride, v_stride})) {

@@ -36,7 +36,8 @@ const ATTENTION: Readonly<Record<string, Kernel>> = {
       "Causal attention of whole documents for training. Row r sees rows starts[r] .. r, where " +
       "starts[r] is the first row of its document: r itself, or what the row before has. " +
       "log_z[r,h] keeps the log of the softmax's sum for the backward. Online softmax over tiles, " +
-      "never rows x rows memory; query head h uses kv head h / (heads / kv_heads).",
+      "never rows x rows memory; query head h uses kv head h / (heads / kv_heads). With precision " +
+      "bf16 the factors of all products are rounded to it, softmax and sums stay f32.",
     source: "Dao 2023 (FlashAttention-2), algorithm 1; Ainslie et al. 2023",
     params: {
       out: output("f32", "rows heads head_dim"),
@@ -50,6 +51,7 @@ const ATTENTION: Readonly<Record<string, Kernel>> = {
       k_stride: u32,
       v_stride: u32,
       scale: f32,
+      precision: u32,
     },
     bytes: "rows * (2 * heads + 2 * kv_heads) * head_dim * 4",
     flops: "2 * rows * rows * heads * head_dim",
@@ -58,7 +60,7 @@ const ATTENTION: Readonly<Record<string, Kernel>> = {
     doc:
       "Backward of attention_forward, scores recomputed tile by tile: P = exp(scale q k - log_z), " +
       "dv = sum P dout, dS = P (dout v - rowsum(dout out)), dq = scale sum dS k, dk = scale sum dS q; " +
-      "a kv head sums over its query heads in order.",
+      "a kv head sums over its query heads in order. precision: as in attention_forward.",
     source: "Dao 2023 (FlashAttention-2), algorithm 2",
     params: {
       dq: output("f32", "rows heads head_dim"),
@@ -80,6 +82,7 @@ const ATTENTION: Readonly<Record<string, Kernel>> = {
       k_stride: u32,
       v_stride: u32,
       scale: f32,
+      precision: u32,
     },
     bytes: "rows * (4 * heads + 4 * kv_heads) * head_dim * 4",
     flops: "5 * rows * rows * heads * head_dim",

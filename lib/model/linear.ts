@@ -289,7 +289,8 @@ export interface OutputRange {
 /** Products with weights that train, forward and backward; activations and gradients are f32. */
 export class TrainingProducts {
   readonly #backend: Backend;
-  readonly #precision: number;
+  /** Code of the element type that factors are rounded to. */
+  readonly precision: number;
   readonly #between: (() => void) | undefined;
   #version = 0;
 
@@ -303,7 +304,7 @@ export class TrainingProducts {
   ) {
     this.#backend = backend;
     this.#between = options.between;
-    this.#precision = DTYPE_CODES[options.precision];
+    this.precision = DTYPE_CODES[options.precision];
   }
 
   /** Makes packed copies stale: weights have changed. */
@@ -342,7 +343,7 @@ export class TrainingProducts {
       b_depth_stride: inDim,
       out_stride: inDim,
       accumulate: Number(args.accumulate),
-      precision: this.#precision,
+      precision: this.precision,
       b_packed: 0,
     });
     this.#between?.();
@@ -351,7 +352,7 @@ export class TrainingProducts {
   #multiply(side: Side, weight: TrainedWeight, args: ProductArguments): void {
     const factor = FACTORS[side](weight);
     const { kernels } = this.#backend;
-    const precision = this.#precision;
+    const { precision } = this;
     let [b, b_dtype]: [Address, number] = weight.compute === 0
       ? [weight.master, DTYPE_CODES.f32]
       : [weight.compute, DTYPE_CODES.bf16];

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { DTYPE_CODES } from "../../kernels/abi.ts";
 import { call } from "./call.ts";
 import { elementsOf } from "./shape.ts";
 import { reshape, type Tensor } from "./tensor.ts";
@@ -77,16 +78,26 @@ export interface DocumentAttention {
   readonly logZ: Tensor;
   /** Factor of the scores. @default {1 / sqrt(head_dim)} */
   readonly scale?: number;
+  /** What factors of products are rounded to. @default {"f32"} */
+  readonly precision?: "f32" | "bf16";
 }
 
-const scaleOf = (q: Tensor, scale: number | undefined) =>
-  scale ?? 1 / Math.sqrt(q.shape.at(-1) ?? 1);
+const attentionScalars = ({ q, scale, precision = "f32" }: DocumentAttention) => ({
+  scale: scale ?? 1 / Math.sqrt(q.shape.at(-1) ?? 1),
+  precision: DTYPE_CODES[precision],
+});
+
+/** The tensors of attention by the kernels' names. */
+function attentionTensors<A extends DocumentAttention>(args: A) {
+  const { logZ, scale: _scale, precision: _precision, ...tensors } = args;
+  return { ...tensors, log_z: logZ };
+}
 
 /** Causal attention of packed documents: writes `out` and `logZ`. */
-export function attentionForward({ logZ, scale, ...tensors }: DocumentAttention): void {
+export function attentionForward(args: DocumentAttention): void {
   call("attention_forward", {
-    tensors: { ...tensors, log_z: logZ },
-    scalars: { scale: scaleOf(tensors.q, scale) },
+    tensors: attentionTensors(args),
+    scalars: attentionScalars(args),
   });
 }
 
@@ -103,10 +114,10 @@ export interface AttentionBackwardArguments extends DocumentAttention {
 }
 
 /** Backward of {@linkcode attentionForward}: writes `dq`, `dk` and `dv`. */
-export function attentionBackward({ logZ, scale, ...tensors }: AttentionBackwardArguments): void {
+export function attentionBackward(args: AttentionBackwardArguments): void {
   call("attention_backward", {
-    tensors: { ...tensors, log_z: logZ },
-    scalars: { scale: scaleOf(tensors.q, scale) },
+    tensors: attentionTensors(args),
+    scalars: attentionScalars(args),
   });
 }
 

@@ -126,7 +126,7 @@ function attention(backend: Backend): Measured[] {
     Address,
   ];
   const stride = heads * head_dim;
-  const shape = { rows, heads, kv_heads: heads, head_dim, scale: head_dim ** -0.5 };
+  const shape = { rows, heads, kv_heads: heads, head_dim, scale: head_dim ** -0.5, precision: 0 };
   const strides = { out_stride: stride, q_stride: stride, k_stride: stride, v_stride: stride };
   const tensors = { log_z: backend.alloc(4 * rows * heads), starts: backend.alloc(4 * rows) };
   const forward = { out, q, k, v, ...tensors, ...shape, ...strides };

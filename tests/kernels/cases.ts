@@ -27,6 +27,8 @@ export interface KernelCase {
   readonly present?: readonly string[];
   /** Whether its rows lie interleaved in an argument, so that none can be taken out by itself. */
   readonly interleaved?: boolean;
+  /** The tolerance where what it computes is rounded on the way, so that it has no slopes either. */
+  readonly tolerance?: number;
 }
 
 /** Number of an argument at an index, from a uniform draw in [0, 1). */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { DTYPE_CODES } from "../../kernels/abi.ts";
 import type { KernelName } from "../../lib/backend/kernels.generated.ts";
 import type { KernelCase, KernelEntry } from "./cases.ts";
 import * as forward from "./reference.ts";
@@ -39,13 +40,14 @@ const heads = (
   [heads, kv_heads, head_dim]: readonly [number, number, number],
   one_document = 0,
 ): Sizes => {
-  return { rows, heads, kv_heads, head_dim, one_document, scale: 1 / Math.sqrt(head_dim) };
+  const scale = 1 / Math.sqrt(head_dim);
+  return { rows, heads, kv_heads, head_dim, one_document, scale, precision: DTYPE_CODES.f32 };
 };
 
 const attentionCases = (gradients: boolean): KernelCase[] => {
   const width = 6 * 33 + 2 * 3 * 33;
   const outer = gradients ? { dout: 207, dq: width, dk: width, dv: width } : {};
-  return [
+  const exact: KernelCase[] = [
     { sizes: heads(1, [1, 1, 1]) },
     { sizes: heads(9, [2, 1, 3], 1) },
     { sizes: heads(40, [6, 2, 12]) },
@@ -58,6 +60,13 @@ const attentionCases = (gradients: boolean): KernelCase[] => {
       strides: { q: width, k: width, v: width, out: 203, ...outer },
     },
   ];
+  // Weights and gradients of scores are rounded too, each by up to 2^-9 of itself.
+  const rounded = exact.map(({ sizes, strides = {} }) => ({
+    sizes: { ...sizes, precision: DTYPE_CODES.bf16 },
+    strides,
+    tolerance: gradients ? 8e-3 : 4e-3,
+  }));
+  return [...exact, ...rounded];
 };
 
 /** The table. */

@@ -5,10 +5,9 @@
  */
 
 import { DTYPE_CODES } from "../../kernels/abi.ts";
-import { decodeBf16, encodeBf16 } from "../../lib/base/float16.ts";
 import type { KernelName } from "../../lib/backend/kernels.generated.ts";
 import type { KernelCase, KernelEntry } from "./cases.ts";
-import { fill, type Sizes, type Values } from "./reference.ts";
+import { fill, narrowed, type Sizes, type Values } from "./reference.ts";
 
 const { f32, bf16 } = DTYPE_CODES;
 
@@ -68,9 +67,6 @@ const gemmCases: readonly KernelCase[] = ORDERS.flatMap((order) => [
     }))
   ),
 ]);
-
-const narrowed = (values: Float64Array): Float64Array =>
-  Float64Array.from(decodeBf16(encodeBf16(Float32Array.from(values))));
 
 /** out[r,c] = before[r,c] * accumulate + sum_k a[r,k] b[c,k], operands rounded to the precision. */
 function gemm(values: Values, sizes: Sizes): Float64Array {

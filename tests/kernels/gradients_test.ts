@@ -42,6 +42,7 @@ for (const [kernel, entry] of Object.entries(CASES) as [KernelName, KernelEntry]
     using opened = await open(2);
     let compared = 0;
     for (const one of entry.cases) {
+      if (one.tolerance !== undefined) continue;
       const made = argumentsOf(kernel, { entry, one });
       const values = valuesOf(made);
       if (values[gradient.upstream]!.length > MOST_NUMBERS) continue;

@@ -269,7 +269,7 @@ onBackends("hostile: training refuses ids, targets and documents that are none",
       { change: { weights: 0 }, says: /address 0/ },
     ],
   });
-  const shape = { rows: 3, heads: 4, kv_heads: 2, head_dim: 8, scale: 1 };
+  const shape = { rows: 3, heads: 4, kv_heads: 2, head_dim: 8, scale: 1, precision: 0 };
   const strides = { out_stride: 32, q_stride: 32, k_stride: 16, v_stride: 16 };
   refuses(backend, "attention_forward", {
     good: {
@@ -290,6 +290,7 @@ onBackends("hostile: training refuses ids, targets and documents that are none",
       { change: { kv_heads: 3 }, says: /heads is not a multiple of kv_heads/ },
       { change: { kv_heads: 0 }, says: /heads is not a multiple of kv_heads/ },
       { change: { head_dim: 0 }, says: /head_dim must be from 1 to 8192/ },
+      { change: { precision: 1 }, says: /precision must be f32 or bf16/ },
       { change: { head_dim: 8193 }, says: /head_dim must be from 1 to 8192/ },
       { change: { k_stride: 15 }, says: /stride is below the width/ },
       { change: { q_stride: 31 }, says: /stride is below the width/ },

@@ -4,10 +4,15 @@
  * @module
  */
 
+import { decodeBf16, encodeBf16 } from "../../lib/base/float16.ts";
 /** Numbers of the arguments by name. */
 export type Values = Readonly<Record<string, Float64Array>>;
 /** Extents and scalars of a case by name. */
 export type Sizes = Readonly<Record<string, number>>;
+
+/** Numbers rounded to bf16. */
+export const narrowed = (values: Float64Array): Float64Array =>
+  Float64Array.from(decodeBf16(encodeBf16(Float32Array.from(values))));
 
 /** An array of which every element is a function of its index. */
 export function fill(count: number, element: (index: number) => number): Float64Array {

@@ -4,8 +4,9 @@
  * @module
  */
 
+import { DTYPE_CODES } from "../../kernels/abi.ts";
 import { RandomStream } from "../../lib/base/random.ts";
-import { fill, logZ, type Sizes, softmax, type Values } from "./reference.ts";
+import { fill, logZ, narrowed, type Sizes, softmax, type Values } from "./reference.ts";
 
 /** A gradient that a formula makes, one number for each element of its argument. */
 type Gradient = (values: Values, sizes: Sizes) => Float64Array;
@@ -96,6 +97,14 @@ interface Seen {
   readonly weights: Float64Array;
 }
 
+/** What attention multiplies, rounded to its precision. */
+function factorsOf(values: Values, { precision }: Sizes): Values {
+  if (precision !== DTYPE_CODES.bf16) return values;
+  const { q, k, v, dout } = values;
+  const rounded = { ...values, q: narrowed(q!), k: narrowed(k!), v: narrowed(v!) };
+  return dout === undefined ? rounded : { ...rounded, dout: narrowed(dout) };
+}
+
 /** Every query row and head: log of the softmax's sum, weights, and where its keys begin. */
 function* seen({ q, k, starts }: Values, sizes: Sizes): Generator<Seen> {
   const { rows, heads, kv_heads, head_dim, scale } = sizes;
@@ -121,10 +130,11 @@ function* seen({ q, k, starts }: Values, sizes: Sizes): Generator<Seen> {
 
 /** Attention of packed documents by a dense softmax. */
 export function attentionForward(values: Values, sizes: Sizes): Float64Array {
-  const { v, q } = values;
+  const factors = factorsOf(values, sizes);
+  const { v, q } = factors;
   const dim = sizes.head_dim!;
   const out = new Float64Array(q!.length);
-  for (const { at, keys, weights } of seen(values, sizes)) {
+  for (const { at, keys, weights } of seen(factors, sizes)) {
     keys.forEach((key, j) => {
       for (let d = 0; d < dim; d++) out[at + d]! += weights[j]! * v![key + d]!;
     });
@@ -134,14 +144,15 @@ export function attentionForward(values: Values, sizes: Sizes): Float64Array {
 
 /** Log of the softmax's sum of every row and head. */
 export function attentionLogZ(values: Values, sizes: Sizes): Float64Array {
-  return Float64Array.from([...seen(values, sizes)], ({ z }) => z);
+  return Float64Array.from([...seen(factorsOf(values, sizes), sizes)], ({ z }) => z);
 }
 
 const attentionGradients = (values: Values, sizes: Sizes) => {
-  const { q, k, v, dout } = values;
+  const factors = factorsOf(values, sizes);
+  const { q, k, v, dout } = factors;
   const dim = sizes.head_dim!;
   const [dq, dk, dv] = [new Float64Array(q!.length), k!.map(() => 0), v!.map(() => 0)];
-  for (const { at, keys, weights } of seen(values, sizes)) {
+  for (const { at, keys, weights } of seen(factors, sizes)) {
     const slopes = keys.map((key) => {
       let sum = 0;
       for (let d = 0; d < dim; d++) sum += dout![at + d]! * v![key + d]!;

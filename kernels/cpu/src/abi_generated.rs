@@ -4,7 +4,7 @@ use crate::context::{Address, enter, guard, pointer};
 use crate::{ops, runtime};
 
 /// Hash of the kernel table that this library was built from.
-pub const ABI_HASH: f64 = 3967140519217295.0;
+pub const ABI_HASH: f64 = 796754217980746.0;
 
 /// Codes of element and block types as they cross the ABI.
 #[allow(dead_code)]
@@ -252,18 +252,18 @@ pub unsafe extern "C" fn k_swiglu_backward(context: Address, dgate: Address, dup
     unsafe { enter(context, &[dgate, dup, dy, gate, up], |context| ops::swiglu_backward(context, pointer::<f32>(dgate), pointer::<f32>(dup), pointer::<f32>(out), pointer::<f32>(dy) as *const f32, pointer::<f32>(gate) as *const f32, pointer::<f32>(up) as *const f32, rows, dim, dgate_stride, dup_stride, gate_stride, up_stride)) }
 }
 
-/// Causal attention of whole documents for training. Row r sees rows starts[r] .. r, where starts[r] is the first row of its document: r itself, or what the row before has. log_z[r,h] keeps the log of the softmax's sum for the backward. Online softmax over tiles, never rows x rows memory; query head h uses kv head h / (heads / kv_heads).
+/// Causal attention of whole documents for training. Row r sees rows starts[r] .. r, where starts[r] is the first row of its document: r itself, or what the row before has. log_z[r,h] keeps the log of the softmax's sum for the backward. Online softmax over tiles, never rows x rows memory; query head h uses kv head h / (heads / kv_heads). With precision bf16 the factors of all products are rounded to it, softmax and sums stay f32.
 #[unsafe(no_mangle)]
 #[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
-pub unsafe extern "C" fn k_attention_forward(context: Address, out: Address, log_z: Address, q: Address, k: Address, v: Address, starts: Address, rows: u32, heads: u32, kv_heads: u32, head_dim: u32, out_stride: u32, q_stride: u32, k_stride: u32, v_stride: u32, scale: f32) -> i32 {
-    unsafe { enter(context, &[out, log_z, q, k, v, starts], |context| ops::attention_forward(context, pointer::<f32>(out), pointer::<f32>(log_z), pointer::<f32>(q) as *const f32, pointer::<f32>(k) as *const f32, pointer::<f32>(v) as *const f32, pointer::<i32>(starts) as *const i32, rows, heads, kv_heads, head_dim, out_stride, q_stride, k_stride, v_stride, scale)) }
+pub unsafe extern "C" fn k_attention_forward(context: Address, out: Address, log_z: Address, q: Address, k: Address, v: Address, starts: Address, rows: u32, heads: u32, kv_heads: u32, head_dim: u32, out_stride: u32, q_stride: u32, k_stride: u32, v_stride: u32, scale: f32, precision: u32) -> i32 {
+    unsafe { enter(context, &[out, log_z, q, k, v, starts], |context| ops::attention_forward(context, pointer::<f32>(out), pointer::<f32>(log_z), pointer::<f32>(q) as *const f32, pointer::<f32>(k) as *const f32, pointer::<f32>(v) as *const f32, pointer::<i32>(starts) as *const i32, rows, heads, kv_heads, head_dim, out_stride, q_stride, k_stride, v_stride, scale, precision)) }
 }
 
-/// Backward of attention_forward, scores recomputed tile by tile: P = exp(scale q k - log_z), dv = sum P dout, dS = P (dout v - rowsum(dout out)), dq = scale sum dS k, dk = scale sum dS q; a kv head sums over its query heads in order.
+/// Backward of attention_forward, scores recomputed tile by tile: P = exp(scale q k - log_z), dv = sum P dout, dS = P (dout v - rowsum(dout out)), dq = scale sum dS k, dk = scale sum dS q; a kv head sums over its query heads in order. precision: as in attention_forward.
 #[unsafe(no_mangle)]
 #[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
-pub unsafe extern "C" fn k_attention_backward(context: Address, dq: Address, dk: Address, dv: Address, dout: Address, out: Address, log_z: Address, q: Address, k: Address, v: Address, starts: Address, rows: u32, heads: u32, kv_heads: u32, head_dim: u32, dq_stride: u32, dk_stride: u32, dv_stride: u32, dout_stride: u32, out_stride: u32, q_stride: u32, k_stride: u32, v_stride: u32, scale: f32) -> i32 {
-    unsafe { enter(context, &[dq, dk, dv, dout, out, log_z, q, k, v, starts], |context| ops::attention_backward(context, pointer::<f32>(dq), pointer::<f32>(dk), pointer::<f32>(dv), pointer::<f32>(dout) as *const f32, pointer::<f32>(out) as *const f32, pointer::<f32>(log_z) as *const f32, pointer::<f32>(q) as *const f32, pointer::<f32>(k) as *const f32, pointer::<f32>(v) as *const f32, pointer::<i32>(starts) as *const i32, rows, heads, kv_heads, head_dim, dq_stride, dk_stride, dv_stride, dout_stride, out_stride, q_stride, k_stride, v_stride, scale)) }
+pub unsafe extern "C" fn k_attention_backward(context: Address, dq: Address, dk: Address, dv: Address, dout: Address, out: Address, log_z: Address, q: Address, k: Address, v: Address, starts: Address, rows: u32, heads: u32, kv_heads: u32, head_dim: u32, dq_stride: u32, dk_stride: u32, dv_stride: u32, dout_stride: u32, out_stride: u32, q_stride: u32, k_stride: u32, v_stride: u32, scale: f32, precision: u32) -> i32 {
+    unsafe { enter(context, &[dq, dk, dv, dout, out, log_z, q, k, v, starts], |context| ops::attention_backward(context, pointer::<f32>(dq), pointer::<f32>(dk), pointer::<f32>(dv), pointer::<f32>(dout) as *const f32, pointer::<f32>(out) as *const f32, pointer::<f32>(log_z) as *const f32, pointer::<f32>(q) as *const f32, pointer::<f32>(k) as *const f32, pointer::<f32>(v) as *const f32, pointer::<i32>(starts) as *const i32, rows, heads, kv_heads, head_dim, dq_stride, dk_stride, dv_stride, dout_stride, out_stride, q_stride, k_stride, v_stride, scale, precision)) }
 }
 
 /// Loss and its gradient in place of the logits. log_z = log sum exp logits; log_prob = logits[target] - log_z (0 where the target is negative); then logits = weight (softmax - onehot(target)) + weight 2 z_loss log_z softmax, and 0 where the target is negative or the weight is 0.

@@ -84,7 +84,7 @@ function turn(run: BlocksRun, qkv_TM: Address, table: Address): void {
 }
 
 /** What both directions of attention are told of rows and heads, and where keys and values begin. */
-function attentionShape({ config, batch }: BlocksRun) {
+function attentionShape({ config, batch, products }: BlocksRun) {
   const { numAttentionHeads: H, numKeyValueHeads: K, headDim: E } = config;
   const { qkvStride } = rowStrides(config);
   return {
@@ -98,6 +98,7 @@ function attentionShape({ config, batch }: BlocksRun) {
     v_stride: qkvStride,
     out_stride: H * E,
     scale: 1 / Math.sqrt(E),
+    precision: products.precision,
     keysAt: 4 * H * E,
     valuesAt: 4 * (H + K) * E,
   };

@@ -18,7 +18,7 @@ mod tile;
 
 #[cfg(target_arch = "x86_64")]
 pub use multiply::Pairs;
-pub use multiply::{Floats, Multiply};
+pub use multiply::{Arithmetic, Floats, Multiply};
 
 use crate::abi_generated::dtype;
 use crate::context::{Context, Status};
@@ -131,7 +131,8 @@ pub unsafe fn gemm_pack(
     Ok(())
 }
 
-fn is_half(code: u32) -> Option<bool> {
+/// Whether a precision is bf16, where it is one of the two.
+pub fn is_half(code: u32) -> Option<bool> {
     match code {
         dtype::F32 => Some(false),
         dtype::BF16 => Some(true),

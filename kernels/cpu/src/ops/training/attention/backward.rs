@@ -4,10 +4,11 @@
 //! The gradients of keys and values of one query head add up in working memory in the order of its
 //! queries; where several query heads share a kv head, theirs are added in the order of the heads.
 
-use super::backward_queries::{Memory, load_queries};
+use super::backward_queries::{Memory, load_keys, load_queries};
+use super::factors::{Arithmetic, Factors, Vector, per_arithmetic};
 use super::problem::{Head, Problem};
 use super::product::{Before, KEYS, Product, QUERIES, round_up, tile_rows};
-use super::tile::{Tile, after, copy_rows};
+use super::tile::{TOGETHER, Tile, hide, units_wide};
 use super::work::{Document, Parts, documents};
 use crate::context::Context;
 use crate::ops::chunks::{Shared, in_rows};
@@ -18,7 +19,9 @@ use crate::simd::{Isa, Simd, per_isa};
 pub unsafe fn backward(isa: Isa, context: &Context, problem: &Problem) {
     let count = documents(problem).count();
     let longest = documents(problem).map(|d| d.rows).max().unwrap_or(0);
-    let memory = Memory::new(problem.head_dim, isa.lanes(), longest);
+    let arithmetic = Arithmetic::of(isa, problem.brain);
+    let units = (isa.lanes(), arithmetic.unit_depth());
+    let memory = Memory::new(problem.head_dim, units, longest);
     let mut parts = Parts::new();
     let list = parts.take((count * size_of::<Document>()).div_ceil(4));
     let work = parts.take(context.threads() * memory.floats);
@@ -44,14 +47,8 @@ pub unsafe fn backward(isa: Isa, context: &Context, problem: &Problem) {
             .cast::<Document>()
             .add(chunk / problem.heads);
         let work = scratch.add(work + worker * memory.floats);
-        document_on(
-            isa,
-            problem,
-            &memory,
-            work,
-            &document,
-            chunk % problem.heads,
-        );
+        let head = chunk % problem.heads;
+        document_on(isa, arithmetic, problem, &memory, work, &document, head);
     });
     if shares.is_some() {
         let shared = Shared::new((problem, &inner));
@@ -64,7 +61,7 @@ pub unsafe fn backward(isa: Isa, context: &Context, problem: &Problem) {
 }
 
 #[inline(always)]
-unsafe fn whole<S: Simd>(
+unsafe fn whole<F: Factors>(
     problem: &Problem,
     memory: &Memory,
     work: *mut f32,
@@ -73,28 +70,23 @@ unsafe fn whole<S: Simd>(
 ) {
     unsafe {
         let dim = problem.head_dim;
-        let width = round_up(dim, S::LANES);
-        for i in (0..round_up(document.rows, KEYS) * width).step_by(S::LANES) {
-            S::store(work.add(memory.dk + i), S::zero());
-            S::store(work.add(memory.dv + i), S::zero());
-        }
+        load_keys::<F>(problem, memory, work, document, head);
         for q0 in (0..document.rows).step_by(QUERIES) {
             let count = (document.rows - q0).min(QUERIES);
-            load_queries::<S>(problem, memory, work, (document.first + q0, count), head);
+            load_queries::<F>(problem, memory, work, (document.first + q0, count), head);
             for k0 in (0..q0 + count).step_by(KEYS) {
-                let tile = Tile::new(q0, count, k0);
-                pass_keys::<S>(problem, memory, work, (document.first, &tile), head);
+                pass_keys::<F>(problem, memory, work, &Tile::new(q0, count, k0));
             }
             let rows = (document.first + q0, count);
-            write_rows::<S>((&problem.dq, head), work.add(memory.dq), dim, rows);
+            write_rows::<F::S>((&problem.dq, head), work.add(memory.dq), dim, rows);
         }
         // Each query head has its own place where several share a kv head.
         let rows = (document.first, document.rows);
-        write_rows::<S>((&problem.dk, head), work.add(memory.dk), dim, rows);
-        write_rows::<S>((&problem.dv, head), work.add(memory.dv), dim, rows);
+        write_rows::<F::S>((&problem.dk, head), work.add(memory.dk), dim, rows);
+        write_rows::<F::S>((&problem.dv, head), work.add(memory.dv), dim, rows);
     }
 }
-per_isa! {
+per_arithmetic! {
     unsafe fn document_on = whole(
         problem: &Problem, memory: &Memory, work: *mut f32, document: &Document, head: usize,
     );
@@ -102,119 +94,144 @@ per_isa! {
 
 /// What a tile of keys gives to a tile of queries and gets from it.
 #[inline(always)]
-unsafe fn pass_keys<S: Simd>(
-    problem: &Problem,
-    memory: &Memory,
-    work: *mut f32,
-    (first, tile): (usize, &Tile),
-    head: usize,
-) {
+unsafe fn pass_keys<F: Factors>(problem: &Problem, memory: &Memory, work: *mut f32, tile: &Tile) {
     unsafe {
         let dim = problem.head_dim;
-        let width = round_up(dim, S::LANES);
-        let kv_head = head / problem.group();
-        let place = (
-            first + tile.k0,
-            tile.keys,
-            round_up(tile.keys, tile_rows::<S>()),
+        let (lanes, units) = (F::S::LANES, dim.div_ceil(F::DEPTH));
+        let wide = units_wide(dim, lanes, F::DEPTH);
+        let (k, v) = (
+            work.add(memory.k + tile.k0 * wide),
+            work.add(memory.v + tile.k0 * wide),
         );
-        let (k, v) = (work.add(memory.k), work.add(memory.v));
-        copy_rows::<S>(k, (&problem.k, kv_head), dim, place);
-        copy_rows::<S>(v, (&problem.v, kv_head), dim, place);
         let (weights, slopes) = (work.add(memory.weights), work.add(memory.slopes));
-        tile.scores::<S>(weights, (k, width), (work.add(memory.q_transposed), dim));
-        tile.scores::<S>(slopes, (v, width), (work.add(memory.dout_transposed), dim));
-        for column in (0..tile.columns::<S>()).step_by(S::LANES) {
-            differentiate::<S>(tile, memory, work, (column, problem.scale));
+        let (q, dout) = (
+            work.add(memory.q_transposed),
+            work.add(memory.dout_transposed),
+        );
+        tile.scores::<F>(weights, (k, wide), (q, units));
+        tile.scores::<F>(slopes, (v, wide), (dout, units));
+        for column in (0..tile.columns::<F::S>()).step_by(lanes) {
+            differentiate::<F>(tile, memory, work, (column, problem.scale));
         }
-        add_products::<S>(tile, memory, work, width);
+        add_products::<F>(tile, memory, work, round_up(dim, lanes));
     }
 }
 
 /// Adds weights times dout to dv, slopes times q to dk, and slopes times k to dq.
 #[inline(always)]
-unsafe fn add_products<S: Simd>(tile: &Tile, memory: &Memory, work: *mut f32, width: usize) {
+unsafe fn add_products<F: Factors>(tile: &Tile, memory: &Memory, work: *mut f32, width: usize) {
     unsafe {
-        let slopes = work.add(memory.slopes);
-        let to_keys = |c: usize, a: usize, b: usize| Product {
+        let to_keys = |c: usize, (a, a_row): (usize, usize), b: usize| Product {
             c: work.add(c + tile.k0 * width),
             c_stride: width,
             a: work.add(a),
-            a_row: QUERIES,
+            a_row,
             a_step: 1,
             b: work.add(b),
             b_stride: width,
         };
-        let dv = to_keys(memory.dv, memory.weights, memory.dout);
-        let dk = to_keys(memory.dk, memory.slopes, memory.q);
-        for key in (0..tile.keys).step_by(tile_rows::<S>()) {
-            let queries = (tile.first_query(key), tile.queries);
-            dv.rows::<S>(key, (0, width), queries, Before::Same);
-            dk.rows::<S>(key, (0, width), queries, Before::Same);
+        let dv = to_keys(memory.dv, (memory.weights, QUERIES), memory.dout);
+        let slopes = (memory.slope_rows, QUERIES / F::DEPTH);
+        let dk = to_keys(memory.dk, slopes, memory.q);
+        for key in (0..tile.keys).step_by(tile_rows::<F::S>()) {
+            let queries = (
+                tile.first_query(key) / F::DEPTH,
+                tile.queries.div_ceil(F::DEPTH),
+            );
+            dv.rows::<F>(key, (0, width), queries, Before::Same);
+            dk.rows::<F>(key, (0, width), queries, Before::Same);
         }
         let dq = Product {
             c: work.add(memory.dq),
             c_stride: width,
-            a: slopes,
+            a: work.add(memory.slopes),
             a_row: 1,
             a_step: QUERIES,
-            b: work.add(memory.k),
+            b: work.add(memory.k_across + tile.k0 / F::DEPTH * width),
             b_stride: width,
         };
         let before = match tile.k0 {
             0 => Before::Zero,
             _ => Before::Same,
         };
-        for query in (0..tile.queries).step_by(tile_rows::<S>()) {
-            let keys = (0, tile.keys_before(query + tile_rows::<S>()));
-            if keys.1 > 0 {
-                dq.rows::<S>(query, (0, width), keys, before);
+        for query in (0..tile.queries).step_by(tile_rows::<F::S>()) {
+            let keys = tile.keys_before(query + tile_rows::<F::S>());
+            if keys > 0 {
+                let units = (0, keys.div_ceil(F::DEPTH));
+                dq.rows::<F>(query, (0, width), units, before);
             }
         }
     }
 }
 
-/// Scores whose exponentials are taken side by side.
-const TOGETHER: usize = 4;
-
-/// Scores to weights and gradients of weights to gradients of scores, for one vector of queries.
+/// Scores to weights and gradients of weights to gradients of scores, for one vector of queries; those
+/// before it have been done, so that units may take the place of their scores.
 #[inline(always)]
-unsafe fn differentiate<S: Simd>(
+unsafe fn differentiate<F: Factors>(
     tile: &Tile,
     memory: &Memory,
     work: *mut f32,
     (column, scale): (usize, f32),
 ) {
     unsafe {
-        let weights = work.add(memory.weights + column);
-        let slopes = work.add(memory.slopes + column);
-        let (seen, all, read) = tile.reach::<S>(column);
-        let log_z = S::load(work.add(memory.log_z + column));
-        let along = S::load(work.add(memory.along + column));
-        let scale = S::splat(scale);
-        let mut key = 0;
-        while key < seen {
-            let count = if key + TOGETHER <= seen { TOGETHER } else { 1 };
-            let mut scores = [S::zero(); TOGETHER];
-            for (i, score) in scores.iter_mut().enumerate().take(count) {
-                *score = S::sub(S::load(weights.add((key + i) * QUERIES)), log_z);
+        let (scores, slopes) = (
+            work.add(memory.weights + column),
+            work.add(memory.slopes + column),
+        );
+        let (seen, all, read) = tile.reach::<F::S>(column);
+        let log_z = F::S::load(work.add(memory.log_z + column));
+        let log_z = F::S::sub(F::S::zero(), log_z);
+        let along = F::S::load(work.add(memory.along + column));
+        let factor = F::S::splat(scale * core::f32::consts::LOG2_E);
+        let scale = F::S::splat(scale);
+        for key in (0..seen).step_by(TOGETHER) {
+            let mut below = [F::S::zero(); TOGETHER];
+            for i in 0..TOGETHER {
+                let score = F::S::load(scores.add((key + i) * QUERIES));
+                below[i] = F::S::fma(score, factor, log_z);
             }
-            let found = exp2_of::<S, TOGETHER>(scores);
-            for (i, mut weight) in found.into_iter().enumerate().take(count) {
-                if key + i >= all {
-                    weight = S::select(after::<S>(tile, column, key + i), S::zero(), weight);
-                }
-                S::store(weights.add((key + i) * QUERIES), weight);
-                let slope = slopes.add((key + i) * QUERIES);
-                let inner = S::mul(S::sub(S::load(slope), along), scale);
-                S::store(slope, S::mul(weight, inner));
+            let mut weights = exp2_of::<F::S, TOGETHER>(below);
+            let mut inner = [F::S::zero(); TOGETHER];
+            for i in 0..TOGETHER {
+                let slope = F::S::load(slopes.add((key + i) * QUERIES));
+                inner[i] = F::S::mul(F::S::sub(slope, along), scale);
+                inner[i] = F::S::mul(weights[i], inner[i]);
             }
-            key += count;
+            if key + TOGETHER > all {
+                weights = hide::<F::S>(tile, column, key, weights);
+                inner = hide::<F::S>(tile, column, key, inner);
+            }
+            write_units::<F>(memory, work, (column, key), (weights, inner));
         }
-        while key < read {
-            S::store(weights.add(key * QUERIES), S::zero());
-            S::store(slopes.add(key * QUERIES), S::zero());
-            key += 1;
+        let nothing = [F::S::zero(); TOGETHER];
+        for key in (round_up(seen, TOGETHER)..read).step_by(TOGETHER) {
+            write_units::<F>(memory, work, (column, key), (nothing, nothing));
+        }
+    }
+}
+
+/// Writes weights along the queries, and slopes along the queries and along the keys.
+#[inline(always)]
+unsafe fn write_units<F: Factors>(
+    memory: &Memory,
+    work: *mut f32,
+    (column, key): (usize, usize),
+    (weights, slopes): ([Vector<F>; TOGETHER], [Vector<F>; TOGETHER]),
+) {
+    unsafe {
+        let unit = column / F::DEPTH;
+        for i in 0..TOGETHER {
+            let row = key + i;
+            F::store(work.add(memory.weights + row * QUERIES + unit), weights[i]);
+            if F::DEPTH > 1 {
+                let to = memory.slope_rows + row * (QUERIES / F::DEPTH) + unit;
+                F::store(work.add(to), slopes[i]);
+            }
+        }
+        for i in (0..TOGETHER).step_by(F::DEPTH) {
+            let to = memory.slopes + (key + i) / F::DEPTH * QUERIES + column;
+            let units = F::across([slopes[i], slopes[i + F::DEPTH - 1]]);
+            F::S::store(work.add(to), units);
         }
     }
 }

@@ -1,20 +1,22 @@
 //! Forward: tiles of keys pass by a tile of queries, whose softmax is corrected as it goes (Dao 2023,
 //! algorithm 1).
 
+use super::factors::{Arithmetic, Factors, Vector, per_arithmetic};
 use super::problem::Problem;
 use super::product::{Before, KEYS, Product, QUERIES, round_up, tile_rows};
-use super::tile::{Tile, after, copy_rows, transpose};
+use super::tile::{TOGETHER, Tile, after, copy_across, copy_rows, hide, transpose, units_wide};
 use super::work::{Parts, Queries, query_tiles};
 use crate::context::Context;
 use crate::ops::chunks::Shared;
 use crate::ops::exp::exp2_of;
 use crate::ops::ln::ln;
-use crate::simd::{Isa, Simd, per_isa};
+use crate::simd::{Isa, Simd};
 
 /// out and log_z of every row: a chunk is a tile of queries of one head.
 pub unsafe fn forward(isa: Isa, context: &Context, problem: &Problem) {
     let tiles = query_tiles(problem).count();
-    let memory = Memory::new(problem.head_dim, isa.lanes());
+    let arithmetic = Arithmetic::of(isa, problem.brain);
+    let memory = Memory::new(problem.head_dim, isa.lanes(), arithmetic.unit_depth());
     let list = (tiles * size_of::<Queries>()).next_multiple_of(64);
     let scratch = context.scratch(list + context.threads() * memory.floats * 4);
     let list_of = scratch.cast::<Queries>();
@@ -28,24 +30,27 @@ pub unsafe fn forward(isa: Isa, context: &Context, problem: &Problem) {
         let index = tiles - 1 - chunk / problem.heads;
         let queries = *scratch.cast::<Queries>().add(index);
         let work = scratch.add(list).cast::<f32>().add(worker * memory.floats);
-        tile_on(isa, problem, &memory, work, &queries, chunk % problem.heads);
+        let head = chunk % problem.heads;
+        tile_on(isa, arithmetic, problem, &memory, work, &queries, head);
     });
 }
 
-/// Where the parts of a worker's memory begin, in floats.
+/// Where the parts of a worker's memory begin, in floats and units.
 #[derive(Clone, Copy)]
 struct Memory {
-    /// [queries, width]: the queries' rows, and then the result.
+    /// [queries, units_wide]: the queries' rows.
     rows: usize,
-    /// [head_dim, queries]: the queries, scaled and transposed.
+    /// [units, queries]: the queries, transposed.
     q: usize,
-    /// [keys, width]
+    /// [keys, units_wide]
     k: usize,
-    /// [keys, width]
+    /// [keys / depth, width]
     v: usize,
-    /// [keys, queries]: scores, then weights.
+    /// [keys, queries]: scores, then [keys / depth, queries]: weights.
     weights: usize,
-    /// [queries]: the largest score so far.
+    /// [queries, width]: the result so far.
+    out: usize,
+    /// [queries]: the largest score so far, in powers of two.
     largest: usize,
     /// [queries]: the sum of the weights so far.
     total: usize,
@@ -55,15 +60,16 @@ struct Memory {
 }
 
 impl Memory {
-    fn new(dim: usize, lanes: usize) -> Memory {
-        let width = round_up(dim, lanes);
+    fn new(dim: usize, lanes: usize, depth: usize) -> Memory {
+        let (width, units) = (round_up(dim, lanes), units_wide(dim, lanes, depth));
         let mut parts = Parts::new();
         let mut memory = Memory {
-            rows: parts.take(QUERIES * width),
-            q: parts.take(dim * QUERIES),
-            k: parts.take(KEYS * width),
-            v: parts.take(KEYS * width),
+            rows: parts.take(QUERIES * units),
+            q: parts.take(dim.div_ceil(depth) * QUERIES),
+            k: parts.take(KEYS * units),
+            v: parts.take(KEYS / depth * width),
             weights: parts.take(KEYS * QUERIES),
+            out: parts.take(QUERIES * width),
             largest: parts.take(QUERIES),
             total: parts.take(QUERIES),
             correction: parts.take(QUERIES),
@@ -75,7 +81,7 @@ impl Memory {
 }
 
 #[inline(always)]
-unsafe fn tile<S: Simd>(
+unsafe fn tile<F: Factors>(
     problem: &Problem,
     memory: &Memory,
     work: *mut f32,
@@ -84,107 +90,147 @@ unsafe fn tile<S: Simd>(
 ) {
     unsafe {
         let (dim, kv_head) = (problem.head_dim, head / problem.group());
-        let width = round_up(dim, S::LANES);
+        let (lanes, units) = (F::S::LANES, dim.div_ceil(F::DEPTH));
+        let wide = units_wide(dim, lanes, F::DEPTH);
         let (first, count) = (queries.document.first, queries.count());
-        let columns = round_up(count, S::LANES);
+        let columns = round_up(count, lanes);
         let rows = work.add(memory.rows);
         let place = (first + queries.first, count, columns);
-        copy_rows::<S>(rows, (&problem.q, head), dim, place);
-        // Scores in powers of two.
-        let factor = problem.scale * core::f32::consts::LOG2_E;
-        transpose::<S>(work.add(memory.q), (rows, width), (columns, dim), factor);
-        for i in (0..columns).step_by(S::LANES) {
-            S::store(work.add(memory.largest + i), S::splat(f32::NEG_INFINITY));
-            S::store(work.add(memory.total + i), S::zero());
+        copy_rows::<F>(rows, (&problem.q, head), dim, place);
+        transpose::<F::S>(work.add(memory.q), (rows, wide), (columns, units));
+        for i in (0..columns).step_by(lanes) {
+            let nothing = F::S::splat(f32::NEG_INFINITY);
+            F::S::store(work.add(memory.largest + i), nothing);
+            F::S::store(work.add(memory.total + i), F::S::zero());
         }
+        let factor = problem.scale * core::f32::consts::LOG2_E;
         for k0 in (0..queries.first + count).step_by(KEYS) {
             let tile = Tile::new(queries.first, count, k0);
-            let place = (first + k0, tile.keys, round_up(tile.keys, tile_rows::<S>()));
+            let padded = round_up(tile.keys, tile_rows::<F::S>());
+            let place = (first + k0, tile.keys, padded);
             let (k, v) = (work.add(memory.k), work.add(memory.v));
-            copy_rows::<S>(k, (&problem.k, kv_head), dim, place);
-            copy_rows::<S>(v, (&problem.v, kv_head), dim, place);
+            copy_rows::<F>(k, (&problem.k, kv_head), dim, place);
+            copy_across::<F>(v, (&problem.v, kv_head), dim, place);
             let weights = work.add(memory.weights);
-            tile.scores::<S>(weights, (k, width), (work.add(memory.q), dim));
-            for column in (0..columns).step_by(S::LANES) {
-                soften::<S>(&tile, memory, work, column);
+            tile.scores::<F>(weights, (k, wide), (work.add(memory.q), units));
+            for column in (0..columns).step_by(lanes) {
+                soften::<F>(&tile, memory, work, (column, factor));
             }
-            mix::<S>(&tile, memory, work, width);
+            mix::<F>(&tile, memory, work, round_up(dim, lanes));
         }
-        finish::<S>(problem, memory, work, queries, head);
+        finish::<F::S>(problem, memory, work, queries, head);
     }
 }
-per_isa! {
+per_arithmetic! {
     unsafe fn tile_on = tile(
         problem: &Problem, memory: &Memory, work: *mut f32, queries: &Queries, head: usize,
     );
 }
 
-/// Scores whose exponentials are taken side by side.
-const TOGETHER: usize = 4;
-
 /// Scores to weights for one vector of queries; keeps the largest score, the sum and the correction.
 #[inline(always)]
-unsafe fn soften<S: Simd>(tile: &Tile, memory: &Memory, work: *mut f32, column: usize) {
+unsafe fn soften<F: Factors>(
+    tile: &Tile,
+    memory: &Memory,
+    work: *mut f32,
+    (column, factor): (usize, f32),
+) {
     unsafe {
-        let weights = work.add(memory.weights + column);
-        let at = |key: usize| weights.add(key * QUERIES);
-        let (seen, all, read) = tile.reach::<S>(column);
-        let before = S::load(work.add(memory.largest + column));
-        let mut largest = before;
-        for key in 0..seen {
-            let mut score = S::load(at(key));
-            if key >= all {
-                score = S::select(
-                    after::<S>(tile, column, key),
-                    S::splat(f32::NEG_INFINITY),
-                    score,
-                );
-                S::store(at(key), score);
-            }
-            largest = S::max(largest, score);
+        let (seen, _, read) = tile.reach::<F::S>(column);
+        if seen == 0 {
+            F::S::store(work.add(memory.correction + column), F::S::splat(1.0));
+        } else {
+            let scores = work.add(memory.weights + column);
+            let largest = work.add(memory.largest + column);
+            let before = F::S::load(largest);
+            let top = largest_score::<F::S>(tile, scores, (column, factor));
+            let top = F::S::max(before, top);
+            F::S::store(largest, top);
+            let [correction] = exp2_of::<F::S, 1>([F::S::sub(before, top)]);
+            F::S::store(work.add(memory.correction + column), correction);
+            let sum = exponentials::<F>(tile, scores, (column, factor), top);
+            let total = work.add(memory.total + column);
+            F::S::store(total, F::S::fma(F::S::load(total), correction, sum));
         }
-        let [correction] = exp2_of::<S, 1>([S::sub(before, largest)]);
-        let mut sums = [S::zero(); TOGETHER];
+        for row in round_up(seen, TOGETHER) / F::DEPTH..read.div_ceil(F::DEPTH) {
+            let to = work.add(memory.weights + row * QUERIES + column);
+            F::S::store(to, F::S::zero());
+        }
+    }
+}
+
+/// The largest score, in powers of two, that each query of a vector sees.
+#[inline(always)]
+unsafe fn largest_score<S: Simd>(
+    tile: &Tile,
+    scores: *const f32,
+    (column, factor): (usize, f32),
+) -> S::F32 {
+    unsafe {
+        let (seen, all, _) = tile.reach::<S>(column);
+        let factor = S::splat(factor);
+        let mut tops = [S::splat(f32::NEG_INFINITY); TOGETHER];
         let mut key = 0;
-        while key + TOGETHER <= seen {
-            let mut scores = [S::zero(); TOGETHER];
-            for (i, score) in scores.iter_mut().enumerate() {
-                *score = S::sub(S::load(at(key + i)), largest);
-            }
-            for (i, weight) in exp2_of::<S, TOGETHER>(scores).into_iter().enumerate() {
-                S::store(at(key + i), weight);
-                sums[i] = S::add(sums[i], weight);
+        while key + TOGETHER <= all {
+            for i in 0..TOGETHER {
+                let score = S::load(scores.add((key + i) * QUERIES));
+                tops[i] = S::max(tops[i], S::mul(score, factor));
             }
             key += TOGETHER;
         }
         while key < seen {
-            let [weight] = exp2_of::<S, 1>([S::sub(S::load(at(key)), largest)]);
-            S::store(at(key), weight);
-            sums[0] = S::add(sums[0], weight);
+            let score = S::mul(S::load(scores.add(key * QUERIES)), factor);
+            let hidden = after::<S>(tile, column, key);
+            let score = S::select(hidden, S::splat(f32::NEG_INFINITY), score);
+            tops[0] = S::max(tops[0], score);
             key += 1;
         }
-        while key < read {
-            S::store(at(key), S::zero());
-            key += 1;
+        S::max(S::max(tops[0], tops[1]), S::max(tops[2], tops[3]))
+    }
+}
+
+/// Puts 2^(score - largest) where the scores are, as units along the keys, and gives their sums.
+#[inline(always)]
+unsafe fn exponentials<F: Factors>(
+    tile: &Tile,
+    scores: *mut f32,
+    (column, factor): (usize, f32),
+    largest: Vector<F>,
+) -> Vector<F> {
+    unsafe {
+        let (seen, all, _) = tile.reach::<F::S>(column);
+        let factor = F::S::splat(factor);
+        let mut sums = [F::S::zero(); TOGETHER];
+        for key in (0..seen).step_by(TOGETHER) {
+            let mut below = [F::S::zero(); TOGETHER];
+            for i in 0..TOGETHER {
+                let score = F::S::load(scores.add((key + i) * QUERIES));
+                below[i] = F::S::sub(F::S::mul(score, factor), largest);
+            }
+            let mut weights = exp2_of::<F::S, TOGETHER>(below);
+            if key + TOGETHER > all {
+                weights = hide::<F::S>(tile, column, key, weights);
+            }
+            for i in 0..TOGETHER {
+                sums[i] = F::S::add(sums[i], weights[i]);
+            }
+            // Whose place this is has been read.
+            for i in (0..TOGETHER).step_by(F::DEPTH) {
+                let to = scores.add((key + i) / F::DEPTH * QUERIES);
+                F::S::store(to, F::across([weights[i], weights[i + F::DEPTH - 1]]));
+            }
         }
-        if seen > 0 {
-            let sum = S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3]));
-            let total = work.add(memory.total + column);
-            S::store(total, S::fma(S::load(total), correction, sum));
-            S::store(work.add(memory.largest + column), largest);
-            S::store(work.add(memory.correction + column), correction);
-        } else {
-            S::store(work.add(memory.correction + column), S::splat(1.0));
-        }
+        let [a, b, c, d] = sums;
+        F::S::add(F::S::add(a, b), F::S::add(c, d))
     }
 }
 
 /// Adds the weighted values of a tile of keys to the result so far.
 #[inline(always)]
-unsafe fn mix<S: Simd>(tile: &Tile, memory: &Memory, work: *mut f32, width: usize) {
+unsafe fn mix<F: Factors>(tile: &Tile, memory: &Memory, work: *mut f32, width: usize) {
     unsafe {
         let product = Product {
-            c: work.add(memory.rows),
+            c: work.add(memory.out),
             c_stride: width,
             a: work.add(memory.weights),
             a_row: 1,
@@ -196,10 +242,11 @@ unsafe fn mix<S: Simd>(tile: &Tile, memory: &Memory, work: *mut f32, width: usiz
             0 => Before::Zero,
             _ => Before::Scaled(work.add(memory.correction)),
         };
-        for query in (0..tile.queries).step_by(tile_rows::<S>()) {
-            let keys = tile.keys_before(query + tile_rows::<S>());
+        for query in (0..tile.queries).step_by(tile_rows::<F::S>()) {
+            let keys = tile.keys_before(query + tile_rows::<F::S>());
             if keys > 0 {
-                product.rows::<S>(query, (0, width), (0, keys), before);
+                let units = (0, keys.div_ceil(F::DEPTH));
+                product.rows::<F>(query, (0, width), units, before);
             }
         }
     }
@@ -226,7 +273,7 @@ unsafe fn finish<S: Simd>(
                 (largest + ln(f64::from(total))) as f32;
             let factor = S::splat(1.0 / total);
             let (from, to) = (
-                work.add(memory.rows + query * width),
+                work.add(memory.out + query * width),
                 problem.out.at(row, head, dim),
             );
             for i in (0..dim).step_by(S::LANES) {

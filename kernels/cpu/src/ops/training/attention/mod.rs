@@ -5,6 +5,7 @@
 
 mod backward;
 mod backward_queries;
+mod factors;
 mod forward;
 mod problem;
 mod product;
@@ -14,8 +15,11 @@ mod tile;
 mod work;
 
 use crate::context::{Context, Status};
+use crate::ops::gemm::is_half;
 use crate::simd::isa;
 use problem::{Head, Problem};
+
+const PRECISIONS: &str = "precision must be f32 or bf16";
 
 /// The kernel `attention_forward` of the table.
 pub unsafe fn attention_forward(
@@ -35,6 +39,7 @@ pub unsafe fn attention_forward(
     k_stride: u32,
     v_stride: u32,
     scale: f32,
+    precision: u32,
 ) -> Status {
     let problem = Problem {
         starts,
@@ -43,6 +48,7 @@ pub unsafe fn attention_forward(
         kv_heads: kv_heads as usize,
         head_dim: head_dim as usize,
         scale,
+        brain: is_half(precision).ok_or(PRECISIONS)?,
         out: Head::new(out, out_stride),
         q: Head::new(q.cast_mut(), q_stride),
         k: Head::new(k.cast_mut(), k_stride),
@@ -81,6 +87,7 @@ pub unsafe fn attention_backward(
     k_stride: u32,
     v_stride: u32,
     scale: f32,
+    precision: u32,
 ) -> Status {
     let problem = Problem {
         starts,
@@ -89,6 +96,7 @@ pub unsafe fn attention_backward(
         kv_heads: kv_heads as usize,
         head_dim: head_dim as usize,
         scale,
+        brain: is_half(precision).ok_or(PRECISIONS)?,
         out: Head::new(out.cast_mut(), out_stride),
         q: Head::new(q.cast_mut(), q_stride),
         k: Head::new(k.cast_mut(), k_stride),

@@ -34,6 +34,8 @@ pub struct Problem {
     pub kv_heads: usize,
     pub head_dim: usize,
     pub scale: f32,
+    /// Whether factors of products are rounded to bf16.
+    pub brain: bool,
     pub out: Head,
     pub q: Head,
     pub k: Head,
@@ -55,6 +57,7 @@ impl Default for Problem {
             kv_heads: 0,
             head_dim: 0,
             scale: 1.0,
+            brain: false,
             out: none,
             q: none,
             k: none,

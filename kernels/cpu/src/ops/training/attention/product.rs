@@ -1,8 +1,9 @@
 //! The products of a tile: vectors along the columns of B and C, single numbers of A.
 //!
-//! One register tile does for all seven of them, because a number of A is read from wherever it lies:
-//! A and its transpose cost the same.
+//! One register tile does for all seven of them, because a unit of A is read from wherever it lies: A
+//! and its transpose cost the same. A unit is one f32, or two bf16 that follow one another along k.
 
+use crate::ops::gemm::Multiply;
 use crate::simd::Simd;
 
 /// Queries of a tile; a multiple of every vector and of every register tile's rows.
@@ -38,7 +39,8 @@ pub enum Before {
     Scaled(*const f32),
 }
 
-/// C[i,j] = before + sum over k of A[i,k] B[k,j], rows and columns counted from those of the pointers.
+/// C[i,j] = before + sum over k of A[i,k] B[k,j], rows, columns and units of k counted from those of the
+/// pointers.
 #[derive(Clone, Copy)]
 pub struct Product {
     pub c: *mut f32,
@@ -46,17 +48,17 @@ pub struct Product {
     pub a: *const f32,
     /// Distance of the rows of A.
     pub a_row: usize,
-    /// Distance of the columns of A.
+    /// Distance of the units of A along k.
     pub a_step: usize,
     pub b: *const f32,
     pub b_stride: usize,
 }
 
 impl Product {
-    /// `tile_rows` rows from `row` on, the columns `first .. last` in whole vectors, and k in
-    /// `from .. to`.
+    /// `tile_rows` rows from `row` on, the columns `first .. last` in whole vectors, and the units of k
+    /// in `from .. to`.
     #[inline(always)]
-    pub unsafe fn rows<S: Simd>(
+    pub unsafe fn rows<M: Multiply>(
         &self,
         row: usize,
         (first, last): (usize, usize),
@@ -64,16 +66,16 @@ impl Product {
         before: Before,
     ) {
         unsafe {
-            if wide::<S>() {
-                self.columns::<S, 12>(row, (first, last), (from, to), before);
+            if wide::<M::S>() {
+                self.columns::<M, 12>(row, (first, last), (from, to), before);
             } else {
-                self.columns::<S, 6>(row, (first, last), (from, to), before);
+                self.columns::<M, 6>(row, (first, last), (from, to), before);
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn columns<S: Simd, const MR: usize>(
+    unsafe fn columns<M: Multiply, const MR: usize>(
         &self,
         row: usize,
         (first, last): (usize, usize),
@@ -81,19 +83,20 @@ impl Product {
         before: Before,
     ) {
         unsafe {
+            let lanes = M::S::LANES;
             let mut column = first;
-            while column + 2 * S::LANES <= last {
-                self.block::<S, MR, 2>((row, column), k, before);
-                column += 2 * S::LANES;
+            while column + 2 * lanes <= last {
+                self.block::<M, MR, 2>((row, column), k, before);
+                column += 2 * lanes;
             }
             if column < last {
-                self.block::<S, MR, 1>((row, column), k, before);
+                self.block::<M, MR, 1>((row, column), k, before);
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn block<S: Simd, const MR: usize, const NV: usize>(
+    unsafe fn block<M: Multiply, const MR: usize, const NV: usize>(
         &self,
         (row, column): (usize, usize),
         (from, to): (usize, usize),
@@ -101,33 +104,33 @@ impl Product {
     ) {
         unsafe {
             let c = self.c.add(row * self.c_stride + column);
-            let mut sums = [[S::zero(); NV]; MR];
+            let mut sums = [[M::S::zero(); NV]; MR];
             if !matches!(before, Before::Zero) {
                 for (i, sums) in sums.iter_mut().enumerate() {
                     for (j, sum) in sums.iter_mut().enumerate() {
-                        *sum = S::load(c.add(i * self.c_stride + j * S::LANES));
+                        *sum = M::S::load(c.add(i * self.c_stride + j * M::S::LANES));
                     }
                 }
             }
             if let Before::Scaled(factors) = before {
                 for (i, sums) in sums.iter_mut().enumerate() {
-                    let factor = S::splat(*factors.add(row + i));
+                    let factor = M::S::splat(*factors.add(row + i));
                     for sum in sums {
-                        *sum = S::mul(*sum, factor);
+                        *sum = M::S::mul(*sum, factor);
                     }
                 }
             }
             let mut a = self.a.add(row * self.a_row + from * self.a_step);
             let mut b = self.b.add(from * self.b_stride + column);
             for _ in from..to {
-                let mut vectors = [S::zero(); NV];
+                let mut vectors = [M::S::zero(); NV];
                 for (j, vector) in vectors.iter_mut().enumerate() {
-                    *vector = S::load(b.add(j * S::LANES));
+                    *vector = M::S::load(b.add(j * M::S::LANES));
                 }
                 for (i, sums) in sums.iter_mut().enumerate() {
-                    let number = S::splat(*a.add(i * self.a_row));
+                    let unit = M::S::splat(*a.add(i * self.a_row));
                     for j in 0..NV {
-                        sums[j] = S::fma(number, vectors[j], sums[j]);
+                        sums[j] = M::add(sums[j], unit, vectors[j]);
                     }
                 }
                 a = a.wrapping_add(self.a_step);
@@ -135,7 +138,7 @@ impl Product {
             }
             for (i, sums) in sums.iter().enumerate() {
                 for (j, sum) in sums.iter().enumerate() {
-                    S::store(c.add(i * self.c_stride + j * S::LANES), *sum);
+                    M::S::store(c.add(i * self.c_stride + j * M::S::LANES), *sum);
                 }
             }
         }

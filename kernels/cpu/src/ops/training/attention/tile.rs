@@ -1,8 +1,10 @@
 //! What forward and backward share: where a tile lies, how rows are brought into working memory, the
 //! scores, and how far the causal mask lets each step go.
 
+use super::factors::Factors;
 use super::problem::Head;
 use super::product::{Before, KEYS, Product, QUERIES, round_up, tile_rows};
+use crate::ops::gemm::Multiply;
 use crate::simd::{MAX_LANES, Simd};
 
 /// A tile of queries against a tile of keys of one document; rows count from the document's first.
@@ -61,13 +63,13 @@ impl Tile {
     }
 
     /// out[key, query] = sum over d of rows[key, d] transposed[d, query], where some query of the
-    /// vector sees the key.
+    /// vector sees the key; a coordinate is one of `units`.
     #[inline(always)]
-    pub unsafe fn scores<S: Simd>(
+    pub unsafe fn scores<M: Multiply>(
         &self,
         out: *mut f32,
         (rows, width): (*const f32, usize),
-        (transposed, dim): (*const f32, usize),
+        (transposed, units): (*const f32, usize),
     ) {
         let product = Product {
             c: out,
@@ -78,10 +80,10 @@ impl Tile {
             b: transposed,
             b_stride: QUERIES,
         };
-        let columns = self.columns::<S>();
-        for key in (0..self.keys).step_by(tile_rows::<S>()) {
-            let first = self.first_query(key) / S::LANES * S::LANES;
-            unsafe { product.rows::<S>(key, (first, columns), (0, dim), Before::Zero) };
+        let (columns, lanes) = (self.columns::<M::S>(), M::S::LANES);
+        for key in (0..self.keys).step_by(tile_rows::<M::S>()) {
+            let first = self.first_query(key) / lanes * lanes;
+            unsafe { product.rows::<M>(key, (first, columns), (0, units), Before::Zero) };
         }
     }
 }
@@ -100,73 +102,128 @@ pub unsafe fn after<S: Simd>(tile: &Tile, column: usize, key: usize) -> S::Mask 
     }
 }
 
-/// Copies rows of a head side by side, `width` apart and padded with zeros to that and to `padded`
-/// rows.
+/// Keys whose scores are worked on side by side: as many as make whole units.
+pub const TOGETHER: usize = 4;
+
+/// Weights of the keys from `key` on, 0 where the query comes before the key and where no query of the
+/// vector sees it, whatever stands there.
 #[inline(always)]
-pub unsafe fn copy_rows<S: Simd>(
+pub unsafe fn hide<S: Simd>(
+    tile: &Tile,
+    column: usize,
+    key: usize,
+    weights: [S::F32; TOGETHER],
+) -> [S::F32; TOGETHER] {
+    unsafe {
+        let (seen, all, _) = tile.reach::<S>(column);
+        let mut kept = weights;
+        for i in 0..TOGETHER {
+            if key + i >= seen {
+                kept[i] = S::zero();
+            } else if key + i >= all {
+                let hidden = after::<S>(tile, column, key + i);
+                kept[i] = S::select(hidden, S::zero(), weights[i]);
+            }
+        }
+        kept
+    }
+}
+
+/// Units of a row that lies along the sum, in whole vectors.
+pub const fn units_wide(dim: usize, lanes: usize, depth: usize) -> usize {
+    round_up(dim.div_ceil(depth), lanes)
+}
+
+/// Copies rows of a head side by side as units along the coordinates, `units_wide` apart and padded
+/// with zeros to that and to `padded` rows.
+#[inline(always)]
+pub unsafe fn copy_rows<F: Factors>(
     to: *mut f32,
     (from, head): (&Head, usize),
     dim: usize,
     (first, count, padded): (usize, usize, usize),
 ) {
     unsafe {
-        let width = round_up(dim, S::LANES);
+        let lanes = F::S::LANES;
+        let width = units_wide(dim, lanes, F::DEPTH);
         for row in 0..padded {
             let to = to.add(row * width);
-            for i in (0..width).step_by(S::LANES) {
-                let vector = if row < count {
-                    S::load_first(from.at(first + row, head, dim).add(i), dim - i)
-                } else {
-                    S::zero()
-                };
-                S::store(to.add(i), vector);
+            for unit in (0..width).step_by(lanes) {
+                let mut numbers = [F::S::zero(); 2];
+                for j in 0..F::DEPTH {
+                    let at = unit * F::DEPTH + j * lanes;
+                    if row < count && at < dim {
+                        let from = from.at(first + row, head, dim).add(at);
+                        numbers[j] = F::S::load_first(from, dim - at);
+                    }
+                }
+                F::S::store(to.add(unit), F::along(numbers));
             }
         }
     }
 }
 
-/// to[d, row] = rows[row, d] factor of rows as `copy_rows` left them, `columns` of them.
+/// The same rows as units along the rows, [padded / DEPTH, dim in whole vectors].
+#[inline(always)]
+pub unsafe fn copy_across<F: Factors>(
+    to: *mut f32,
+    (from, head): (&Head, usize),
+    dim: usize,
+    (first, count, padded): (usize, usize, usize),
+) {
+    unsafe {
+        let width = round_up(dim, F::S::LANES);
+        for row in (0..padded).step_by(F::DEPTH) {
+            let to = to.add(row / F::DEPTH * width);
+            for i in (0..width).step_by(F::S::LANES) {
+                let mut rows = [F::S::zero(); 2];
+                for j in 0..F::DEPTH {
+                    if row + j < count {
+                        let from = from.at(first + row + j, head, dim).add(i);
+                        rows[j] = F::S::load_first(from, dim - i);
+                    }
+                }
+                F::S::store(to.add(i), F::across(rows));
+            }
+        }
+    }
+}
+
+/// to[d, row] = rows[row, d] of `columns` rows of units as `copy_rows` left them, `units` in each.
 #[inline(always)]
 pub unsafe fn transpose<S: Simd>(
     to: *mut f32,
     (rows, width): (*const f32, usize),
-    (columns, dim): (usize, usize),
-    factor: f32,
+    (columns, units): (usize, usize),
 ) {
     unsafe {
         let step = if S::TURNS { S::LANES } else { 4 };
         for row in (0..columns).step_by(step) {
             let from = rows.add(row * width);
             if S::TURNS {
-                for d in (0..dim).step_by(step) {
+                for d in (0..units).step_by(step) {
                     let to = to.add(d * QUERIES + row);
-                    turn_square::<S>(to, (from.add(d), width), dim - d, factor);
+                    turn_square::<S>(to, (from.add(d), width), units - d);
                 }
                 continue;
             }
-            for d in 0..dim {
+            for d in 0..units {
                 let to = to.add(d * QUERIES + row);
                 for i in 0..4 {
-                    *to.add(i) = *from.add(i * width + d) * factor;
+                    *to.add(i) = *from.add(i * width + d);
                 }
             }
         }
     }
 }
 
-/// The same of as many rows and coordinates as a vector has lanes, of which `left` coordinates go out.
+/// The same of as many rows and units as a vector has lanes, of which `left` units go out.
 #[inline(always)]
-unsafe fn turn_square<S: Simd>(
-    to: *mut f32,
-    (from, width): (*const f32, usize),
-    left: usize,
-    factor: f32,
-) {
+unsafe fn turn_square<S: Simd>(to: *mut f32, (from, width): (*const f32, usize), left: usize) {
     unsafe {
-        let factor = S::splat(factor);
         let mut lines = [S::zero(); MAX_LANES];
         for i in 0..S::LANES {
-            lines[i] = S::mul(S::load(from.add(i * width)), factor);
+            lines[i] = S::load(from.add(i * width));
         }
         let turned = S::turn(lines);
         if left >= S::LANES {
