@@ -5,9 +5,9 @@
  * @module
  */
 
-import { appendFileSync } from "node:fs";
 import { Interrupted, LlameroError } from "../../lib/base/errors.ts";
 import { formatBytes, formatCount, formatDuration } from "../../lib/base/format.ts";
+import { appendLine } from "../../lib/base/append_line.ts";
 import { fileError } from "../../lib/base/file_error.ts";
 import { flopsPerToken } from "../../lib/plan/flops.ts";
 import { BatchRamp } from "../../lib/data/ramp.ts";
@@ -175,7 +175,7 @@ export class Watch implements RunObserver {
       return log.note(`no sample of step ${step}: ${thrown.message}`);
     }
     try {
-      appendFileSync(paths.samples, `${JSON.stringify({ step, text })}\n`);
+      appendLine(paths.samples, JSON.stringify({ step, text }));
     } catch (thrown) {
       throw fileError(thrown, { action: "write", path: paths.samples });
     }

@@ -6,8 +6,9 @@
  */
 
 import * as fs from "node:fs";
-import type { CommunicationReport } from "./communication.ts";
+import { appendLine } from "../base/append_line.ts";
 import { fileError } from "../base/file_error.ts";
+import type { CommunicationReport } from "./communication.ts";
 
 /** Something that happened. */
 export type RunEvent =
@@ -41,7 +42,7 @@ export type TimedEvent = RunEvent & { readonly time: string };
 export function appendEvent(path: string, event: RunEvent): void {
   const row: TimedEvent = { time: new Date().toISOString(), ...event };
   try {
-    fs.appendFileSync(path, `${JSON.stringify(row)}\n`);
+    appendLine(path, JSON.stringify(row));
   } catch (thrown) {
     throw fileError(thrown, { action: "write", path });
   }
