@@ -17,6 +17,7 @@ import {
   checkModelField,
   checkSetting,
   MODEL_NAMES,
+  NESTED_NAMES,
   REQUEST_NAMES,
   SETTING_NAMES,
 } from "./setting_checks.ts";
@@ -129,14 +130,15 @@ function modelOf(value: unknown, file: string): Partial<ModelConfig> {
 function accepted(checked: Checked, where: Where): unknown {
   if (checked.fault === undefined) return checked.value;
   const { path, input, wanted } = checked.fault;
-  const key = [where.key, ...path.map(kebabCase)].join(".");
-  if (wanted === undefined) throw unknownKey({ ...where, key }, []);
+  const inside = (last: string) => [where.key, ...path.slice(0, -1), last].map(kebabCase).join(".");
+  const key = [where.key, ...path].map(kebabCase).join(".");
+  if (wanted === undefined) throw unknownKey({ ...where, key }, NESTED_NAMES.map(inside));
   throw refused(input, { ...where, key }, wanted);
 }
 
 function refused(value: unknown, { key, file }: Where, wanted: string): ConfigError {
-  const shown = value === undefined ? "missing" : quoted(JSON.stringify(value) ?? String(value));
-  const is = typeof value === "string" ? quoted(value) : shown.replace(/^"|"$/g, "");
+  const other = value === undefined ? "missing" : JSON.stringify(value) ?? String(value);
+  const is = typeof value === "string" ? quoted(value) : other;
   return new ConfigError(
     `Cannot use ${quotedPath(file)}: ${quoted(key)} is ${is}, ${wanted} was wanted`,
   );

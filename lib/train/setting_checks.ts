@@ -130,6 +130,14 @@ const REQUEST_SCHEMAS = {
 type ModelField = v.GenericSchema<unknown, unknown>;
 
 const number: ModelField = v.number("a number");
+const ropeScaling = v.strictObject({
+  type: v.literal("llama3", '"llama3"'),
+  factor: number,
+  lowFreqFactor: number,
+  highFreqFactor: number,
+  originalMaxPositionEmbeddings: number,
+}, "a table with type, factor, low-freq-factor, high-freq-factor and more");
+
 const MODEL_SCHEMAS: { readonly [K in keyof Required<ModelConfig>]: ModelField } = {
   architecture: v.picklist(["llama", "palm"], "one of llama, palm"),
   vocabSize: number,
@@ -143,13 +151,7 @@ const MODEL_SCHEMAS: { readonly [K in keyof Required<ModelConfig>]: ModelField }
   norm: v.picklist(["rms", "layer"], "one of rms, layer"),
   normEps: number,
   ropeTheta: number,
-  ropeScaling: v.strictObject({
-    type: v.literal("llama3", '"llama3"'),
-    factor: number,
-    lowFreqFactor: number,
-    highFreqFactor: number,
-    originalMaxPositionEmbeddings: number,
-  }, "a table with type, factor, low-freq-factor, high-freq-factor and more"),
+  ropeScaling,
   tieWordEmbeddings: v.boolean("true or false"),
   parallelBlock: v.boolean("true or false"),
   logitsScale: number,
@@ -166,6 +168,10 @@ export const REQUEST_NAMES: readonly string[] = Object.keys(REQUEST_SCHEMAS);
 
 /** Names of the fields of a model's config. */
 export const MODEL_NAMES: readonly string[] = Object.keys(MODEL_SCHEMAS);
+
+/** Names inside tables and lists of tables. */
+export const NESTED_NAMES: readonly string[] = [stage, skip, source, ropeScaling]
+  .flatMap(({ entries }) => Object.keys(entries));
 
 /** A value that was looked at. */
 export interface Checked {

@@ -244,6 +244,14 @@ Deno.test("settings that are unknown, mistyped or contradictory are refused by n
       /"lr" is -1, a number above 0 was wanted/,
     );
     assert.match(await config('preset = "debug"\n[model]\nheads = 3'), /no setting "model.heads"/);
+    assert.match(
+      await config('preset = "debug"\ndata = [{ path = "x", wieght = 3 }]'),
+      /no setting "data.0.wieght"\nhint: did you mean data.0.weight\?/,
+    );
+    assert.match(
+      await config('preset = "debug"\n[optimizer]\nlr = 3'),
+      /"optimizer" is {"lr":3}, one of adamw, adafactor was wanted/,
+    );
     assert.match(await config('preset = "debug'), /line 1, column/);
     assert.match(await config('preset = "debgu"'), /hint: did you mean debug\?/);
     const slip = ["train", "--out", join(folder.folder, "x"), "--preset", "debgu"];
