@@ -32,6 +32,12 @@ const OURS = new Set([
 const HELD_OUT = 0.03;
 /** What texts are begun with that are TypeScript. */
 const TYPESCRIPT_PROMPT = "export interface ";
+/** Characters of a prompt that is the beginning of the text that is held out. */
+const PROMPT_LENGTH = 24;
+/** A text of more characters than this, such as one in Chinese, gets the larger vocabulary. */
+const MANY_CHARACTERS = 500;
+/** Each in 50 of a text's characters may be spelled in bytes then: the rare ones are many. */
+const MANY_CHARACTERS_OPTIONS = ["--vocab-size", "4096", "--character-coverage", "0.98"];
 
 /** A Llama of a million parameters that two cores train in some two minutes. */
 const RECIPE = `preset = "debug"
@@ -101,16 +107,58 @@ async function makeFolder(): Promise<void> {
   await Deno.mkdir(join(folder, "data"), { recursive: true });
 }
 
+/** The text, and what of the training depends on it. */
+interface Texts {
+  readonly prompt: string;
+  readonly tokenizer: readonly string[];
+}
+
 /** Writes the text, and the part of it that is held out. */
-async function writeTexts(given: string | undefined): Promise<void> {
+async function writeTexts(given: string | undefined): Promise<Texts> {
   say(given === undefined ? "$ deno types" : `Reading ${given}`);
   const text = given === undefined ? await printedTypes() : await read(resolve(caller, given));
-  const cut = text.lastIndexOf("\n", Math.floor(text.length * (1 - HELD_OUT)));
+  const cut = cutOf(text);
   if (cut < 20_000) fail("Cannot learn from so short a text", "give 20 kilobytes or more");
   await Deno.writeTextFile(join(folder, "text.txt"), text.slice(0, cut));
   await Deno.writeTextFile(join(folder, "held-out.txt"), text.slice(cut));
   await Deno.writeTextFile(join(folder, "recipe.toml"), RECIPE);
   say(`${text.length} characters; the last ${text.length - cut} are held out`);
+  return {
+    prompt: given === undefined ? TYPESCRIPT_PROMPT : promptOf(text.slice(cut)),
+    tokenizer: tokenizerOptions(text),
+  };
+}
+
+function tokenizerOptions(text: string): string[] {
+  const hasMany = new Set(text).size > MANY_CHARACTERS;
+  // Longer lines than SentencePiece's 4192 bytes would be left out.
+  const bytes = text.split("\n").map((line) => new TextEncoder().encode(line).length);
+  const longest = bytes.reduce((a, b) => Math.max(a, b), 4192);
+  return [
+    ...(hasMany ? MANY_CHARACTERS_OPTIONS : ["--vocab-size", "1024"]),
+    ...(longest > 4192 ? ["--max-sentence-length", `${longest}`] : []),
+    // A text of few words may have fewer pieces.
+    "--no-hard-vocab-limit",
+  ];
+}
+
+/** Where the part that is held out begins: at the end of a line, where lines are not endless. */
+function cutOf(text: string): number {
+  const wanted = Math.floor(text.length * (1 - HELD_OUT));
+  const line = text.lastIndexOf("\n", wanted);
+  if (line > wanted / 2) return line;
+  // Not within a pair of surrogates.
+  return /[\udc00-\udfff]/.test(text.charAt(wanted)) ? wanted - 1 : wanted;
+}
+
+/** What the text that is held out begins with, whole words where there are spaces. */
+function promptOf(text: string): string {
+  const [line = ""] = text.trimStart().split("\n");
+  const characters = [...line];
+  if (characters.length <= PROMPT_LENGTH) return line;
+  const begun = characters.slice(0, PROMPT_LENGTH).join("");
+  const space = begun.lastIndexOf(" ");
+  return space > 0 ? begun.slice(0, space) : begun;
 }
 
 async function read(path: string): Promise<string> {
@@ -153,14 +201,9 @@ async function main(): Promise<void> {
   const { text, steps } = flags();
   say(`Training a small Llama from nothing but text, in ./${NAME}.\n`);
   await makeFolder();
-  await writeTexts(text);
-  const prompt = text === undefined ? TYPESCRIPT_PROMPT : "The ";
+  const { prompt, tokenizer: options } = await writeTexts(text);
   const tokenizer = at("tokenizer");
-  await show(
-    ...["tokenize", "train", at("text.txt"), "--out", tokenizer, "--vocab-size", "1024"],
-    // A text of few words may have fewer pieces.
-    "--no-hard-vocab-limit",
-  );
+  await show("tokenize", "train", at("text.txt"), "--out", tokenizer, ...options);
   for (const name of ["text", "held-out"]) {
     const out = at(`data/${name}`);
     await show("tokenize", "pack", at(`${name}.txt`), "--tokenizer", tokenizer, "--out", out);

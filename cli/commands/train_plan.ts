@@ -18,6 +18,7 @@ import { planMesh, type RanksPlan } from "../../lib/train/rank_plan.ts";
 import { checkMesh, meshOf } from "../../lib/train/run_mesh.ts";
 import { type Io, writeJson } from "../io.ts";
 import { writeTable } from "../ui/table.ts";
+import { dataRows, plannedData } from "./train_plan_data.ts";
 import { memoryKindRows } from "./train_plan_memory.ts";
 import { rankSections } from "./train_plan_ranks.ts";
 import { plannedDevices, plannedStep, type Row, stepSections } from "./train_plan_step.ts";
@@ -39,6 +40,7 @@ export async function printPlan(config: RunConfig, flags: PlanFlags, io: Io): Pr
   const { settings, model, preset } = config;
   const ramp = new BatchRamp(settings);
   const tokens = ramp.tokensBefore(settings.steps);
+  const data = plannedData(settings.data, tokens);
   const devices = plannedDevices(config, flags);
   const { hardware } = flags;
   const step = hardware === undefined ? undefined : plannedStep(config, { hardware, devices });
@@ -55,7 +57,7 @@ export async function printPlan(config: RunConfig, flags: PlanFlags, io: Io): Pr
     predictedMfu: step === undefined || "error" in step ? undefined : step.mfu,
   });
   if (flags.json) {
-    writeJson(io.stdout, { ...plan, step, ranks, tokens, settings, model, preset });
+    writeJson(io.stdout, { ...plan, step, ranks, tokens, data, settings, model, preset });
     return;
   }
   const sections = [
@@ -67,6 +69,7 @@ export async function printPlan(config: RunConfig, flags: PlanFlags, io: Io): Pr
       ["FLOPs per token, attention", formatCount(plan.flopsPerToken.attention)],
       ["FLOPs of the run", plan.totalFlops.toExponential(3)],
     ]),
+    ...(data === undefined ? [] : [section("Data", dataRows(data))]),
     // A rank of many needs what its mesh says; the whole is of interest where there is none.
     ...(ranks === undefined && (step === undefined || "error" in step)
       ? [section("Memory", memoryRows(plan))]

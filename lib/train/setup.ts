@@ -68,11 +68,21 @@ export function openRunData({ settings, model }: RunConfig): RunData {
 /** Most tokens that the epochs of the data allow; `undefined` where they say nothing. */
 export function tokensOfData(data: TrainSettings["data"]): number | undefined {
   if (data.every(({ epochs }) => epochs === undefined)) return undefined;
-  const shares = data.map((source) => {
+  return sharesOfData(data).total;
+}
+
+/**
+ * Share and epochs of each source in a run of so many tokens, or of as many as the epochs allow.
+ *
+ * @throws {ConfigError} Where a source would be seen more often than it may.
+ * @throws {LlameroError} Where a dataset cannot be read.
+ */
+export function sharesOfData(data: TrainSettings["data"], total?: number): ResolvedShares {
+  const sources = data.map((source) => {
     using open = TokenSource.open(source.path);
     return { ...source, name: source.path, tokens: open.tokens };
   });
-  return resolveShares(shares, undefined).total;
+  return resolveShares(sources, total);
 }
 
 /** Memory that a backend can give, in bytes, and what it is called. */

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import type { StepPlan } from "../../lib/plan/step_plan.ts";
+import { writeDataset } from "../data/dataset_fixture.ts";
 import { runCli } from "./run_cli.ts";
 
 const plan = (...args: string[]) => runCli(["train", "--plan", ...args]);
@@ -131,4 +133,28 @@ Deno.test("of ranks that a launcher started one prints the plan, for all of them
   assert.deepEqual(outcomes.map(({ code }) => code), [0, 0]);
   assert.match(outcomes[0]!.stdout, /^Parameters/);
   assert.equal(outcomes[1]!.stdout, "");
+});
+
+Deno.test("a plan has share and epochs of each source, and refuses what the data do not give", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const source = (name: string, tokens: number) =>
+      writeDataset(join(folder, name), [Array.from({ length: tokens }, (_, i) => i % 64)]);
+    // 67% of 1.1 epochs, 33% of 0.66: two lines in the manner of LLaMA's table 1.
+    const [web, books] = [source("web", 6091), source("books", 5000)];
+    const asked = ["--preset", "debug", "--seq-len", "16", "--batch-tokens", "64"];
+    const table = [...asked, "--data", `${web}=67:1.1`, "--data", `${books}=33:0.66`];
+    const { code, stdout, stderr } = await plan(...table);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /web +67\.0% +1\.10 epochs\n.*books +33\.0% +0\.66 epochs\n/);
+    const shares = JSON.parse((await plan(...table, "--json")).stdout).data;
+    assert.deepEqual(shares.map(({ name }: { name: string }) => name), [web, books]);
+    const often = await plan(...asked, "--data", web, "--data", books, "--tokens", "110910");
+    assert.match(often.stdout, /books +45\.1% +9\.99 epochs, more than 4\n/);
+    const refused = await plan(...table, "--tokens", "1e6");
+    assert.equal(refused.code, 2);
+    assert.match(refused.stderr, /"[^"]*web" would be seen 110 times, at most 1\.1 is allowed/);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });

@@ -58,6 +58,22 @@ Deno.test("quickstart goes from text to a quantized model that writes, twice in 
   });
 });
 
+Deno.test("quickstart learns from a text of thousands of characters in one line", async () => {
+  await inFolder(async (folder) => {
+    const characters = Array.from(
+      { length: 24_000 },
+      (_, i) => String.fromCodePoint(i % 3 === 0 ? 0x1f600 + (i % 64) : 0x4e00 + (i * i) % 2879),
+    );
+    await Deno.writeTextFile(join(folder, "own.txt"), characters.join(""));
+    const { code, text } = await quickstart(folder, "--steps", "2", "--text", "own.txt");
+    assert.equal(code, 0, text);
+    assert.match(text, /--character-coverage 0\.98/);
+    const prompt = /--sample-prompt (\S+) /.exec(text)![1]!;
+    assert.equal([...prompt].length, 24);
+    assert.ok(prompt.isWellFormed() && characters.join("").includes(prompt));
+  });
+});
+
 Deno.test("quickstart leaves a folder alone that is not its own", async () => {
   await inFolder(async (folder) => {
     await Deno.mkdir(join(folder, "quickstart-run"));
