@@ -6,6 +6,7 @@
  */
 
 import { Interrupted } from "../lib/base/errors.ts";
+import { fileError } from "../lib/base/file_error.ts";
 import { ClosedPipe, type Io, type Output } from "./io.ts";
 import { type ChildEnd, type StartAgain, SUPERVISED } from "./supervisor.ts";
 
@@ -38,7 +39,8 @@ function columns(): number | undefined {
   }
 }
 
-function output(stream: typeof Deno.stdout | typeof Deno.stderr, closed: "end" | "ignore"): Output {
+/** What is said beside the results is no reason to lose them: on stderr every failure is passed over. */
+function output(stream: typeof Deno.stdout | typeof Deno.stderr, failed: "end" | "ignore"): Output {
   const terminal = stream.isTerminal();
   return {
     terminal,
@@ -48,7 +50,10 @@ function output(stream: typeof Deno.stdout | typeof Deno.stderr, closed: "end" |
       try {
         writeAll(stream, typeof data === "string" ? encoder.encode(data) : data);
       } catch (error) {
-        if (closed === "end" || !(error instanceof ClosedPipe)) throw error;
+        if (failed === "ignore") return;
+        throw error instanceof ClosedPipe
+          ? error
+          : fileError(error, { action: "write", path: "stdout" });
       }
     },
   };

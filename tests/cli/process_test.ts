@@ -42,6 +42,43 @@ Deno.test("a closed stdout ends the process quietly with 0", async () => {
   assert.equal((await child.status).code, 0);
 });
 
+/** Runs a shell line; `$LLAMERO` in it is this program. */
+async function shell(line: string): Promise<Deno.CommandOutput> {
+  const program = `${Deno.execPath()} run --allow-all ${REPOSITORY}/cli/main.ts`;
+  return await new Deno.Command("sh", { args: ["-c", line], env: { LLAMERO: program } }).output();
+}
+
+const FULL = {
+  ignore: Deno.build.os !== "linux",
+  name: (what: string) => `${what}${Deno.build.os === "linux" ? "" : " (ignored: no /dev/full)"}`,
+};
+
+Deno.test({
+  name: FULL.name("a stdout that takes nothing more is one clear line and 1"),
+  ignore: FULL.ignore,
+  fn: async () => {
+    const { code, stderr } = await shell("$LLAMERO presets > /dev/full");
+    assert.equal(code, 1);
+    assert.equal(
+      new TextDecoder().decode(stderr),
+      'llamero: Cannot write "stdout": no space left on the device\n' +
+        "hint: free some space or write to another disk\n",
+    );
+  },
+});
+
+Deno.test({
+  name: FULL.name("a stderr that takes nothing more changes neither results nor exit code"),
+  ignore: FULL.ignore,
+  fn: async () => {
+    const { code, stdout } = await shell(
+      "$LLAMERO presets --quiet 2> /dev/full; $LLAMERO nonsense 2> /dev/full",
+    );
+    assert.equal(code, 2);
+    assert.ok(new TextDecoder().decode(stdout).startsWith("preset "));
+  },
+});
+
 Deno.test("a process that deno task started in the repository goes to the caller's folder", async () => {
   const caller = await Deno.realPath(await Deno.makeTempDir());
   try {
