@@ -6,6 +6,7 @@
  */
 
 import { cpus } from "node:os";
+import { ncclVersion } from "../lib/backend/cuda.ts";
 import type { MpiLibrary } from "../lib/backend/mpi_link.ts";
 import { BackendError } from "../lib/base/errors.ts";
 import { findMpiLibrary, INSTALL_MPI } from "../lib/comm/mpi/library.ts";
@@ -36,6 +37,14 @@ export interface MpiReport {
   readonly reason: string;
   /** The library that was found. */
   readonly library?: MpiLibrary;
+}
+
+/** Whether GPUs can be connected by NCCL. */
+export interface NcclReport {
+  /** Whether one was found that will do. */
+  readonly available: boolean;
+  /** Its version, or what is missing. */
+  readonly reason: string;
 }
 
 /** Memory in bytes. */
@@ -108,6 +117,20 @@ export async function gpuReport(): Promise<GpuReport> {
       driver: driver!,
     }));
   return { devices, reason: devices.length === 0 ? "nvidia-smi shows no device" : "ready" };
+}
+
+/** NCCL, as the CUDA library finds it, or that of a name or path. */
+export function ncclReport(
+  options: { readonly library?: string | undefined; readonly nccl?: string | undefined },
+): NcclReport {
+  if (options.nccl === "off") return { available: false, reason: "LLAMERO_NCCL is off" };
+  try {
+    return { available: true, reason: `NCCL ${ncclVersion(options)}` };
+  } catch (error) {
+    if (!(error instanceof BackendError)) throw error;
+    const { message, hint } = error;
+    return { available: false, reason: hint === undefined ? message : `${message}; ${hint}` };
+  }
 }
 
 /** The library of MPI, as the native library finds it. */

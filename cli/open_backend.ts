@@ -5,7 +5,7 @@
  */
 
 import type { Backend } from "../lib/backend/backend.ts";
-import { openBackend } from "../lib/backend/open.ts";
+import { openBackend, type OpenBackendOptions } from "../lib/backend/open.ts";
 import type { ComputeOptions } from "./options.ts";
 import type { Log } from "./ui/log.ts";
 
@@ -16,11 +16,13 @@ export async function openBackendFor(
     readonly ranks?: number;
     /** Whether only the processor can do the work: see `OpenBackendOptions`. */
     readonly processor?: boolean;
+    /** Which GPU is taken: see `OpenBackendOptions`. */
+    readonly cuda?: OpenBackendOptions["cuda"];
   },
   log: Log,
 ): Promise<Backend> {
-  const { backend: name, threads: wanted, ranks = 1, processor = false } = options;
-  const backend = await openBackend({ backend: name, threads: wanted, ranks, processor });
+  const { backend: name, threads: wanted, ranks = 1, processor = false, cuda } = options;
+  const backend = await openBackend({ backend: name, threads: wanted, ranks, processor, cuda });
   for (const { name, reason, warn } of backend.passedOver) {
     const text = `the ${name} backend was not taken: ${reason}`;
     if (warn) log.warn(text);

@@ -131,7 +131,9 @@ function mayRun(): boolean {
 /** What a child may do: what the program's own task in deno.json allows it. */
 const PERMISSIONS = ["read", "write", "env", "ffi", "sys", "run"].map((name) => `--allow-${name}`);
 
-async function startAgain(...[args, { env, signal }]: Parameters<StartAgain>): Promise<ChildEnd> {
+async function startAgain(
+  ...[args, { env, signal, kill }]: Parameters<StartAgain>
+): Promise<ChildEnd> {
   const runs = Deno.build.standalone ? [] : ["run", ...PERMISSIONS, Deno.mainModule];
   const child = new Deno.Command(Deno.execPath(), {
     args: [...runs, ...args ?? Deno.args],
@@ -142,11 +144,14 @@ async function startAgain(...[args, { env, signal }]: Parameters<StartAgain>): P
   const onAbort = () => child.kill("SIGINT");
   if (signal.aborted) onAbort();
   signal.addEventListener("abort", onAbort);
+  const onKill = () => child.kill("SIGKILL");
+  kill?.addEventListener("abort", onKill);
   try {
     const { code, signal: ended } = await child.status;
     return { code, signal: ended ?? undefined };
   } finally {
     signal.removeEventListener("abort", onAbort);
+    kill?.removeEventListener("abort", onKill);
   }
 }
 

@@ -23,6 +23,8 @@ export type StartAgain = (
     readonly env: Readonly<Record<string, string>>;
     /** Asks the child to end, as this process is asked. */
     readonly signal: AbortSignal;
+    /** Ends the child at once, without asking. */
+    readonly kill?: AbortSignal | undefined;
   },
 ) => Promise<ChildEnd>;
 

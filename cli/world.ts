@@ -4,7 +4,7 @@
  * @module
  */
 
-import { asError, ConfigError, Interrupted } from "../lib/base/errors.ts";
+import { asError, CommunicationError, ConfigError, Interrupted } from "../lib/base/errors.ts";
 import { openWorld, type World } from "../lib/comm/open.ts";
 import { ToldElsewhere } from "./failure.ts";
 import type { Io } from "./io.ts";
@@ -17,6 +17,7 @@ export async function onWorld<T>(io: Io, work: (world: World) => Promise<T>): Pr
   const world = openWorld({
     environment: (name) => io.env(name),
     library: io.env("LLAMERO_MPI"),
+    cudaLibrary: io.env("LLAMERO_CUDA"),
   });
   const { rank } = world.communicator;
   try {
@@ -28,6 +29,7 @@ export async function onWorld<T>(io: Io, work: (world: World) => Promise<T>): Pr
     else world.fail(asError(thrown));
     const isShared = thrown instanceof ConfigError || thrown instanceof Interrupted;
     if (rank > 0 && isShared) throw new ToldElsewhere(thrown.exitCode);
+    if (isAnothers(thrown, world)) throw new ToldElsewhere(1);
     throw thrown;
   }
 }
@@ -38,6 +40,12 @@ const refusals = new WeakSet<Error>();
 export function refusedByAll<T extends Error>(error: T): T {
   refusals.add(error);
   return error;
+}
+
+/** Whether rank 0, which writes to the same terminal, says the same: that some other rank has failed. */
+function isAnothers(thrown: unknown, { transport, communicator: { rank } }: World): boolean {
+  if (transport !== "nccl" || rank === 0) return false;
+  return thrown instanceof CommunicationError && thrown.rank !== rank;
 }
 
 /**

@@ -47,4 +47,6 @@ if command -v compute-sanitizer >/dev/null; then
       deno test -A --filter "agrees with double precision (cuda)" tests/kernels/kernels_test.ts
   done
 fi
+# Every mesh as virtual ranks on one GPU, and a process for each GPU (NCCL with one rank is among the kernels).
+part ranks deno run -A scripts/gpu_ranks.ts
 part bench deno run -A scripts/bench/gpu.ts

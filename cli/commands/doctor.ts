@@ -16,6 +16,8 @@ import {
   memoryReport,
   type MpiReport,
   mpiReport,
+  type NcclReport,
+  ncclReport,
   processorName,
   systemRelease,
 } from "../machine.ts";
@@ -39,13 +41,14 @@ interface Report {
   readonly backends: readonly BackendReport[];
   readonly gpu: GpuReport;
   readonly mpi: MpiReport;
+  readonly nccl: NcclReport;
 }
 
 /** Opens what should be there: a library may be found and refuse its first work all the same. */
-async function tried(backend: Availability): Promise<BackendReport> {
+async function tried(backend: Availability, library?: string): Promise<BackendReport> {
   if (!backend.available) return backend;
   try {
-    const opened = await openBackend({ backend: backend.name, threads: 1 });
+    const opened = await openBackend({ backend: backend.name, threads: 1, cuda: { library } });
     const { isa, features } = opened.info;
     opened.close();
     return { ...backend, isa, features };
@@ -57,8 +60,9 @@ async function tried(backend: Availability): Promise<BackendReport> {
 }
 
 async function examine(io: Io): Promise<Report> {
+  const library = io.env("LLAMERO_CUDA");
   const [backends, gpu, mpi] = await Promise.all([
-    availableBackends().then((found) => Promise.all(found.map(tried))),
+    availableBackends(library).then((all) => Promise.all(all.map((one) => tried(one, library)))),
     gpuReport(),
     mpiReport(io.env("LLAMERO_MPI")),
   ]);
@@ -73,6 +77,7 @@ async function examine(io: Io): Promise<Report> {
     backends,
     gpu,
     mpi,
+    nccl: ncclReport({ library, nccl: io.env("LLAMERO_NCCL") }),
   };
 }
 
@@ -82,7 +87,7 @@ function describe({ available, reason, isa, features }: BackendReport): string {
 }
 
 function print(report: Report, io: Io): void {
-  const { system, processor, memory, backends, gpu, mpi } = report;
+  const { system, processor, memory, backends, gpu, mpi, nccl } = report;
   const mark = (good: boolean) => styled(good ? "yes" : "no", good ? "green" : "yellow", io.stdout);
   const plain = { columns: [{ title: "" }, { title: "" }] };
   const release = system.release === undefined ? "" : ` ${system.release}`;
@@ -117,6 +122,7 @@ function print(report: Report, io: Io): void {
     rows: [
       ["NVIDIA GPU", mark(devices.length > 0), devices[0] ?? gpu.reason],
       ...devices.slice(1).map((device) => ["", "", device]),
+      ["NCCL", mark(nccl.available), nccl.reason],
       ["MPI", mark(mpi.available), mpi.reason],
     ],
   });

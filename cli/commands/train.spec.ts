@@ -157,6 +157,22 @@ const COURSE_OPTIONS: OptionSpecs<CourseFlags> = {
   },
 };
 
+/** Refuses what contradicts `--gpus`. */
+function checkGpus({ gpus, backend, virtualRanks }: TrainOptions): void {
+  if (gpus === undefined) return;
+  if (virtualRanks !== undefined) {
+    throw new UsageError(
+      'Cannot run "llamero train": --gpus and --virtual-ranks exclude each other',
+      { hint: "--gpus starts a process for each GPU, --virtual-ranks none" },
+    );
+  }
+  if (backend === "auto" || backend === "cuda") return;
+  throw new UsageError(
+    `Cannot run "llamero train": --gpus ${gpus} and --backend ${backend} exclude each other`,
+    { hint: `mpirun -n ${gpus} llamero train starts processes that compute on the processor` },
+  );
+}
+
 /** The record of `llamero train`. */
 export const spec: CommandSpec<TrainOptions> = {
   name: "train",
@@ -218,18 +234,17 @@ export const spec: CommandSpec<TrainOptions> = {
       doc: "go on with it on four ranks of one process; mpirun -n 4 starts processes instead",
     },
     {
+      command: "llamero train --out run/ --resume --gpus 8 --mesh data=8",
+      doc: "go on with it on eight GPUs of this machine",
+    },
+    {
       command: "llamero train --preset llama1-65b --plan --hardware a100-80gb --devices 2048",
       doc: "memory, time and the best mesh of a large run on paper",
     },
   ],
-  check: ({ out, data, text, resume, init, force, plan, hardware, devices, gpus }) => {
-    if (gpus !== undefined) {
-      throw new UsageError(
-        `Cannot run "llamero train" with --gpus ${gpus}: training on GPUs has not been tried yet, ` +
-          "and no process is started for them",
-        { hint: `mpirun -n ${gpus} llamero train starts processes that compute on the processor` },
-      );
-    }
+  check: (values) => {
+    const { out, data, text, resume, init, force, plan, hardware, devices } = values;
+    checkGpus(values);
     if (out === undefined && !plan) {
       throw new UsageError('Cannot run "llamero train": --out DIR is missing', {
         hint: "llamero train --help shows how it is called",

@@ -46,6 +46,7 @@ import {
   ranksOf,
   type RunInputs,
 } from "./train_prepare.ts";
+import { trainOnGpus } from "./train_gpus.ts";
 import { requestOf } from "./train_request.ts";
 import { type TrainedSession, trainHere } from "./train_session.ts";
 import { trainSupervised } from "./train_supervised.ts";
@@ -63,11 +64,13 @@ export async function run(
   const flags = requestOf(values, sources);
   if (values.plan) {
     // A plan needs no ranks, but one of those that a launcher started to print it.
-    const { rank = 0, size: launched = 1 } = launchFrom((name) => io.env(name)) ?? {};
+    const { rank = 0, size: launched = values.gpus ?? 1 } = launchFrom((name) => io.env(name)) ??
+      {};
     if (rank > 0) return;
     return await planned({ ...values, launched }, flags, io);
   }
   const paths = runPaths(resolve(values.out!));
+  if (await trainOnGpus({ values, flags, io, paths })) return;
   if (await trainSupervised({ values, flags, io, paths })) return;
   const signal = io.interruption();
   await onWorld(io, async (world) => {
@@ -205,7 +208,7 @@ async function train(call: Call, work: Work): Promise<TrainedSession> {
   const { values, io, paths, signal, launched, log } = call;
   const { config } = work.prepared;
   if (launched > 1) {
-    if (config.settings.restarts > 0) {
+    if (config.settings.restarts > 0 && work.world.transport === "mpi") {
       log.note("ranks in processes are started again by their launcher, not by --restarts");
     }
     return await trainLaunched(call, work);
@@ -220,9 +223,13 @@ async function train(call: Call, work: Work): Promise<TrainedSession> {
 
 function trainLaunched(call: Call, { world, prepared }: Work): Promise<TrainedSession> {
   const { config, tokenizer } = prepared;
-  const { communicator, localRanks } = world;
+  const { communicator, localRanks, localRank } = world;
   const io = communicator.rank === 0 ? call.io : { stderr: NOWHERE };
-  return trainHere({ ...call, io, config, tokenizer, world: communicator, localRanks });
+  const gpu = {
+    wanted: call.values.gpus !== undefined,
+    ...{ localRank, library: call.io.env("LLAMERO_CUDA"), nccl: call.io.env("LLAMERO_NCCL") },
+  };
+  return trainHere({ ...call, io, config, tokenizer, world: communicator, localRanks, gpu });
 }
 
 function finish(call: Call, { config }: Prepared, { state, last }: TrainedSession): void {

@@ -17,7 +17,7 @@ export async function run(
   world: Communicator,
   input: VirtualRankInput,
 ): Promise<VirtualRankResult> {
-  const { config, paths, stop } = input;
+  const { config, paths, stop, cudaLibrary: library, nccl } = input;
   const word = new Int32Array(stop);
   const io = { stderr: world.rank === 0 ? starterOutput(input.stderr) : NOWHERE };
   try {
@@ -26,6 +26,8 @@ export async function run(
       ...{ config, paths, tokenizer, io, world },
       log: new Log(io, input.log),
       localRanks: world.size,
+      // They share the first GPU.
+      gpu: { wanted: false, localRank: 0, library, nccl },
       signal: {
         get aborted() {
           return Atomics.load(word, 0) !== 0;

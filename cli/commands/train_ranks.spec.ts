@@ -22,7 +22,7 @@ export interface RankFlags {
   readonly reduce: "ranks" | "tree" | undefined;
   /** Ranks in one process. */
   readonly virtualRanks: number | undefined;
-  /** GPUs of this machine that get a process each: refused yet. */
+  /** GPUs of this machine that get a process each. */
   readonly gpus: number | undefined;
   /** Steps between comparisons of the replicas. */
   readonly checkReplicas: number | undefined;
@@ -75,8 +75,8 @@ export const RANK_OPTIONS: OptionSpecs<RankFlags> = {
   gpus: {
     group: "Ranks",
     value: "N",
-    parse: integer({ min: 1 }),
-    doc: "a process for each of N GPUs: refused, as training on GPUs has not been tried yet",
+    parse: integer({ min: 1, max: 64 }),
+    doc: "start a rank for each of N GPUs of this machine; not yet run on a GPU",
   },
   checkReplicas: {
     group: "Ranks",

@@ -41,6 +41,20 @@ export interface RankCall {
   readonly world?: Communicator | undefined;
   /** How many of them are on this machine. */
   readonly localRanks?: number | undefined;
+  /** The GPU that it computes on, where it is to have one. */
+  readonly gpu?: GpuChoice | undefined;
+}
+
+/** A rank's GPU. */
+export interface GpuChoice {
+  /** Whether nothing else will do. */
+  readonly wanted: boolean;
+  /** Which of this machine's ranks takes it. */
+  readonly localRank: number;
+  /** The CUDA library instead of the usual one. */
+  readonly library: string | undefined;
+  /** Name or path of NCCL instead of the usual ones, or "off". */
+  readonly nccl: string | undefined;
 }
 
 /** What a session came to. */
@@ -64,13 +78,17 @@ export function openRunTokenizer(
 
 /** Trains a session. @throws {LlameroError} See `trainSession`. */
 export async function trainHere(call: RankCall): Promise<TrainedSession> {
-  const { config, paths, tokenizer, log, io, signal, world, localRanks = 1 } = call;
+  const { config, paths, tokenizer, log, io, signal, world, localRanks = 1, gpu } = call;
   let watch: Watch | undefined;
   try {
     const state = await trainSession({
-      ...{ config, paths, signal, world, localRanks, version: VERSION },
+      ...{ config, paths, signal, world, localRanks, nccl: gpu?.nccl, version: VERSION },
       tokenizer: runTokenizerOf(tokenizer),
-      openBackend: () => openBackendFor({ ...config.settings, ranks: localRanks }, log),
+      openBackend: () => {
+        const { backend, threads } = config.settings;
+        const ours = gpu?.wanted ? "cuda" as const : backend;
+        return openBackendFor({ backend: ours, threads, ranks: localRanks, cuda: gpu }, log);
+      },
       observe: (session) => {
         for (const { name, epochs } of repeatedShares(session.data.shares)) {
           log.warn(`${quotedPath(name)} is seen ${epochs.toFixed(1)} times, more than 4`);

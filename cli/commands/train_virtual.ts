@@ -24,6 +24,10 @@ export interface VirtualRankInput {
   readonly log: LogOptions;
   /** What stderr is. */
   readonly stderr: Pick<Output, "terminal" | "color"> & { readonly columns: number | undefined };
+  /** The CUDA library instead of the usual one. */
+  readonly cudaLibrary: string | undefined;
+  /** Name or path of NCCL instead of the usual ones, or "off". */
+  readonly nccl: string | undefined;
   /** One word, which becomes 1 when the run is asked to end. */
   readonly stop: SharedArrayBuffer;
 }
@@ -74,6 +78,7 @@ export async function trainVirtual(call: VirtualCall): Promise<TrainedSession> {
   const input: VirtualRankInput = {
     ...{ config, paths, log: { quiet, verbose } },
     stderr: { terminal, color, columns: io.stderr.columns() },
+    ...{ cudaLibrary: io.env("LLAMERO_CUDA"), nccl: io.env("LLAMERO_NCCL") },
     stop: stop.buffer as SharedArrayBuffer,
   };
   try {

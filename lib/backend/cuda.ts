@@ -17,7 +17,8 @@ import {
 } from "./library.ts";
 import { Unavailable } from "./unavailable.ts";
 
-const REBUILD = "deno task build:cuda";
+/** The command that builds the library. */
+export const REBUILD_CUDA = "deno task build:cuda";
 const FILE_NAME = Deno.build.os === "windows" ? "llamero_cuda.dll" : "libllamero_cuda.so";
 
 /** Where the library is looked for: beside the sources of this program, never in the caller's folder. */
@@ -62,8 +63,8 @@ class CudaBackend extends LibraryBackend {
 
 /** The library's own functions, of one that was built from this kernel table. */
 function loaded(path: string | undefined) {
-  const library = loadKernelLibrary(path, REBUILD);
-  return { library, own: loadCudaSymbols(path!, REBUILD) };
+  const library = loadKernelLibrary(path, REBUILD_CUDA);
+  return { library, own: loadCudaSymbols(path!, REBUILD_CUDA) };
 }
 
 function visible(symbols: CudaSymbols): number {

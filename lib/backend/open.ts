@@ -6,7 +6,7 @@
 
 import { asError, BackendError, type TriedBackend, UsageError } from "../base/errors.ts";
 import type { Backend, BackendName, PassedOver } from "./backend.ts";
-import { openCuda, probeCuda } from "./cuda.ts";
+import { type CudaOptions, openCuda, probeCuda } from "./cuda.ts";
 import { loadNativeLibrary, openNative } from "./native.ts";
 import { automaticThreads } from "./threads.ts";
 import { Unavailable } from "./unavailable.ts";
@@ -23,6 +23,8 @@ export interface OpenBackendOptions {
   readonly processor?: boolean;
   /** Ranks of one run on this machine, which divide what it has free. @default {1} */
   readonly ranks?: number;
+  /** Which GPU is taken, and through which library. */
+  readonly cuda?: Pick<CudaOptions, "library" | "localRank"> | undefined;
 }
 
 /** Whether a backend can be opened here. */
@@ -35,28 +37,35 @@ export interface Availability {
   readonly reason: string;
 }
 
+interface CandidateOptions {
+  readonly threads: number;
+  readonly passedOver: readonly PassedOver[];
+  readonly cuda: OpenBackendOptions["cuda"];
+}
+
 interface Candidate {
   readonly name: BackendName;
   /** Opens it. @throws {Unavailable} */
-  open(threads: number, passedOver: readonly PassedOver[]): Promise<Backend>;
+  open(options: CandidateOptions): Promise<Backend>;
   /** Resolves when it could be opened. @throws {Unavailable} */
-  probe(): Promise<void>;
+  probe(cudaLibrary: string | undefined): Promise<void>;
 }
 
 /** Every backend, the preferred one first. */
 const CANDIDATES: readonly Candidate[] = [
   {
     name: "cuda",
-    open: (_, passedOver) => new Promise((resolve) => resolve(openCuda({ passedOver }))),
-    probe: () =>
+    open: ({ passedOver, cuda }) =>
+      new Promise((resolve) => resolve(openCuda({ ...cuda, passedOver }))),
+    probe: (library) =>
       new Promise((resolve) => {
-        probeCuda();
+        probeCuda(library);
         resolve();
       }),
   },
   {
     name: "native",
-    open: (threads, passedOver) =>
+    open: ({ threads, passedOver }) =>
       new Promise((resolve) => resolve(openNative({ threads, passedOver }))),
     probe: () =>
       new Promise((resolve) => {
@@ -66,7 +75,7 @@ const CANDIDATES: readonly Candidate[] = [
   },
   {
     name: "wasm",
-    open: (threads, passedOver) => openWasm({ threads, passedOver }),
+    open: ({ threads, passedOver }) => openWasm({ threads, passedOver }),
     probe: async () => void await wasmModule(),
   },
 ];
@@ -83,12 +92,12 @@ function checkedThreads({ threads = "auto", ranks }: OpenBackendOptions): number
 /** The first candidate that opens; the others' reasons go with it, or into the error. */
 async function openFirst(
   candidates: readonly Candidate[],
-  threads: number,
+  options: Pick<CandidateOptions, "threads" | "cuda">,
 ): Promise<Backend> {
   const passedOver: PassedOver[] = [];
   for (const candidate of candidates) {
     try {
-      return await candidate.open(threads, passedOver);
+      return await candidate.open({ ...options, passedOver });
     } catch (error) {
       if (!(error instanceof Unavailable)) throw error;
       const reason = error.stale && error.hint ? `${error.message}; ${error.hint}` : error.message;
@@ -114,10 +123,10 @@ async function openFirst(
  */
 export async function openBackend(options: OpenBackendOptions = {}): Promise<Backend> {
   const threads = checkedThreads(options);
-  const wanted = options.backend ?? "auto";
+  const { backend: wanted = "auto", cuda } = options;
   if (wanted === "auto") {
     const usable = CANDIDATES.filter(({ name }) => !options.processor || name !== "cuda");
-    return await openFirst(usable, threads);
+    return await openFirst(usable, { threads, cuda });
   }
   const candidate = CANDIDATES.find(({ name }) => name === wanted);
   if (candidate === undefined) {
@@ -126,7 +135,7 @@ export async function openBackend(options: OpenBackendOptions = {}): Promise<Bac
     );
   }
   try {
-    return await candidate.open(threads, []);
+    return await candidate.open({ threads, cuda, passedOver: [] });
   } catch (error) {
     if (!(error instanceof Unavailable)) throw error;
     throw new BackendError(`Cannot open the backend "${wanted}": ${error.message}`, {
@@ -138,10 +147,10 @@ export async function openBackend(options: OpenBackendOptions = {}): Promise<Bac
 }
 
 /** Which backends can be opened here, the preferred one first, and why the others cannot. */
-export async function availableBackends(): Promise<Availability[]> {
+export async function availableBackends(cudaLibrary?: string): Promise<Availability[]> {
   return await Promise.all(CANDIDATES.map(async ({ name, probe }) => {
     try {
-      await probe();
+      await probe(cudaLibrary);
       return { name, available: true, reason: "ready" };
     } catch (error) {
       return { name, available: false, reason: asError(error).message };

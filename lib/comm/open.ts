@@ -15,15 +15,22 @@ import { DEFAULT_TIME_LIMIT_MS, Engine } from "./engine.ts";
 import { alone, worldOf } from "./group.ts";
 import { type Environment, launchFrom } from "./mpi/launch.ts";
 import { type MpiOptions, openMpi } from "./mpi/open.ts";
+import { openProcesses } from "./processes/open.ts";
+import { SEAT_VARIABLE, seatFrom } from "./processes/seat.ts";
 import type { Transport } from "./transport.ts";
 
-/** What can carry messages between ranks. */
+/**
+ * What can carry messages between ranks: memory of one process, MPI, or memory of one machine beside the
+ * GPUs of its processes, which NCCL connects.
+ */
 export type TransportName = "local" | "mpi" | "nccl";
 
 /** How a world is opened. */
 export interface WorldOptions extends MpiOptions {
   /** What carries the messages; without, "mpi" where a launcher has started this process. */
   readonly transport?: string | undefined;
+  /** The CUDA library instead of the usual one. */
+  readonly cudaLibrary?: string | undefined;
   /** The environment of the process, in which launchers say which rank it is. */
   readonly environment?: Environment | undefined;
   /** The longest wait for one call, in milliseconds; ten minutes without. */
@@ -38,6 +45,8 @@ export interface World {
   readonly transport: TransportName;
   /** How many ranks share this machine, so that they share its processors too. */
   readonly localRanks: number;
+  /** Which of them this is, where that is known: it takes the GPU with this number. */
+  readonly localRank: number;
   /**
    * Ends this rank's part: sends what is left and waits until all others end theirs.
    *
@@ -48,20 +57,19 @@ export interface World {
   fail(error: Error): void;
 }
 
-/** What opens a world, or why nothing does. */
 interface Seat {
   readonly name: TransportName;
-  readonly opens: ((options: WorldOptions) => World) | string;
+  readonly opens: (options: WorldOptions) => World;
 }
 
 const SEATS: readonly Seat[] = [
   // Several local ranks are workers that `runLocal` starts; a process that nobody started so is one.
   { name: "local", opens: worldAlone },
   { name: "mpi", opens: worldOverMpi },
-  { name: "nccl", opens: "ranks on several GPUs" },
+  { name: "nccl", opens: worldOfProcesses },
 ];
 
-/** Names of all transports, those too that are not here yet. */
+/** Names of all transports. */
 export const TRANSPORT_NAMES: readonly TransportName[] = SEATS.map(({ name }) => name);
 
 /** The communicator of all ranks that a transport connects. */
@@ -74,7 +82,38 @@ export function worldOver(
 
 function worldAlone(): World {
   const [communicator, nothing] = [alone(), () => {}];
-  return { communicator, transport: "local", localRanks: 1, close: nothing, fail: nothing };
+  return {
+    communicator,
+    transport: "local",
+    localRanks: 1,
+    localRank: 0,
+    close: nothing,
+    fail: nothing,
+  };
+}
+
+function worldOfProcesses(options: WorldOptions): World {
+  const seat = seatFrom(options.environment ?? (() => undefined));
+  if (seat === undefined) {
+    const reason = `${SEAT_VARIABLE} is not set: nobody has started this process for a GPU`;
+    throw new BackendError(`Cannot open the transport "nccl": ${reason}`, {
+      tried: [{ name: "nccl", reason }],
+      hint: "llamero train --gpus 2 …",
+    });
+  }
+  const { timeLimitMs = DEFAULT_TIME_LIMIT_MS, cudaLibrary: library } = options;
+  const { rank, size } = seat;
+  const { communicator, close, fail } = openProcesses(seat, { library, timeLimitMs });
+  let open = true;
+  const once = (action: () => void) => {
+    if (open) action();
+    open = false;
+  };
+  return {
+    ...{ communicator, transport: "nccl", localRanks: size, localRank: rank },
+    close: () => once(close),
+    fail: (error) => once(() => fail(`rank ${rank} failed: ${error.message}`)),
+  };
 }
 
 function worldOverMpi(options: WorldOptions): World {
@@ -97,6 +136,7 @@ function worldOverMpi(options: WorldOptions): World {
     communicator: worldOf(engine),
     transport: "mpi",
     localRanks: launch.localSize ?? 1,
+    localRank: launch.localRank ?? launch.rank,
     close() {
       if (!open) return;
       open = false;
@@ -120,25 +160,21 @@ function worldOverMpi(options: WorldOptions): World {
 /**
  * Opens the world that this process is a rank of.
  *
- * @throws {BackendError} For a transport that is not here, or that does not start.
+ * @throws {BackendError} For a transport that nobody has prepared, or that does not start.
  * @throws {ConfigError} For an environment that says half of which rank this is.
  * @throws {UsageError} For a name that is no transport's.
  */
 export function openWorld(options: WorldOptions = {}): World {
   const { transport, environment } = options;
   if (transport === undefined) {
-    const launched = environment !== undefined && launchFrom(environment) !== undefined;
-    return launched ? worldOverMpi(options) : worldAlone();
+    if (environment === undefined) return worldAlone();
+    if (seatFrom(environment) !== undefined) return worldOfProcesses(options);
+    return launchFrom(environment) === undefined ? worldAlone() : worldOverMpi(options);
   }
   const seat = SEATS.find(({ name }) => name === transport);
   if (seat === undefined) {
     const known = TRANSPORT_NAMES.join(", ");
     throw new UsageError(`Cannot open the transport ${quoted(transport)}: ${known} are known`);
   }
-  if (typeof seat.opens !== "string") return seat.opens(options);
-  const reason = `not here yet: ${seat.opens}`;
-  throw new BackendError(`Cannot open the transport "${seat.name}": ${reason}`, {
-    tried: [{ name: seat.name, reason }],
-    hint: "ranks of one process need no other transport than local",
-  });
+  return seat.opens(options);
 }

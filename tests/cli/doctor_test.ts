@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { EMULATED_LIBRARY, EMULATED_NCCL } from "../../scripts/build_cuda.ts";
+import { onEmulatedGpus } from "../comm/device/emulated_gpus.ts";
 import { runCli } from "./run_cli.ts";
 
 interface Report {
@@ -11,10 +13,11 @@ interface Report {
   }[];
   readonly gpu: { readonly devices: readonly unknown[]; readonly reason: string };
   readonly mpi: { readonly available: boolean; readonly reason: string };
+  readonly nccl: { readonly available: boolean; readonly reason: string };
 }
 
-async function report(): Promise<Report> {
-  const { code, stdout, stderr } = await runCli(["doctor", "--json"]);
+async function report(env: Readonly<Record<string, string>> = {}): Promise<Report> {
+  const { code, stdout, stderr } = await runCli(["doctor", "--json"], { env });
   assert.deepEqual([code, stderr], [0, ""]);
   assert.equal(stdout.trimEnd().split("\n").length, 1);
   return JSON.parse(stdout) as Report;
@@ -43,10 +46,23 @@ Deno.test("doctor says why there is no GPU and no MPI, or what there is", async 
   assert.notEqual(mpi.reason, "");
 });
 
+onEmulatedGpus("doctor shows NCCL's version, or why there is none", async () => {
+  const cuda = { LLAMERO_CUDA: EMULATED_LIBRARY };
+  const found = await report({ ...cuda, LLAMERO_NCCL: EMULATED_NCCL });
+  assert.deepEqual(found.nccl, { available: true, reason: "NCCL 2.28.0" });
+  assert.equal(found.backends.find(({ name }) => name === "cuda")?.available, true);
+  const { nccl } = await report({ ...cuda, LLAMERO_NCCL: "/nowhere/libnccl.so.2" });
+  assert.equal(nccl.available, false);
+  assert.match(
+    nccl.reason,
+    /"\/nowhere\/libnccl.so.2" is not installed|is not installed; pip install/,
+  );
+});
+
 Deno.test("doctor's page for people names every backend", async () => {
   const { code, stdout } = await runCli(["doctor"]);
   assert.equal(code, 0);
-  for (const name of ["cuda", "native", "wasm", "processor", "memory", "MPI"]) {
+  for (const name of ["cuda", "native", "wasm", "processor", "memory", "NCCL", "MPI"]) {
     assert.match(stdout, new RegExp(`^${name}\\s`, "m"));
   }
 });

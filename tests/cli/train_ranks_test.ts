@@ -108,7 +108,6 @@ Deno.test("a mesh that does not fit ranks or model is refused before anything is
       [["--mesh", "dta=2"], /"dta" is no axis/],
       [["--mesh", "data=0"], /"data" is "0"/],
       [["--zero", "4"], /Cannot set --zero to "4"/],
-      [["--gpus", "2"], /--gpus 2: training on GPUs has not been tried yet[^]*hint: mpirun -n 2/],
       [
         ["--reduce", "tree", "--micro-batch", "3", "--virtual-ranks", "2"],
         /one tree: 4 sequences of a step are no multiple of 2 replicas times micro-batches of 3/,

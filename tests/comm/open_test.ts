@@ -32,7 +32,9 @@ Deno.test("a transport that cannot be opened says why, and what to do", () => {
     assert.match(error.hint!, /mpirun -n 2/);
     return true;
   });
-  assert.throws(() => openWorld({ transport: "nccl" }), /"nccl": not here yet: .*GPUs/);
+  assert.throws(() => openWorld({ transport: "nccl" }), /"nccl": LLAMERO_RANK_SEAT is not set/);
+  const half = environmentOf({ LLAMERO_RANK_SEAT: "2/2/77/file" });
+  assert.throws(() => openWorld({ environment: half }), /which rank this is: .* "2\/2\/77\/file"/);
 });
 
 Deno.test("an unknown transport is refused with those that are known", () => {

@@ -1,20 +1,22 @@
 /**
- * The shared memory in which the ranks of one process meet: bells that wake, one ring of bytes from
+ * The shared memory in which the ranks of one machine meet, workers or processes: bells that wake, one ring of bytes from
  * each rank to each other, and one place for the reason why the work ended.
  *
  * @module
  */
 
-/** The memory, as it is posted to a worker. */
+/** The memory, as it is posted to a worker; that of processes is a file that each has mapped. */
 export interface SharedMemory {
   /** How many ranks meet. */
   readonly size: number;
   /** Bytes of one ring, a power of two. */
   readonly ringBytes: number;
   /** Words: abort, reason length, bells, ended, heads and tails of rings; then the reason. */
-  readonly control: SharedArrayBuffer;
+  readonly control: ArrayBufferLike;
   /** The rings, that from rank f to rank t at (f · size + t) · ringBytes. */
-  readonly rings: SharedArrayBuffer;
+  readonly rings: ArrayBufferLike;
+  /** Where in it the rings begin. @default {0} */
+  readonly ringsAt?: number;
 }
 
 const REASON_BYTES = 4096;
@@ -31,20 +33,52 @@ function wordsOf(size: number): number {
   return BELLS + 2 * size + 2 * size * size;
 }
 
+/** Bytes that the parts of the memory of so many ranks have. */
+export interface MemorySizes {
+  /** Of the words and the reason. */
+  readonly control: number;
+  /** Of one ring. */
+  readonly ring: number;
+  /** Of all rings. */
+  readonly rings: number;
+}
+
+/** What memory for so many ranks takes. @throws {RangeError} For a ring that is no power of two from 64 on. */
+export function memorySizes(size: number, ringBytes?: number): MemorySizes {
+  let ring = ringBytes ?? MOST_RING_BYTES;
+  if (ringBytes === undefined) {
+    while (ring > LEAST_RING_BYTES && ring * size * size > ALL_RING_BYTES) ring /= 2;
+  }
+  if (!Number.isInteger(Math.log2(ring)) || ring < 64 || ring > 2 ** 30) {
+    throw new RangeError(`a ring of ${ring} bytes: powers of two from 64 to 2 ** 30`);
+  }
+  return { control: 4 * wordsOf(size) + REASON_BYTES, ring, rings: ring * size * size };
+}
+
 /** Memory for so many ranks. @throws {RangeError} For a ring that is no power of two from 64 on. */
 export function sharedMemory(size: number, ringBytes?: number): SharedMemory {
-  let bytes = ringBytes ?? MOST_RING_BYTES;
-  if (ringBytes === undefined) {
-    while (bytes > LEAST_RING_BYTES && bytes * size * size > ALL_RING_BYTES) bytes /= 2;
-  }
-  if (!Number.isInteger(Math.log2(bytes)) || bytes < 64 || bytes > 2 ** 30) {
-    throw new RangeError(`a ring of ${bytes} bytes: powers of two from 64 to 2 ** 30`);
-  }
+  const { control, ring, rings } = memorySizes(size, ringBytes);
   return {
     size,
-    ringBytes: bytes,
-    control: new SharedArrayBuffer(4 * wordsOf(size) + REASON_BYTES),
-    rings: new SharedArrayBuffer(bytes * size * size),
+    ringBytes: ring,
+    control: new SharedArrayBuffer(control),
+    rings: new SharedArrayBuffer(rings),
+  };
+}
+
+/** How a rank sleeps on a word of the control memory, by its index, and is woken. */
+export interface Bells {
+  /** Sleeps until the word is another than `seen` and is woken, at most so long. */
+  sleep(word: number, options: { readonly seen: number; readonly atMostMs: number }): void;
+  /** Wakes who sleeps on it. */
+  wake(word: number): void;
+}
+
+/** Bells between the threads of one process. */
+function bellsOf(words: Int32Array): Bells {
+  return {
+    sleep: (word, { seen, atMostMs }) => void Atomics.wait(words, word, seen, atMostMs),
+    wake: (word) => void Atomics.notify(words, word),
   };
 }
 
@@ -100,19 +134,21 @@ export class MeetingPlace {
   readonly size: number;
   readonly #memory: SharedMemory;
   readonly #words: Int32Array;
+  readonly #bells: Bells;
 
-  /** Opens the memory, in any thread. */
-  constructor(memory: SharedMemory) {
+  /** Opens the memory, in any thread; processes have bells of their own. */
+  constructor(memory: SharedMemory, bells?: Bells) {
     this.size = memory.size;
     this.#memory = memory;
     this.#words = new Int32Array(memory.control, 0, wordsOf(memory.size));
+    this.#bells = bells ?? bellsOf(this.#words);
   }
 
   /** The ring from one rank to another. */
   ring(from: number, to: number): Ring {
-    const { size, ringBytes, rings } = this.#memory;
+    const { size, ringBytes, rings, ringsAt = 0 } = this.#memory;
     const pair = from * size + to;
-    const bytes = new Uint8Array(rings, pair * ringBytes, ringBytes);
+    const bytes = new Uint8Array(rings, ringsAt + pair * ringBytes, ringBytes);
     return new Ring(bytes, this.#words, { head: BELLS + 2 * size + 2 * pair });
   }
 
@@ -124,12 +160,13 @@ export class MeetingPlace {
   /** Wakes a rank. */
   wake(rank: number): void {
     Atomics.add(this.#words, BELLS + rank, 1);
-    Atomics.notify(this.#words, BELLS + rank);
+    this.#bells.wake(BELLS + rank);
   }
 
   /** Sleeps until a rank's bell is rung more often than `rung`, at most so many milliseconds. */
   sleep(rank: number, options: { readonly rung: number; readonly atMostMs: number }): void {
-    Atomics.wait(this.#words, BELLS + rank, options.rung, options.atMostMs);
+    const { rung: seen, atMostMs } = options;
+    this.#bells.sleep(BELLS + rank, { seen, atMostMs });
   }
 
   /** Marks a rank as one that sends nothing more, and wakes the others. */

@@ -25,6 +25,8 @@ export interface Launch {
   readonly size: number;
   /** How many of them share this machine, where the launcher tells. */
   readonly localSize: number | undefined;
+  /** Which of these it is, from 0, where the launcher tells. */
+  readonly localRank: number | undefined;
 }
 
 interface Signature {
@@ -35,6 +37,8 @@ interface Signature {
   readonly sizes: readonly string[];
   /** Has the number of processes on this machine. */
   readonly localSize?: string;
+  /** Has this process's number among them. */
+  readonly localRank?: string;
   /** Only where this is set too: Slurm describes whole jobs with the same names. */
   readonly within?: string;
 }
@@ -47,6 +51,7 @@ const SIGNATURES: readonly Signature[] = [
     rank: "OMPI_COMM_WORLD_RANK",
     sizes: ["OMPI_COMM_WORLD_SIZE"],
     localSize: "OMPI_COMM_WORLD_LOCAL_SIZE",
+    localRank: "OMPI_COMM_WORLD_LOCAL_RANK",
   },
   {
     launcher: "mpiexec of MPICH",
@@ -54,6 +59,7 @@ const SIGNATURES: readonly Signature[] = [
     rank: "PMI_RANK",
     sizes: ["PMI_SIZE"],
     localSize: "MPI_LOCALNRANKS",
+    localRank: "MPI_LOCALRANKID",
   },
   {
     launcher: "srun",
@@ -61,6 +67,7 @@ const SIGNATURES: readonly Signature[] = [
     rank: "SLURM_PROCID",
     sizes: ["SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"],
     localSize: "SLURM_NTASKS_PER_NODE",
+    localRank: "SLURM_LOCALID",
     within: "SLURM_STEP_ID",
   },
   {
@@ -84,7 +91,7 @@ function halfSet(launcher: string, set: string, unset: readonly string[]): Confi
 }
 
 function launchOf(signature: Signature, environment: Environment): Launch | undefined {
-  const { launcher, family, rank, sizes, localSize, within } = signature;
+  const { launcher, family, rank, sizes, localSize, localRank, within } = signature;
   if (within !== undefined && environment(within) === undefined) return undefined;
   const rankText = environment(rank);
   const size = sizes.find((name) => environment(name) !== undefined);
@@ -95,13 +102,17 @@ function launchOf(signature: Signature, environment: Environment): Launch | unde
     return undefined;
   }
   if (size === undefined) throw halfSet(launcher, rank, sizes);
-  const local = localSize === undefined ? undefined : environment(localSize);
+  const optional = (name: string | undefined) => {
+    const text = name === undefined ? undefined : environment(name);
+    return text === undefined ? undefined : wholeNumber(name!, text);
+  };
   const launch = {
     launcher,
     family,
     rank: wholeNumber(rank, rankText),
     size: wholeNumber(size, environment(size)!),
-    localSize: local === undefined ? undefined : wholeNumber(localSize!, local),
+    localSize: optional(localSize),
+    localRank: optional(localRank),
   };
   if (launch.rank < launch.size) return launch;
   const fault = `${rank} is ${launch.rank} and ${size} is ${launch.size}`;

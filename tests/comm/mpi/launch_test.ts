@@ -14,22 +14,31 @@ Deno.test("the rank is found in the variables of every launcher", () => {
       // What Open MPI 4 sets.
       {
         ...{ OMPI_COMM_WORLD_RANK: "3", OMPI_COMM_WORLD_SIZE: "4", PMIX_RANK: "3" },
-        OMPI_COMM_WORLD_LOCAL_SIZE: "2",
+        ...{ OMPI_COMM_WORLD_LOCAL_SIZE: "2", OMPI_COMM_WORLD_LOCAL_RANK: "1" },
       },
-      { launcher: "mpirun of Open MPI", family: "Open MPI", rank: 3, size: 4, localSize: 2 },
+      {
+        ...{ launcher: "mpirun of Open MPI", family: "Open MPI", rank: 3, size: 4 },
+        ...{ localSize: 2, localRank: 1 },
+      },
     ],
     [
       // What Hydra sets.
-      { PMI_RANK: "0", PMI_SIZE: "2", PMI_FD: "7" },
-      { launcher: "mpiexec of MPICH", family: "MPICH", rank: 0, size: 2, localSize: undefined },
+      { PMI_RANK: "0", PMI_SIZE: "2", PMI_FD: "7", MPI_LOCALRANKID: "0" },
+      {
+        ...{ launcher: "mpiexec of MPICH", family: "MPICH", rank: 0, size: 2 },
+        ...{ localSize: undefined, localRank: 0 },
+      },
     ],
     [
       // What srun --mpi=pmix sets.
       {
         ...{ SLURM_STEP_ID: "0", SLURM_PROCID: "5", SLURM_STEP_NUM_TASKS: "8" },
-        ...{ SLURM_NTASKS: "16", PMIX_RANK: "5" },
+        ...{ SLURM_NTASKS: "16", PMIX_RANK: "5", SLURM_LOCALID: "1" },
       },
-      { launcher: "srun", family: undefined, rank: 5, size: 8, localSize: undefined },
+      {
+        ...{ launcher: "srun", family: undefined, rank: 5, size: 8 },
+        ...{ localSize: undefined, localRank: 1 },
+      },
     ],
     [
       // mpirun within a job of Slurm: the ranks are mpirun's.
@@ -43,6 +52,7 @@ Deno.test("the rank is found in the variables of every launcher", () => {
         rank: 1,
         size: 2,
         localSize: undefined,
+        localRank: undefined,
       },
     ],
   ];
