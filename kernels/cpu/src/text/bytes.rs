@@ -1,9 +1,9 @@
 //! Tokenizers whose bytes merge, inside the pieces of a split pattern (tiktoken, Llama 3).
 
-use super::ahead::{Ahead, Found};
+use super::ahead::Ahead;
 use super::blob::{Blob, Flags};
 use super::byte_characters::push_bytes;
-use super::cache::LONGEST;
+use super::cache::{Key, LONGEST};
 use super::few::{self, BytePairs};
 use super::hash::{NONE, PieceTable};
 use super::open::{Refusal, merges, piece_table, whole_table};
@@ -18,7 +18,7 @@ pub struct ByteLevel {
     /// Its tokens; a token's number is its id.
     vocabulary: Vocabulary,
     /// Pieces that are ids without any merging.
-    whole: PieceTable,
+    pub(super) whole: PieceTable,
     /// The split pattern.
     pub splitter: Splitter,
     byte_tokens: [u32; 256],
@@ -91,6 +91,23 @@ impl ByteLevel {
         worker: &mut Worker,
         out: &mut Vec<u32>,
     ) -> usize {
+        unsafe {
+            if cfg!(target_arch = "x86_64") {
+                self.encode_ahead(text, last, worker, out)
+            } else {
+                self.encode_directly(text, last, worker, out)
+            }
+        }
+    }
+
+    /// The same where memory can be asked for.
+    unsafe fn encode_ahead(
+        &self,
+        text: &[u8],
+        last: bool,
+        worker: &mut Worker,
+        out: &mut Vec<u32>,
+    ) -> usize {
         let mut ahead = Ahead::new(0);
         loop {
             let more = unsafe { self.find_pieces(text, last, &mut ahead) };
@@ -99,7 +116,7 @@ impl ByteLevel {
                 if piece.token != NONE {
                     out.push(piece.token);
                 } else if !worker.cache.get(piece.key, out) {
-                    self.encode_new(text, piece, worker, out);
+                    self.encode_new(text, (piece.start, piece.end, piece.key), worker, out);
                 }
             }
             if !more {
@@ -136,12 +153,17 @@ impl ByteLevel {
 
     /// Encodes a piece that was not met before.
     #[inline(never)]
-    fn encode_new(&self, text: &[u8], piece: Found, worker: &mut Worker, out: &mut Vec<u32>) {
-        let span = (piece.start, piece.end);
+    pub(super) fn encode_new(
+        &self,
+        text: &[u8],
+        (start, end, key): (usize, usize, Key),
+        worker: &mut Worker,
+        out: &mut Vec<u32>,
+    ) {
         let before = out.len();
-        self.encode_piece(text, span, worker, out);
-        if span.1 - span.0 <= LONGEST {
-            worker.cache.put(piece.key, &out[before..]);
+        self.encode_piece(text, (start, end), worker, out);
+        if end - start <= LONGEST {
+            worker.cache.put(key, &out[before..]);
         }
     }
 

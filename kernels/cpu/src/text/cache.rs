@@ -3,6 +3,7 @@
 
 use super::ahead::ask;
 use super::hash::hash_short;
+use super::window::Window;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -10,6 +11,8 @@ use alloc::vec::Vec;
 pub const LONGEST: usize = 15;
 /// Ids that stand in a slot; more stand in one list of all.
 const MOST: usize = 3;
+/// Numbers that are written for a piece whose ids stand in a slot, at most that many of them ids.
+pub const SLOT_IDS: usize = MOST + 1;
 /// When the list is this long, everything is forgotten.
 const LONGEST_LIST: usize = 1 << 17;
 
@@ -43,7 +46,8 @@ pub struct Key {
     high: u64,
 }
 
-static MASKS: [u128; LONGEST + 1] = masks();
+/// What is kept of sixteen bytes for each length.
+pub static MASKS: [u128; LONGEST + 1] = masks();
 
 const fn masks() -> [u128; LONGEST + 1] {
     let mut table = [0; LONGEST + 1];
@@ -156,6 +160,28 @@ impl Cache {
             out.set_len(out.len() + count);
         }
         true
+    }
+
+    /// Writes the ids of a piece of `len` bytes in a window to `to` and gives their number; 0 if they
+    /// are not known, or so many that they stand in the list.
+    ///
+    /// # Safety
+    /// The hash is the piece's, and there is room for [`SLOT_IDS`] numbers.
+    #[inline(always)]
+    pub unsafe fn copy(&self, (piece, len): (Window, usize), hash: u64, to: *mut u32) -> usize {
+        unsafe {
+            let place = self.slots.as_ptr().add(self.place(hash));
+            for slot in [place, place.add(1)] {
+                let (low, high) = Window::load(slot.cast()).differences(piece);
+                if low | (high ^ (len as u64) << 56) == 0 {
+                    let ids = Window::load((&raw const (*slot).ids).cast());
+                    ids.store(to.cast());
+                    let count = (ids.halves().1 >> 32) as usize;
+                    return if count > MOST { 0 } else { count };
+                }
+            }
+            0
+        }
     }
 
     /// Keeps the ids of a piece.

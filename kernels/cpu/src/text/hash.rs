@@ -2,6 +2,7 @@
 
 use super::ahead::ask;
 use super::cache::Key;
+use super::window::Window;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -238,6 +239,24 @@ impl PieceTable {
             found.entry & 0x0fff_ffff
         } else {
             NONE
+        }
+    }
+
+    /// The same for a piece of `len` bytes, at most [`INLINE`], in a window.
+    #[inline(always)]
+    pub fn at_first_place_of(&self, (piece, len): (Window, usize), hash: u64) -> u32 {
+        const LENGTH: u64 = 0xf000_0000_ffff_ffff;
+        debug_assert!(len <= INLINE);
+        unsafe {
+            let slot = (hash >> self.short_shift) as usize;
+            let found = Window::load(self.short.as_ptr().add(slot).cast());
+            let (low, high) = found.differences(piece);
+            let entry = high ^ (len as u64) << 60;
+            if low | (entry & LENGTH) == 0 {
+                (entry >> 32) as u32
+            } else {
+                NONE
+            }
         }
     }
 

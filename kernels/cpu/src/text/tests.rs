@@ -2,13 +2,16 @@
 
 use super::backtrack::DeadEnds;
 use super::blocks::Blocks;
+use super::cache::{Cache, Key, SLOT_IDS};
 use super::class::CharClasses;
 use super::few::{BytePairs, MOST};
-use super::hash::{NONE, Texts};
+use super::hash::{INLINE, NONE, Texts};
 use super::open::piece_table;
 use super::rounds::Rounds;
 use super::split::{Pattern, Splitter};
 use super::vocabulary::{Draft, Merges, Vocabulary};
+use super::window::Window;
+use super::words::{AFTER_ANY, AFTER_SPACE, WINDOW, word};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -283,4 +286,55 @@ fn long_texts_are_encoded_block_by_block_as_at_once() {
     // Hardly any text is such that its blocks do not fit to one another.
     assert!(encoded > 200, "{encoded}");
     assert!(irregular > 0, "{irregular}");
+}
+
+#[test]
+fn a_window_finds_the_words_that_the_scanner_finds() {
+    let mut random = Random(11);
+    let letters = b"aZm' .\n7\xc3\xa9";
+    for _ in 0..200_000 {
+        let mut text = [0; WINDOW];
+        for (i, byte) in text.iter_mut().enumerate() {
+            // Mostly letters, so that words of all lengths come up.
+            let choices = if random.below(8) > 0 && i > 0 {
+                3
+            } else {
+                letters.len()
+            };
+            *byte = letters[random.below(choices)];
+        }
+        for beginnings in [&AFTER_ANY, &AFTER_SPACE] {
+            let found = unsafe { Window::load(text.as_ptr()).word(beginnings) };
+            assert_eq!(found, unsafe { word(&text, 0, beginnings) }, "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_of_pieces_is_found_by_windows() {
+    let mut random = Random(12);
+    let mut cache = Cache::new(1 << 10);
+    for _ in 0..20_000 {
+        let text = random.text(3, 16);
+        let len = text.len().min(INLINE);
+        let mut padded = text[..len].to_vec();
+        padded.resize(32, b'?');
+        let piece = unsafe { Window::load(padded.as_ptr()).first(len) };
+        let key = unsafe { Key::new(&padded, 0, len) };
+        assert_eq!(piece.hash(), key.hash());
+        let ids: Vec<u32> = text[..1 + random.below(len)]
+            .iter()
+            .map(|&b| b as u32)
+            .collect();
+        let mut known = Vec::new();
+        let met = cache.get(key, &mut known);
+        let mut copied = [0; SLOT_IDS];
+        let count = unsafe { cache.copy((piece, len), piece.hash(), copied.as_mut_ptr()) };
+        let few = met && known.len() < SLOT_IDS;
+        assert_eq!(count, if few { known.len() } else { 0 });
+        assert!(!few || copied[..count] == known);
+        if !met {
+            cache.put(key, &ids);
+        }
+    }
 }

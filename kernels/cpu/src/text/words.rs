@@ -37,6 +37,14 @@ const fn beginnings(any: bool) -> [u8; 256] {
     table
 }
 
+impl Beginnings {
+    /// How many bytes a piece that begins with this one must at least have.
+    #[inline(always)]
+    pub fn least(&self, byte: u8) -> u32 {
+        self.0[byte as usize] as u32
+    }
+}
+
 /// Length of the word at `at`, with what it begins with, if it is one of ASCII letters that ends within
 /// the window, else 0.
 ///
