@@ -8,9 +8,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { ConfigError, LlameroError } from "../base/errors.ts";
 import { quoted, quotedPath } from "../base/quoted.ts";
 import { parseConfig, type RequestedSettings } from "./config_file.ts";
-import { askedOf, type RequestLayer } from "./request_layers.ts";
+import { askedOf, firstAsking, type RequestLayer } from "./request_layers.ts";
 import { resolveRun, type RunConfig } from "./run_config.ts";
-import type { RunPaths } from "./run_folder.ts";
+import { latestStep, type RunPaths } from "./run_folder.ts";
 import { askedPaths, withPathsOfRun } from "./run_sources.ts";
 import { camelCase, kebabCase, RESUMABLE, type SettingName } from "./settings.ts";
 
@@ -47,7 +47,22 @@ export function readRunConfig(paths: RunPaths, changes: readonly RequestLayer[])
     ...changes.map((layer) => ({ ...layer, settings: changesOf(layer) })),
     { settings: own, origin: (name) => origins.get(name) ?? paths.config },
   ];
-  return { ...resolveRun(layers, { vocabulary: {} }), preset };
+  const config = { ...resolveRun(layers, { vocabulary: {} }), preset };
+  checkSteps(config, { asked: firstAsking(changes, ["steps", "tokens"]), paths });
+  return config;
+}
+
+/** Refuses an end that the run has passed. */
+function checkSteps({ settings: { steps } }: RunConfig, { asked, paths }: {
+  readonly asked: RequestLayer | undefined;
+  readonly paths: RunPaths;
+}): void {
+  const done = latestStep(paths);
+  if (asked === undefined || done === undefined || done <= steps) return;
+  throw new ConfigError(
+    `Cannot resume until step ${steps}: the run has done ${done}, and no fewer were wanted`,
+    { hint: "steps and tokens are counted from the beginning of the run" },
+  );
 }
 
 function isChangeable(name: string): boolean {

@@ -59,6 +59,11 @@ Deno.test("train --resume needs nothing else, and only the course may change", a
     assert.equal(refused.code, 2);
     assert.match(refused.stderr, /Cannot resume with another "lr": it is 1, and the run has 0.003/);
     assert.equal((await runCli(["train", "--out", out, "--resume", "--lr", "0.003"])).code, 0);
+    const before = readFileSync(runPaths(out).config, "utf8");
+    const passed = await runCli(["train", "--out", out, "--resume", "--steps", "8"]);
+    assert.equal(passed.code, 2);
+    assert.match(passed.stderr, /until step 8: the run has done 9, and no fewer were wanted/);
+    assert.equal(readFileSync(runPaths(out).config, "utf8"), before);
   });
 });
 
