@@ -107,7 +107,7 @@ function addedTokens(value: JsonValue, refuse: RefuseJson): AddedToken[] {
     const object = entry instanceof Map ? entry : new Map<string, JsonValue>();
     const [id, content] = [object.get("id"), object.get("content")];
     const valid = typeof id === "number" && Number.isInteger(id) && id >= 0 && id < 2 ** 27;
-    if (!valid || typeof content !== "string" || content === "") {
+    if (!valid || typeof content !== "string") {
       throw refuse(`added token ${i} has no id or no content`, 0);
     }
     const flag = (name: string): boolean => object.get(name) === true;

@@ -59,13 +59,13 @@ export class AddedNames {
       }
       if ((token.flags & SPECIAL_FLAG.stripLeft) !== 0) {
         while (start > bound && SPACE.test(text[start - 1]!)) start--;
+        start = Math.max(start, bound);
       }
-      start = Math.max(start, bound);
       if ((token.flags & SPECIAL_FLAG.stripRight) !== 0) {
         while (end < text.length && SPACE.test(text[end]!)) end++;
       }
       if (start > bound) parts.push(text.slice(bound, start));
-      // A token whose text the one before took is none.
+      // One whose spaces the token before took stands all the same, unless it takes spaces itself.
       if (start < end) parts.push({ token, at: start });
       bound = end;
     }

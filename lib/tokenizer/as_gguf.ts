@@ -4,12 +4,20 @@
  * @module
  */
 
+import { FormatError } from "../base/errors.ts";
+import { quoted } from "../base/quoted.ts";
 import type { GgufValue } from "../formats/gguf_types.ts";
-import { PIECE_TYPE, pieceBytes, pieceCount, pieceText } from "../formats/piece_list.ts";
+import {
+  PIECE_TYPE,
+  pieceBytes,
+  pieceCount,
+  type PieceList,
+  pieceText,
+} from "../formats/piece_list.ts";
 import { asSentencePiece, refuseBeyondMerges, refusePreparation } from "./as_sentencepiece.ts";
 import { characterPiece } from "./byte_level.ts";
 import type { TokenizerDefinition } from "./definition.ts";
-import { FLAG, PREFIX } from "./description.ts";
+import { FLAG, PREFIX, SPECIAL_FLAG } from "./description.ts";
 import { GGUF_TOKENIZER } from "./gguf.ts";
 import { byteLevelMerges, type MergeList } from "./merge_list.ts";
 import { patternOfFlags } from "./split_patterns.ts";
@@ -66,26 +74,45 @@ function symbols(definition: TokenizerDefinition): Entry[] {
   ];
 }
 
+/** The name of how text is split and whether whole pieces come before merges. */
+function preOf({ description: { flags }, file }: TokenizerDefinition): string {
+  const { name, pre, wholePre } = patternOfFlags(flags);
+  const [value] = (flags & FLAG.wholeFirst) === 0 ? pre : wholePre;
+  if (value !== undefined) return value;
+  throw new FormatError(
+    `Cannot write the tokenizer ${
+      quoted(file)
+    } as GGUF: it takes whole pieces before merges and splits by ${name}, which has no name there`,
+    { file, hint: "keep its tokenizer.json, which says so" },
+  );
+}
+
+/** Whether an id has a piece that bytes merge into. */
+function isPiece(pieces: PieceList, id: number): boolean {
+  return id < pieceCount(pieces) && pieces.offsets[id]! < pieces.offsets[id + 1]!;
+}
+
 function bytes(definition: TokenizerDefinition): Entry[] {
   const { pieces, description } = definition;
   const count = pieceCount(pieces);
   const names = new Map(description.specials.map(({ id, name }) => [id, name]));
   const tokens = Array.from({ length: count }, (_, id) => {
-    const own = id < pieceCount(description.pieces)
-      ? pieceBytes(description.pieces, id)
-      : undefined;
-    return names.get(id) ??
-      (own === undefined || own.length === 0 ? `[PAD${id}]` : characterPiece(own));
+    const name = names.get(id);
+    if (name !== undefined) return name;
+    const own = isPiece(description.pieces, id);
+    return own ? characterPiece(pieceBytes(description.pieces, id)) : `[PAD${id}]`;
   });
-  const type = (id: number): number =>
-    names.has(id)
-      ? PIECE_TYPE.control
-      : tokens[id]!.startsWith("[PAD")
-      ? PIECE_TYPE.unused
-      : PIECE_TYPE.normal;
+  const flags = new Map(description.specials.map(({ id, flags }) => [id, flags]));
+  const type = (id: number): number => {
+    const own = flags.get(id);
+    if (own !== undefined) {
+      return (own & SPECIAL_FLAG.always) !== 0 ? PIECE_TYPE.userDefined : PIECE_TYPE.control;
+    }
+    return isPiece(description.pieces, id) ? PIECE_TYPE.normal : PIECE_TYPE.unused;
+  };
   return [
     ["model", { type: "string", value: "gpt2" }],
-    ["pre", { type: "string", value: patternOfFlags(description.flags).pre[0]! }],
+    ["pre", { type: "string", value: preOf(definition) }],
     ["tokens", strings(tokens)],
     ["token_type", integers(Int32Array.from(tokens, (_, id) => type(id)))],
     ["merges", strings(mergeTexts(byteLevelMerges(description)))],

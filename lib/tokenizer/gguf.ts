@@ -23,7 +23,7 @@ import { byteOfPiece } from "./decode_table.ts";
 import { endIds, type TokenizerDefinition } from "./definition.ts";
 import { byteLevelParts } from "./huggingface_bytes.ts";
 import { sentencePieceDefinition } from "./sentencepiece.ts";
-import { LLAMA3_SPLIT, patternOfPre, SPLIT_PATTERNS } from "./split_patterns.ts";
+import { patternOfPre, SPLIT_PATTERNS } from "./split_patterns.ts";
 
 /** Prefix of all keys. */
 export const GGUF_TOKENIZER = "tokenizer.ggml.";
@@ -44,9 +44,11 @@ export function defineGguf(file: GgufMetadata): TokenizerDefinition {
       hint: "give the model's tokenizer with --tokenizer",
     });
   }
+  // Where a file does not say, llama.cpp takes these of Llama's.
+  const [bos, eos] = model === "llama" ? [1, 2] : [];
   const ids: Ids = {
-    bosId: tokenId(file, "bos", tokens.length),
-    eosId: tokenId(file, "eos", tokens.length),
+    bosId: tokenId(file, "bos", tokens.length, bos),
+    eosId: tokenId(file, "eos", tokens.length, eos),
     padId: tokenId(file, "padding", tokens.length),
   };
   if (model === "llama") return sentencePiece(file, tokens, ids);
@@ -54,8 +56,13 @@ export function defineGguf(file: GgufMetadata): TokenizerDefinition {
   throw refusal(file.path, `its tokenizer is of the kind ${quoted(model)}, wanted llama or gpt2`);
 }
 
-function tokenId(file: GgufMetadata, name: string, count: number): number | undefined {
-  const id = ggufInteger(file, `${GGUF_TOKENIZER}${name}_token_id`);
+function tokenId(
+  file: GgufMetadata,
+  name: string,
+  count: number,
+  usual?: number,
+): number | undefined {
+  const id = ggufInteger(file, `${GGUF_TOKENIZER}${name}_token_id`) ?? usual;
   // Writers put -1 or 2^32 - 1 for "none".
   return id === undefined || id < 0 || id >= count ? undefined : id;
 }
@@ -99,7 +106,7 @@ function sentencePiece(
   const rules = charsmap?.type === "array" && (charsmap.of === "u8" || charsmap.of === "i8")
     ? Uint8Array.from(charsmap.value, (byte) => byte & 255)
     : new Uint8Array();
-  const list = withUnknown(pieces.finish(), tokenId(file, "unknown", tokens.length) ?? 0);
+  const list = withUnknown(pieces.finish(), tokenId(file, "unknown", tokens.length));
   return sentencePieceDefinition(list, {
     charsmap: rules,
     rulesName: "",
@@ -117,11 +124,12 @@ function sentencePiece(
   });
 }
 
-/** Pieces of which one is the unknown one; writers forget to say which. */
-function withUnknown(pieces: PieceList, id: number): PieceList {
-  if (pieces.types.includes(PIECE_TYPE.unknown)) return pieces;
-  const types = pieces.types.slice();
-  types[id] = PIECE_TYPE.unknown;
+/** Pieces of which one is the unknown one; writers forget to say which, or call others so too. */
+function withUnknown(pieces: PieceList, said: number | undefined): PieceList {
+  const types = pieces.types.map((type) => type === PIECE_TYPE.unknown ? PIECE_TYPE.unused : type);
+  const first = pieces.types.indexOf(PIECE_TYPE.unknown);
+  const id = said !== undefined && pieces.types[said] !== PIECE_TYPE.normal ? said : first;
+  types[Math.max(id, 0)] = PIECE_TYPE.unknown;
   return { ...pieces, types };
 }
 
@@ -129,13 +137,14 @@ function byteLevel(file: GgufMetadata, tokens: readonly string[], ids: Ids): Tok
   const pre = ggufString(file, `${GGUF_TOKENIZER}pre`) ?? "default";
   const split = patternOfPre(pre);
   if (split === undefined) {
-    const known = SPLIT_PATTERNS.map(({ pre }) => quoted(pre[0]!)).join(", ");
+    const names = SPLIT_PATTERNS.flatMap(({ pre, wholePre }) => [...wholePre, ...pre].slice(0, 1));
+    const known = names.map((name) => quoted(name)).join(", ");
     throw refusal(file.path, `its tokenizer splits text by ${quoted(pre)}, wanted one of ${known}`);
   }
   const json = asJson(file, tokens);
   const parts = byteLevelParts(json, {
     split,
-    wholeFirst: split === LLAMA3_SPLIT,
+    wholeFirst: split.wholePre.includes(pre),
     addedMerge: false,
   });
   const specials = json.addedTokens.map(({ content, id }) => ({ name: content, id }));
@@ -149,7 +158,8 @@ function byteLevel(file: GgufMetadata, tokens: readonly string[], ids: Ids): Tok
     ...ids,
     unkId: undefined,
     endIds: endIds(ids.eosId, specials),
-    addBos: flag("add_bos_token") ?? ids.bosId !== undefined,
+    // Of the tokenizers whose bytes merge, llama.cpp takes this for granted with Llama 3's alone.
+    addBos: flag("add_bos_token") ?? split.wholePre.includes(pre),
     addEos: flag("add_eos_token") ?? false,
   };
 }

@@ -7,10 +7,12 @@
 
 import { FormatError } from "../base/errors.ts";
 import { quoted } from "../base/quoted.ts";
+import type { PieceList } from "../formats/piece_list.ts";
 import type { JsonObject, TokenizerJson } from "../formats/tokenizer_json.ts";
+import { withReferenceIds } from "./added_ids.ts";
 import { type NamedTokens, tokensOfTemplate } from "./config_files.ts";
 import { endIds, type TokenizerDefinition } from "./definition.ts";
-import { SPECIAL_FLAG, type SpecialToken } from "./description.ts";
+import { NONE, SPECIAL_FLAG, type SpecialToken } from "./description.ts";
 import { defineByteLevelParts } from "./huggingface_bytes.ts";
 import { defineSymbolParts } from "./huggingface_symbols.ts";
 import { NORMAL_FORMS } from "./normal_form.ts";
@@ -86,6 +88,21 @@ export function addedSpecials(
   }));
 }
 
+/**
+ * Ids that decoding can leave out: the reference compares what a token decodes to, its normal form if
+ * it has one, with the contents of the special ones.
+ */
+export function skippedIds(
+  { addedTokens }: TokenizerJson,
+  normalize: (text: string) => string,
+): Set<number> {
+  const contents = new Set(addedTokens.filter(({ special }) => special).map((t) => t.content));
+  const skipped = addedTokens.filter(({ content, normalized }) =>
+    contents.has(normalized ? normalize(content) : content)
+  );
+  return new Set(skipped.map(({ id }) => id));
+}
+
 /** Number of ids: one more than the highest. */
 export function idCount(json: TokenizerJson): number {
   const highest = json.vocabIds.reduce((most, id) => Math.max(most, id), -1);
@@ -115,8 +132,25 @@ export function placesById(json: TokenizerJson): Int32Array {
   return places;
 }
 
+/** The id of the token for what has no piece, or {@linkcode NONE}. */
+export function unknownId(json: TokenizerJson, pieces: PieceList): number {
+  const name = json.model.get("unk_token");
+  const text = new TextEncoder().encode(typeof name === "string" ? name : "");
+  return text.length === 0 ? NONE : findPiece(pieces, text);
+}
+
+function findPiece(pieces: PieceList, text: Uint8Array): number {
+  for (let id = 0; id < pieces.types.length; id++) {
+    const start = pieces.offsets[id]!;
+    if (pieces.offsets[id + 1]! - start !== text.length) continue;
+    if (text.every((byte, i) => pieces.bytes[start + i] === byte)) return id;
+  }
+  return NONE;
+}
+
 /** The definition of a `tokenizer.json`; `named` is what the files beside it say. */
-export function defineHuggingFace(json: TokenizerJson, named: NamedTokens): TokenizerDefinition {
+export function defineHuggingFace(file: TokenizerJson, named: NamedTokens): TokenizerDefinition {
+  const json = withReferenceIds(file);
   const type = json.model.get("type") ?? "BPE";
   if (type !== "BPE") {
     throw unsupported(json, `its model is of the type ${quoted(String(type))}, wanted "BPE"`);

@@ -14,7 +14,9 @@ import {
   addedSpecials,
   type FamilyParts,
   placesById,
+  skippedIds,
   textSteps,
+  unknownId,
   unsupported,
 } from "./huggingface.ts";
 import { describePreparation, type Preparation, takeSteps } from "./prepared.ts";
@@ -168,22 +170,24 @@ export function byteLevelParts(
   },
 ): FamilyParts {
   const { shown, bytes, raw } = pieceLists(json, addedMerge);
-  const special = json.addedTokens.filter((token) => token.special).map(({ id }) => id);
+  const fuse = json.model.get("fuse_unk") === true;
+  const { before } = textSteps(json);
+  const normalize = (text: string): string => takeSteps(text, before);
   return {
     description: {
       family: "bytes",
       flags: FLAG.list | FLAG.characters | FLAG.huggingFace | split.flags |
-        (wholeFirst ? FLAG.wholeFirst : 0),
+        (fuse ? FLAG.fuseUnknown : 0) | (wholeFirst ? FLAG.wholeFirst : 0),
       prefix: PREFIX.none,
       pieces: bytes,
       ranks: new Uint32Array(bytes.types.length).fill(NONE),
-      unknown: NONE,
+      unknown: unknownId(json, shown),
       byteIds: new Uint32Array(256).fill(NONE),
       merges: { bytes: json.merges.bytes, ends: json.merges.ends },
-      specials: addedSpecials(json, (text) => takeSteps(text, textSteps(json).before)),
+      specials: addedSpecials(json, normalize),
       charsmap: new Uint8Array(),
     },
-    decode: byteDecodeTable(raw, new Set(special)),
+    decode: byteDecodeTable(raw, skippedIds(json, normalize)),
     pieces: shown,
     normalization: `none; split by ${split.name}`,
   };

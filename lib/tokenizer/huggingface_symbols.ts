@@ -12,9 +12,11 @@ import {
   addedSpecials,
   type FamilyParts,
   placesById,
+  skippedIds,
   steps,
   stringPattern,
   textSteps,
+  unknownId,
   unsupported,
 } from "./huggingface.ts";
 import { describePreparation, takeSteps, type TextStep } from "./prepared.ts";
@@ -268,9 +270,6 @@ export function defineSymbolParts(
   const { matched, shown, decoded } = pieceLists(json, prepared, byteFallback);
   const has = (field: string): boolean => json.model.get(field) === true;
   if (has("ignore_merges")) throw unsupported(json, "it ignores merges, and merges characters");
-  const unkToken = json.model.get("unk_token");
-  const unkBytes = encoder.encode(typeof unkToken === "string" ? unkToken : "");
-  const unknown = unkBytes.length === 0 ? NONE : findPiece(shown, unkBytes);
   return {
     description: {
       family: "symbols",
@@ -284,7 +283,7 @@ export function defineSymbolParts(
       prefix: prepared.prefix,
       pieces: matched,
       ranks: new Uint32Array(matched.types.length).fill(NONE),
-      unknown,
+      unknown: unknownId(json, shown),
       byteIds: fallbackIds(matched),
       merges: { bytes: json.merges.bytes, ends: json.merges.ends },
       specials: addedSpecials(json, prepared.normalize),
@@ -292,7 +291,7 @@ export function defineSymbolParts(
     },
     decode: pieceDecodeTable(decoded, {
       ...rules,
-      special: new Set(json.addedTokens.filter((token) => token.special).map(({ id }) => id)),
+      special: skippedIds(json, prepared.normalize),
     }),
     pieces: shown,
     preparation: steps,
@@ -301,15 +300,6 @@ export function defineSymbolParts(
       describe(prepared, has("byte_fallback")),
     ].join("; "),
   };
-}
-
-function findPiece(pieces: PieceList, text: Uint8Array): number {
-  for (let id = 0; id < pieces.types.length; id++) {
-    const start = pieces.offsets[id]!;
-    if (pieces.offsets[id + 1]! - start !== text.length) continue;
-    if (text.every((byte, i) => pieces.bytes[start + i] === byte)) return id;
-  }
-  return NONE;
 }
 
 function describe(prepared: Pipeline, byteFallback: boolean): string {

@@ -18,8 +18,10 @@ export interface SplitPattern {
   readonly name: string;
   /** Bits of {@linkcode FLAG}. */
   readonly flags: number;
-  /** Its values of `tokenizer.ggml.pre`, the one to write first. */
+  /** Its values of `tokenizer.ggml.pre` (llama.cpp, llama-vocab.cpp), the one to write first. */
   readonly pre: readonly string[];
+  /** The same where a whole piece is taken before any merging. */
+  readonly wholePre: readonly string[];
   /** The steps of a `tokenizer.json`. */
   readonly steps: readonly SplitStep[];
 }
@@ -37,7 +39,11 @@ const BY_GPT2: SplitStep = { type: "ByteLevel", add_prefix_space: false, use_reg
 export const LLAMA3_SPLIT: SplitPattern = {
   name: "Llama 3's pattern",
   flags: 0,
-  pre: ["llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "lfm2"],
+  pre: ["dbrx", "smaug-bpe"],
+  wholePre: [
+    ...["llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"],
+    "jina-v5-nano",
+  ],
   steps: byRegex(LLAMA3_PATTERN),
 };
 
@@ -47,19 +53,32 @@ export const SPLIT_PATTERNS: readonly SplitPattern[] = [
   {
     name: "Qwen 2's pattern",
     flags: FLAG.numbersAlone,
-    pre: ["qwen2", "deepseek-r1-qwen", "megrez"],
+    pre: [
+      ...["qwen2", "deepseek-r1-qwen", "stablelm2", "megrez", "kormo", "f2llmv2", "hunyuan"],
+      ...["solar-open", "grok-2"],
+    ],
+    wholePre: [],
     steps: byRegex(LLAMA3_PATTERN.replace("\\p{N}{1,3}", "\\p{N}")),
   },
   {
     name: "GPT-2's pattern",
     flags: FLAG.splitGpt2,
-    pre: ["gpt-2", "phi-2", "jina-es", "jina-de", "mpt", "olmo", "roberta-bpe"],
+    pre: [
+      ...["gpt-2", "phi-2", "jina-es", "jina-de", "jina-v2-es", "jina-v2-de", "jina-v1-en"],
+      ...["jina-v2-code", "roberta-bpe", "mpt", "olmo", "jais", "gigachat", "a.x-4.0", "mellum"],
+      ...["modern-bert", "trillion", "granite-docling"],
+    ],
+    wholePre: [],
     steps: [BY_GPT2],
   },
   {
     name: "GPT-2's pattern between single digits",
     flags: FLAG.splitGpt2 | FLAG.numbersAlone,
-    pre: ["smollm", "starcoder", "refact", "command-r", "codeshell"],
+    pre: [
+      ...["smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"],
+      "mellum2",
+    ],
+    wholePre: [],
     steps: [{ type: "Digits", individual_digits: true }, BY_GPT2],
   },
 ];
@@ -98,5 +117,7 @@ export function patternOfFlags(flags: number): SplitPattern {
 
 /** The pattern that GGUF files name so, if it is known. */
 export function patternOfPre(pre: string): SplitPattern | undefined {
-  return SPLIT_PATTERNS.find((pattern) => pattern.pre.includes(pre));
+  return SPLIT_PATTERNS.find((pattern) =>
+    pattern.pre.includes(pre) || pattern.wholePre.includes(pre)
+  );
 }

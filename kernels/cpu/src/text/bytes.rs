@@ -3,6 +3,7 @@
 use super::ahead::Ahead;
 use super::blob::{Blob, Flags};
 use super::byte_characters::push_bytes;
+use super::bytes_missing::MissingBytes;
 use super::cache::{Key, LONGEST};
 use super::few::{self, BytePairs};
 use super::hash::{NONE, PieceTable};
@@ -21,8 +22,9 @@ pub struct ByteLevel {
     pub(super) whole: PieceTable,
     /// The split pattern.
     pub splitter: Splitter,
-    byte_tokens: [u32; 256],
+    pub(super) byte_tokens: [u32; 256],
     pairs: BytePairs,
+    pub(super) missing: MissingBytes,
 }
 
 impl ByteLevel {
@@ -36,7 +38,8 @@ impl ByteLevel {
         let mut byte_tokens = [NONE; 256];
         for byte in 0..=255u8 {
             let token = by_text.find(&blob.pieces, &[byte], 0, 1);
-            if token == NONE {
+            // tiktoken has no rule for a byte that is no token.
+            if token == NONE && !blob.flag(Flags::HUGGING_FACE) {
                 return Err(Refusal::MissingByte(byte as u32));
             }
             byte_tokens[byte as usize] = token;
@@ -55,7 +58,9 @@ impl ByteLevel {
             gpt2: blob.flag(Flags::SPLIT_GPT2),
             numbers_alone: blob.flag(Flags::NUMBERS_ALONE),
         };
-        let base = byte_tokens.to_vec();
+        let missing = MissingBytes::new(&blob, &byte_tokens);
+        let mut base = byte_tokens.to_vec();
+        base.retain(|&token| token != NONE);
         let mut vocabulary = Vocabulary::new(Draft {
             texts: blob.pieces,
             by_text,
@@ -76,6 +81,7 @@ impl ByteLevel {
             whole,
             splitter: Splitter::new(pattern),
             byte_tokens,
+            missing,
         })
     }
 
@@ -179,7 +185,15 @@ impl ByteLevel {
             out.push(id);
             return;
         }
-        let piece = &text[at..end];
+        if self.missing.any {
+            self.encode_known(&text[at..end], worker, out);
+        } else {
+            self.merge(&text[at..end], worker, out);
+        }
+    }
+
+    /// Appends the tokens that bytes merge into, all of which are tokens themselves.
+    pub(super) fn merge(&self, piece: &[u8], worker: &mut Worker, out: &mut Vec<u32>) {
         if piece.len() <= few::MOST && self.vocabulary.regular {
             self.pairs.merge(&self.vocabulary, piece, out);
             return;

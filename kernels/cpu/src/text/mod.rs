@@ -13,6 +13,7 @@ pub mod blob;
 pub mod blocks;
 pub mod byte_characters;
 pub mod bytes;
+mod bytes_missing;
 pub mod cache;
 pub mod chars;
 pub mod charsmap;

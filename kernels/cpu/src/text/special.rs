@@ -25,6 +25,8 @@ pub struct Found {
     pub start: usize,
     /// First byte behind it.
     pub end: usize,
+    /// Where its name begins.
+    name: usize,
     /// Where its name ends: the next one is looked for from there on, even inside white space taken.
     pub resume: usize,
     /// Its id.
@@ -82,6 +84,8 @@ pub struct Specials {
     /// Whether spaces are U+2581, which is no white space.
     pub marks: bool,
     always: bool,
+    /// Whether a name may begin inside another.
+    overlap: bool,
 }
 
 impl Specials {
@@ -112,9 +116,17 @@ impl Specials {
             specials.strips_left |= flag & STRIP_LEFT != 0;
         }
         specials.trie = Trie::new(|i| names.get(i), &named);
+        specials.overlap = named.iter().any(|&i| specials.begins_inside(names.get(i)));
         specials.ids = ids.to_vec();
         specials.flags = flags.to_vec();
         specials
+    }
+
+    fn begins_inside(&self, name: &[u8]) -> bool {
+        (1..name.len()).any(|at| {
+            let mut cut_off = false;
+            self.trie.longest_open(name, at, &mut cut_off).is_some() || cut_off
+        })
     }
 
     /// Whether text may be cut in front of a character whose first byte this is, without cutting a name.
@@ -148,7 +160,10 @@ impl Specials {
             if let Some(found) = self.accept(text, (at, at + len), index, (search, classes)) {
                 return Some(found);
             }
-            // Skipped matches still use up their text.
+            // Skipped matches still use up their text, which therefore must not be cut.
+            if self.overlap {
+                search.open = Some(search.open.unwrap_or(at));
+            }
             at += len;
         }
         None
@@ -171,7 +186,8 @@ impl Specials {
         None
     }
 
-    /// Whether no name that more text could make begins inside the white space that a match takes.
+    /// Whether no name that more text could make begins inside the white space that a match takes, or
+    /// inside that of the matches which begin there.
     fn next_is_certain(
         &self,
         text: &[u8],
@@ -179,17 +195,24 @@ impl Specials {
         search: &Search,
         classes: &CharClasses,
     ) -> bool {
-        if found.resume == found.end {
-            return true;
+        let mut last = *found;
+        while last.resume < last.end {
+            let mut ahead = Search {
+                from: last.resume,
+                bound: last.end,
+                ..*search
+            };
+            let next = self.find(text, &mut ahead, classes);
+            if ahead.open.is_some_and(|open| open < last.end) {
+                return false;
+            }
+            match next.filter(|next| next.name < last.end) {
+                None => return true,
+                Some(next) if next.end >= text.len() => return false,
+                Some(next) => last = next,
+            }
         }
-        let mut ahead = Search {
-            from: found.resume,
-            bound: found.end,
-            ..*search
-        };
-        let next = self.find(text, &mut ahead, classes);
-        let whole = next.is_none_or(|next| next.start > found.end || next.end < text.len());
-        whole && ahead.open.is_none_or(|open| open >= found.end)
+        true
     }
 
     /// Up to where a stream's text behind the last match can be encoded without what follows.
@@ -225,6 +248,7 @@ impl Specials {
         let mut found = Found {
             start,
             end,
+            name: start,
             resume: end,
             id,
         };
