@@ -57,11 +57,14 @@ export function refusePreparation(definition: TokenizerDefinition, target: strin
 /** Refuses to write as `target` what only a model file can hold. @throws {FormatError} */
 export function refuseBeyondMerges(definition: TokenizerDefinition, target: string): void {
   const what = beyondMerges(definition);
-  if (what === undefined) return;
-  const { file } = definition;
-  throw new FormatError(`Cannot write the tokenizer ${quoted(file)} as ${target}: ${what}`, {
+  if (what !== undefined) throw refuse(definition, target, what);
+}
+
+function refuse({ file, kind }: TokenizerDefinition, target: string, what: string): FormatError {
+  const name = kind === "huggingface" ? "tokenizer.json" : "tokenizer.model";
+  return new FormatError(`Cannot write the tokenizer ${quoted(file)} as ${target}: ${what}`, {
     file,
-    hint: "keep its tokenizer.model, which says so",
+    hint: `keep its ${name}, which says so`,
   });
 }
 
@@ -174,11 +177,20 @@ export function asSentencePiece(definition: TokenizerDefinition): SentencePieceM
   };
 }
 
-/** The pieces as llama2.c's `tokenizer.bin` has them. */
+/** What run.c does to no text, or does to every one, unlike a tokenizer; if there is such a thing. */
+function beyondLlama2c(
+  { prefix, charsmap }: TokenizerDefinition["description"],
+): string | undefined {
+  if (charsmap.length > 0) return "it normalizes text";
+  return prefix === PREFIX.none ? "it puts no space before the text" : undefined;
+}
+
+/** The pieces as llama2.c's `tokenizer.bin` has them. @throws {FormatError} If it cannot hold them. */
 export function asLlama2cPieces(definition: TokenizerDefinition): PieceList {
   if (definition.kind === "llama2c") return definition.pieces;
   if (definition.description.family !== "symbols") throw cannotHold(definition, "tokenizer.bin");
-  refuseBeyondMerges(definition, "tokenizer.bin");
+  const beyond = beyondMerges(definition) ?? beyondLlama2c(definition.description);
+  if (beyond !== undefined) throw refuse(definition, "tokenizer.bin", beyond);
   const { pieces } = asSentencePiece(definition);
   const { file, description } = definition;
   const byteStart = description.byteIds[0];

@@ -21,6 +21,7 @@ import { asTokenizerConfig, asTokenizerJson } from "./as_tokenizer_json.ts";
 import { bytesOfCharacterTexts } from "./byte_level.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { FLAG } from "./description.ts";
+import { LLAMA3_SPLIT, patternOfFlags } from "./split_patterns.ts";
 
 /** A file of a tokenizer. */
 export interface TokenizerFile {
@@ -38,8 +39,8 @@ export function asTiktokenRanks(definition: TokenizerDefinition): PieceList {
   const { description, file } = definition;
   if (description.family !== "bytes") throw cannotHold(definition, "tiktoken ranks");
   refusePreparation(definition, "tiktoken ranks");
-  const { pieces } = description;
-  if ((description.flags & FLAG.list) === 0) return pieces;
+  const { pieces, flags } = description;
+  if ((flags & FLAG.list) === 0) return pieces;
   const count = pieceCount(pieces);
   let ranks = 0;
   while (ranks < count && pieces.offsets[ranks + 1]! > pieces.offsets[ranks]!) ranks++;
@@ -47,6 +48,8 @@ export function asTiktokenRanks(definition: TokenizerDefinition): PieceList {
     new FormatError(`Cannot write the tokenizer ${quoted(file)} as tiktoken ranks: ${what}`, {
       file,
     });
+  const split = patternOfFlags(flags);
+  if (split !== LLAMA3_SPLIT) throw refuse(`it splits text by ${split.name}, wanted Llama 3's`);
   for (let id = ranks; id < count; id++) {
     if (pieces.offsets[id + 1]! > pieces.offsets[id]!) throw refuse(`id ${ranks} has no piece`);
   }

@@ -13,6 +13,7 @@ import { asGgufMetadata } from "../../lib/tokenizer/as_gguf.ts";
 import { asTokenizerJson } from "../../lib/tokenizer/as_tokenizer_json.ts";
 import { compileTokenizer } from "../../lib/tokenizer/compiled.ts";
 import type { TokenizerDefinition } from "../../lib/tokenizer/definition.ts";
+import { PREFIX } from "../../lib/tokenizer/description.ts";
 import { asTiktokenRanks, tokenizerFiles } from "../../lib/tokenizer/files.ts";
 import { defineGguf } from "../../lib/tokenizer/gguf.ts";
 import { openTokenizer, readDefinition } from "../../lib/tokenizer/open.ts";
@@ -149,6 +150,22 @@ testWith(HAS_VECTORS, "what merges cannot say is left to the model file", async 
     throws(() => tokenizerFiles(definition, "llama2c"), FormatError);
   }
 });
+
+testWith(
+  HAS_VECTORS,
+  "what tokenizer.bin or rank files would silently drop is refused",
+  async () => {
+    const lossless = await readDefinition(join(TOKENIZERS, "spm-trained/mix-lossless-8000.model"));
+    throws(() => tokenizerFiles(lossless, "llama2c"), /it puts no space before the text/);
+    const normal = { ...lossless.description, charsmap: Uint8Array.of(0), prefix: PREFIX.always };
+    const normalizing = { ...lossless, description: normal };
+    throws(() => tokenizerFiles(normalizing, "llama2c"), /it normalizes text/);
+    const gguf = asGgufMetadata(await readDefinition(LLAMA3));
+    gguf.set("tokenizer.ggml.pre", { type: "string", value: "qwen2" });
+    const qwen = defineGguf({ path: "q.gguf", metadata: gguf });
+    throws(() => tokenizerFiles(qwen, "meta"), /splits text by Qwen 2's pattern, wanted Llama 3's/);
+  },
+);
 
 testWith(HAS_VECTORS, "what removes extra spaces is written so that it can be read", async () => {
   const backend = await sharedTextBackend();
