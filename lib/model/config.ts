@@ -20,7 +20,7 @@ export type Architecture = "llama" | "palm";
  * `originalMaxPositionEmbeddings / highFreqFactor` kept, those between blended linearly.
  */
 export interface Llama3RopeScaling {
-  /** The only scaling that is known. */
+  /** What the scaling is called. */
   readonly type: "llama3";
   /** By how much low frequencies are divided; 8 in Llama 3.1, 32 in Llama 3.2. */
   readonly factor: number;
@@ -31,6 +31,17 @@ export interface Llama3RopeScaling {
   /** Positions that the model was first trained on; 8192. */
   readonly originalMaxPositionEmbeddings: number;
 }
+
+/** Every rotary frequency divided by `factor`: positions are interpolated (Chen et al. 2023). */
+export interface LinearRopeScaling {
+  /** What the scaling is called. */
+  readonly type: "linear";
+  /** By how much positions are stretched. */
+  readonly factor: number;
+}
+
+/** How rotary frequencies are stretched, so that a model takes more positions. */
+export type RopeScaling = Llama3RopeScaling | LinearRopeScaling;
 
 /** Everything that decides a decoder's shapes and formulas. */
 export interface ModelConfig {
@@ -59,7 +70,7 @@ export interface ModelConfig {
   /** Base of the rotary frequencies: `theta^(-2i/headDim)`. */
   readonly ropeTheta: number;
   /** How the rotary frequencies are stretched; absent where they are not. */
-  readonly ropeScaling?: Llama3RopeScaling;
+  readonly ropeScaling?: RopeScaling;
   /** Whether the head multiplies by the embedding. */
   readonly tieWordEmbeddings: boolean;
   /** `y = x + ffn(norm(x)) + attention(norm(x))` (PaLM) instead of one after the other. */
@@ -167,10 +178,8 @@ function checkConstants(config: ModelConfig, refuse: Refuse): void {
   if (zLoss !== 0 && !isPositive(zLoss)) refuse("zLoss", "0 or a number above it");
 }
 
-function checkRopeScaling(scaling: Llama3RopeScaling | undefined, file: string): void {
+function checkRopeScaling(scaling: RopeScaling | undefined, file: string): void {
   if (scaling === undefined) return;
-  const { factor, lowFreqFactor, highFreqFactor } = scaling;
-  const original = scaling.originalMaxPositionEmbeddings;
   const check = (key: string, value: number, isRight: boolean, wanted: string) => {
     if (isRight && Number.isFinite(value)) return;
     throw new ConfigError(
@@ -179,7 +188,9 @@ function checkRopeScaling(scaling: Llama3RopeScaling | undefined, file: string):
       }: "${key}" of the rope scaling is ${value}, ${wanted} was wanted`,
     );
   };
-  check("factor", factor, factor >= 1, "a number of at least 1");
+  check("factor", scaling.factor, scaling.factor >= 1, "a number of at least 1");
+  if (scaling.type === "linear") return;
+  const { lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings: original } = scaling;
   check("low_freq_factor", lowFreqFactor, lowFreqFactor > 0, "a number above 0");
   check(
     "high_freq_factor",

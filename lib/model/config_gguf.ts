@@ -11,8 +11,10 @@ import { ggufFloat, ggufInteger, ggufIntegers, ggufString } from "../formats/ggu
 import {
   checkConfig,
   type ConfigSource,
+  type LinearRopeScaling,
   type Llama3RopeScaling,
   type ModelConfig,
+  type RopeScaling,
 } from "./config.ts";
 import { ROPE_SCALING_KEYS, USUAL_ROPE_SCALING } from "./gguf_keys.ts";
 import { ropeFrequencies } from "./rope.ts";
@@ -150,14 +152,17 @@ function readScaling(
     readonly ropeTheta: number;
     readonly headDim: number;
   },
-): Llama3RopeScaling | undefined {
-  const type = ggufString(file, "llama.rope.scaling.type") ?? "none";
-  if (type !== "none") refuse(file, "llama.rope.scaling.type", type, '"none"');
-  for (const key of ["llama.rope.scale_linear", "llama.rope.scaling.factor"]) {
-    const linear = ggufFloat(file, key) ?? 1;
-    if (linear !== 1) refuse(file, key, linear, "1");
+): RopeScaling | undefined {
+  const linear = readLinearScaling(file);
+  if (known.ropeFactors === undefined) return linear;
+  if (linear !== undefined) {
+    refuse(
+      file,
+      "llama.rope.scaling.factor",
+      linear.factor,
+      '1 beside a tensor "rope_freqs.weight"',
+    );
   }
-  if (known.ropeFactors === undefined) return undefined;
   const rule = readScalingRule(file);
   const scaling = scalingOf(known.ropeFactors, { ...known, rule });
   if (scaling !== null) return scaling;
@@ -168,6 +173,17 @@ function readScaling(
       `of Llama 3.1's rule (${rule.originalMaxPositionEmbeddings} positions, factors ` +
       `${rule.lowFreqFactor} and ${rule.highFreqFactor}), which were wanted`,
   );
+}
+
+/** As llama.cpp takes it: a factor counts unless the type is "none", and the older key where it is alone. */
+function readLinearScaling(file: GgufDescription): LinearRopeScaling | undefined {
+  const type = ggufString(file, "llama.rope.scaling.type") ?? "linear";
+  if (type === "none") return undefined;
+  if (type !== "linear") refuse(file, "llama.rope.scaling.type", type, '"linear" or "none"');
+  const factor = ggufFloat(file, "llama.rope.scaling.factor") ??
+    ggufFloat(file, "llama.rope.scale_linear") ?? 1;
+  // Files say 0 for no scaling too.
+  return factor === 0 || factor === 1 ? undefined : { type: "linear", factor: decimal(factor) };
 }
 
 type ScalingRule = Omit<Llama3RopeScaling, "type" | "factor">;

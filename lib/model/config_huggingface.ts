@@ -7,12 +7,7 @@
 
 import { ConfigError } from "../base/errors.ts";
 import { quotedPath } from "../base/quoted.ts";
-import {
-  checkConfig,
-  type ConfigSource,
-  type Llama3RopeScaling,
-  type ModelConfig,
-} from "./config.ts";
+import { checkConfig, type ConfigSource, type ModelConfig, type RopeScaling } from "./config.ts";
 import { ConfigFields, shown } from "./config_fields.ts";
 
 const SUPPORTED = 'supported are "llama" and "palm-like"';
@@ -158,11 +153,12 @@ function parseRope(fields: ConfigFields): Pick<ModelConfig, "ropeTheta" | "ropeS
   return ropeScaling === undefined ? { ropeTheta } : { ropeTheta, ropeScaling };
 }
 
-function parseRopeScaling(scaling: ConfigFields): Llama3RopeScaling | undefined {
+function parseRopeScaling(scaling: ConfigFields): RopeScaling | undefined {
   const key = !scaling.has("rope_type") && scaling.has("type") ? "type" : "rope_type";
   const type = scaling.string(key, "default");
   if (type === "default") return undefined;
-  if (type !== "llama3") scaling.refuse(key, '"llama3" or "default"');
+  if (type === "linear") return { type, factor: scaling.number("factor") };
+  if (type !== "llama3") scaling.refuse(key, '"linear", "llama3" or "default"');
   return {
     type,
     factor: scaling.number("factor"),
@@ -239,8 +235,9 @@ export function toHuggingFaceConfig(
   };
 }
 
-function toRopeScaling(scaling: Llama3RopeScaling | undefined): Record<string, unknown> | null {
+function toRopeScaling(scaling: RopeScaling | undefined): Record<string, unknown> | null {
   if (scaling === undefined) return null;
+  if (scaling.type === "linear") return { rope_type: scaling.type, factor: scaling.factor };
   return {
     rope_type: scaling.type,
     factor: scaling.factor,

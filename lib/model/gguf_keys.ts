@@ -6,7 +6,7 @@
  */
 
 import type { GgufValue } from "../formats/gguf_types.ts";
-import type { Llama3RopeScaling, ModelConfig } from "./config.ts";
+import type { ModelConfig, RopeScaling } from "./config.ts";
 import { ropeFrequencies } from "./rope.ts";
 
 /**
@@ -49,7 +49,12 @@ export function toGgufKeys(config: ModelConfig): Map<string, GgufValue> {
   return keys;
 }
 
-function addScaling(keys: Map<string, GgufValue>, scaling: Llama3RopeScaling): void {
+function addScaling(keys: Map<string, GgufValue>, scaling: RopeScaling): void {
+  if (scaling.type === "linear") {
+    keys.set("llama.rope.scaling.type", { type: "string", value: "linear" });
+    keys.set("llama.rope.scaling.factor", f32(scaling.factor));
+    return;
+  }
   const usual = USUAL_ROPE_SCALING;
   const { originalMaxPositionEmbeddings: original, lowFreqFactor, highFreqFactor } = scaling;
   if (original !== usual.originalMaxPositionEmbeddings) {
@@ -65,10 +70,11 @@ function addScaling(keys: Map<string, GgufValue>, scaling: Llama3RopeScaling): v
 
 /**
  * The values of the tensor `rope_freqs.weight` [headDim/2]: what each rotary frequency is divided by,
- * `theta^(-2i/headDim) / frequency[i]`; `undefined` where nothing is stretched.
+ * `theta^(-2i/headDim) / frequency[i]`; `undefined` where they are
+ * not stretched, or all alike, which keys say.
  */
 export function ggufRopeFactors(config: ModelConfig): Float32Array<ArrayBuffer> | undefined {
-  if (config.ropeScaling === undefined) return undefined;
+  if (config.ropeScaling?.type !== "llama3") return undefined;
   const { headDim, ropeTheta } = config;
   const plain = ropeFrequencies({ headDim, ropeTheta });
   const stretched = ropeFrequencies(config);

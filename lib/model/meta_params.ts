@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ModelConfig } from "./config.ts";
+import type { Llama3RopeScaling, ModelConfig } from "./config.ts";
 import { feedForwardSize, parseMetaParams } from "./config_meta.ts";
 
 /** How Meta says the feed-forward width: as the numbers of a rule. */
@@ -48,6 +48,8 @@ export function feedForwardRule(hiddenSize: number, width: number): FeedForwardR
  * the factor of stretched frequencies) is there only where `parseMetaParams` would take another.
  */
 export function toMetaParams(config: ModelConfig): Record<string, unknown> {
+  // Meta's code knows no other scaling; that the files do not hold one is for the caller to see.
+  const scaling = llama3Scaling(config);
   const { multipleOf, multiplier } = feedForwardRule(config.hiddenSize, config.intermediateSize);
   const params: Record<string, unknown> = {
     dim: config.hiddenSize,
@@ -59,16 +61,20 @@ export function toMetaParams(config: ModelConfig): Record<string, unknown> {
     ...(multiplier === undefined ? {} : { ffn_dim_multiplier: multiplier }),
     norm_eps: config.normEps,
     rope_theta: config.ropeTheta,
-    ...(config.ropeScaling === undefined ? {} : { use_scaled_rope: true }),
+    ...(scaling === undefined ? {} : { use_scaled_rope: true }),
   };
   const read = parseMetaParams(params, { ...config, file: "params.json" });
   if (read.maxPositionEmbeddings !== config.maxPositionEmbeddings) {
     params.max_seq_len = config.maxPositionEmbeddings;
   }
-  const [wanted, usual] = [config.ropeScaling, read.ropeScaling];
-  if (wanted?.factor !== usual?.factor) params.rope_scaling_factor = wanted?.factor;
-  if (wanted?.highFreqFactor !== usual?.highFreqFactor) {
-    params.rope_high_freq_factor = wanted?.highFreqFactor;
+  const usual = llama3Scaling(read);
+  if (scaling?.factor !== usual?.factor) params.rope_scaling_factor = scaling?.factor;
+  if (scaling?.highFreqFactor !== usual?.highFreqFactor) {
+    params.rope_high_freq_factor = scaling?.highFreqFactor;
   }
   return params;
+}
+
+function llama3Scaling({ ropeScaling }: ModelConfig): Llama3RopeScaling | undefined {
+  return ropeScaling?.type === "llama3" ? ropeScaling : undefined;
 }

@@ -3,7 +3,8 @@
  *
  * A table row holds (cos, sin) of `position * frequency[i]` for every pair i of a head. Angles are
  * products in double precision: in single precision position 10,000 is off by 4e-4 in the logits.
- * Source: Su et al. 2021, eq. 15 and 34; Llama 3.1's scaling from its published code.
+ * Source: Su et al. 2021, eq. 15 and 34; Llama 3.1's scaling from its published code; linear
+ * interpolation: Chen et al. 2023.
  *
  * @module
  */
@@ -30,7 +31,9 @@ export function ropeFrequencies(config: RopeConfig): Float64Array {
     frequencies[i] = ropeTheta ** (-(2 * i) / headDim);
   }
   if (ropeScaling === undefined) return frequencies;
-  const { factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings } = ropeScaling;
+  const { factor } = ropeScaling;
+  if (ropeScaling.type === "linear") return frequencies.map((frequency) => frequency / factor);
+  const { lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings } = ropeScaling;
   return frequencies.map((frequency) => {
     const turns = originalMaxPositionEmbeddings / (2 * Math.PI / frequency);
     if (turns > highFreqFactor) return frequency;

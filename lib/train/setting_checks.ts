@@ -130,13 +130,16 @@ const REQUEST_SCHEMAS = {
 type ModelField = v.GenericSchema<unknown, unknown>;
 
 const number: ModelField = v.number("a number");
-const ropeScaling = v.strictObject({
-  type: v.literal("llama3", '"llama3"'),
-  factor: number,
-  lowFreqFactor: number,
-  highFreqFactor: number,
-  originalMaxPositionEmbeddings: number,
-}, "a table with type, factor, low-freq-factor, high-freq-factor and more");
+const ropeScaling = v.variant("type", [
+  v.strictObject({
+    type: v.literal("llama3"),
+    factor: number,
+    lowFreqFactor: number,
+    highFreqFactor: number,
+    originalMaxPositionEmbeddings: number,
+  }, "a table with type, factor, low-freq-factor, high-freq-factor and more"),
+  v.strictObject({ type: v.literal("linear"), factor: number }, "a table with type and factor"),
+], ({ expected }) => expected === "Object" ? "a table with type and factor" : "linear or llama3");
 
 const MODEL_SCHEMAS: { readonly [K in keyof Required<ModelConfig>]: ModelField } = {
   architecture: v.picklist(["llama", "palm"], "one of llama, palm"),
@@ -170,7 +173,7 @@ export const REQUEST_NAMES: readonly string[] = Object.keys(REQUEST_SCHEMAS);
 export const MODEL_NAMES: readonly string[] = Object.keys(MODEL_SCHEMAS);
 
 /** Names inside tables and lists of tables. */
-export const NESTED_NAMES: readonly string[] = [stage, skip, source, ropeScaling]
+export const NESTED_NAMES: readonly string[] = [stage, skip, source, ...ropeScaling.options]
   .flatMap(({ entries }) => Object.keys(entries));
 
 /** A value that was looked at. */

@@ -57,6 +57,26 @@ Deno.test("llama3 and llama31 come back from Meta and GGUF, which hold theta and
   });
 });
 
+Deno.test("positions stretched by a factor come back from GGUF, and other formats refuse them", async () => {
+  await withFolder(async (folder) => {
+    const config = JSON.parse(Deno.readTextFileSync(golden("llama_gqa/config.json")));
+    const { rope_parameters: _, ...rest } = config;
+    const stretched = { ...rest, rope_scaling: { type: "linear", factor: 2.5 } };
+    Deno.writeTextFileSync(join(folder, "config.json"), JSON.stringify(stretched));
+    Deno.copyFileSync(golden("llama_gqa/model.safetensors"), join(folder, "model.safetensors"));
+    const source = await openCheckpoint(folder);
+    const back = await ring(source, [["gguf"], ["gguf"]]);
+    assert.deepEqual(back.config, source.config);
+    assert.deepEqual(back.config.ropeScaling, { type: "linear", factor: 2.5 });
+    for (const to of ["meta", "llama2c"] as const) {
+      await assert.rejects(
+        () => converted(source, { path: join(folder, `${to}.bin`), to }),
+        /"rope_scaling" is \{type linear, factor 2.5\}, and the format would have none/,
+      );
+    }
+  });
+});
+
 for (const name of ["llama_mha", "llama_gqa"]) {
   Deno.test(`${name} in Meta's layout is its twin bit by bit, and so is the twin in Hugging Face's`, async () => {
     const [source, twin] = [golden(name), join(golden(name), "meta")];

@@ -1,3 +1,4 @@
+import type { GgufValue } from "../../lib/formats/gguf_types.ts";
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
@@ -270,5 +271,41 @@ Deno.test("params.json and config.json of the small model agree", async () => {
     const meta = await openCheckpoint(folder);
     await writeHuggingFace(folder);
     assert.deepEqual(meta.config, (await openCheckpoint(folder)).config);
+  });
+});
+
+const linear = (factor: number) => ({ type: "linear", factor });
+const f32 = (value: number) => ({ type: "f32", value }) as const;
+const text = (value: string) => ({ type: "string", value }) as const;
+
+// As llama.cpp takes them: a factor without a type is linear, and "none" leaves it out.
+const SCALINGS: readonly (readonly [Record<string, GgufValue>, unknown])[] = [
+  [{ "rope.scaling.type": text("linear"), "rope.scaling.factor": f32(4) }, linear(4)],
+  [{ "rope.scaling.factor": f32(2.1) }, linear(2.1)],
+  [{ "rope.scale_linear": f32(8) }, linear(8)],
+  [{ "rope.scaling.factor": f32(4), "rope.scale_linear": f32(8) }, linear(4)],
+  [{ "rope.scaling.type": text("none"), "rope.scaling.factor": f32(4) }, undefined],
+  [{ "rope.scaling.type": text("linear") }, undefined],
+  [{ "rope.scaling.factor": f32(0) }, undefined],
+];
+Deno.test("a GGUF file says in its keys by what factor positions are stretched", async () => {
+  for (const [keys, wanted] of SCALINGS) {
+    await withFolder(async (folder) => {
+      const metadata = ggufMetadata();
+      for (const [key, value] of Object.entries(keys)) metadata.set(`llama.${key}`, value);
+      const path = await writeGgufModel(folder, { metadata });
+      assert.deepEqual((await openCheckpoint(path)).config.ropeScaling, wanted);
+    });
+  }
+});
+
+Deno.test("a GGUF file with a scaling that is not known is refused", async () => {
+  await withFolder(async (folder) => {
+    const metadata = ggufMetadata().set("llama.rope.scaling.type", text("yarn"));
+    const path = await writeGgufModel(folder, { metadata });
+    await assert.rejects(
+      () => openCheckpoint(path),
+      /"llama.rope.scaling.type" is "?yarn"?, "linear" or "none" was wanted/,
+    );
   });
 });

@@ -115,6 +115,19 @@ Deno.test("Llama 3.1's scaling is read in its three spellings", () => {
   assert.equal(plain.ropeScaling, undefined);
 });
 
+Deno.test("a linear scaling is read in its three spellings, and written in one", () => {
+  const spellings: Json[] = [
+    { rope_scaling: { rope_type: "linear", factor: 4 } },
+    { rope_scaling: { type: "linear", factor: 4.0 } },
+    { rope_parameters: { rope_theta: 10000, rope_type: "linear", factor: 4 } },
+  ];
+  for (const spelling of spellings) {
+    const config = parse(spelling);
+    assert.deepEqual(config.ropeScaling, { type: "linear", factor: 4 });
+    assert.deepEqual(toHuggingFaceConfig(config).rope_scaling, { rope_type: "linear", factor: 4 });
+  }
+});
+
 Deno.test("the palm-like config of the fixtures says all that differs from a Llama", () => {
   const config = parse({}, PALM);
   assert.equal(config.architecture, "palm");
@@ -205,14 +218,17 @@ const REFUSED: readonly (readonly [string, RegExp, Json, Json?])[] = [
   ["eps as text", /"rms_norm_eps" is "1e-5", a number/, { rms_norm_eps: "1e-5" }],
   ["theta of zero", /"rope_theta" is 0, a number above 0/, { rope_theta: 0 }],
   ["theta of infinity", /"rope_theta" is Infinity/, { rope_theta: Infinity }],
-  ["another rope scaling", /"rope_scaling.rope_type" is "yarn", "llama3" or "default"/, {
+  ["another rope scaling", /"rope_scaling.rope_type" is "yarn", "linear", "llama3" or "default"/, {
     rope_scaling: { rope_type: "yarn", factor: 4 },
   }],
-  ["another rope scaling in the old spelling", /"rope_scaling.type" is "linear"/, {
-    rope_scaling: { type: "linear", factor: 2 },
+  ["another rope scaling in the old spelling", /"rope_scaling.type" is "dynamic"/, {
+    rope_scaling: { type: "dynamic", factor: 2 },
   }],
   ["another rope scaling in the new place", /"rope_parameters.rope_type" is "longrope"/, {
     rope_parameters: { rope_type: "longrope" },
+  }],
+  ["a linear scaling that shrinks", /"factor" of the rope scaling is 0.5, a number of at least 1/, {
+    rope_scaling: { type: "linear", factor: 0.5 },
   }],
   ["a rope scaling that is no object", /"rope_scaling" is "llama3", an object/, {
     rope_scaling: "llama3",

@@ -1,4 +1,4 @@
-import { ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { fillRopeTable, type RopeConfig, ropeFrequencies } from "../../lib/model/rope.ts";
 import { golden } from "../fixtures.ts";
@@ -40,6 +40,17 @@ function configOf(sample: RopeCase): RopeConfig {
 function near(got: number, wanted: number, tolerance: number, what: string): void {
   ok(Math.abs(got - wanted) <= tolerance, `${what}: ${got} instead of ${wanted}`);
 }
+
+Deno.test("positions stretched by a factor have the angles of earlier positions", () => {
+  const rope = { headDim: 8, ropeTheta: 10_000 };
+  const rows = (positions: number[], config: RopeConfig) => {
+    const table = new Float32Array(positions.length * config.headDim);
+    fillRopeTable(table, positions, { frequencies: ropeFrequencies(config) });
+    return table;
+  };
+  const stretched = rows([0, 4, 12, 4000], { ...rope, ropeScaling: { type: "linear", factor: 4 } });
+  deepStrictEqual(stretched, rows([0, 1, 3, 1000], rope));
+});
 
 for (const sample of cases) {
   const name = `head_dim ${sample.head_dim}, theta ${sample.theta}${

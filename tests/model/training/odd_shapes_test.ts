@@ -99,6 +99,11 @@ const CASES: Readonly<Record<string, Case>> = {
     sequences: 1,
     length: 19,
   },
+  "positions stretched by a factor": {
+    config: { ...LLAMA, ropeScaling: { type: "linear", factor: 2.5 } },
+    sequences: 2,
+    length: 11,
+  },
   "LayerNorm in serial blocks, RMSNorm elsewhere": {
     config: { ...LLAMA, norm: "layer", logitsScale: 0.5 },
     sequences: 2,

@@ -42,12 +42,14 @@ function normed(x: Float64Array, scale: Float64Array, config: ModelConfig): Floa
   return x.map((value, i) => scale[i]! * (value - mean) * factor);
 }
 
-/** Frequencies of pairs, stretched as Llama 3.1's published code does. */
+/** Frequencies of pairs, stretched as Llama 3.1's published code does, or all by one factor. */
 function frequencies({ headDim, ropeTheta, ropeScaling }: ModelConfig): number[] {
   return Array.from({ length: headDim / 2 }, (_, i) => {
     const frequency = 1 / ropeTheta ** (2 * i / headDim);
     if (ropeScaling === undefined) return frequency;
-    const { factor, lowFreqFactor, highFreqFactor } = ropeScaling;
+    const { factor } = ropeScaling;
+    if (ropeScaling.type === "linear") return frequency / factor;
+    const { lowFreqFactor, highFreqFactor } = ropeScaling;
     const original = ropeScaling.originalMaxPositionEmbeddings;
     const wavelength = 2 * Math.PI / frequency;
     if (wavelength < original / highFreqFactor) return frequency;
