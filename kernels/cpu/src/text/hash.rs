@@ -83,17 +83,26 @@ pub fn hash_pair(left: u32, right: u32) -> u64 {
     (mixed ^ mixed >> 29).wrapping_mul(K2)
 }
 
-fn hash_bytes(bytes: &[u8]) -> u64 {
-    let mut hash = bytes.len() as u64;
-    for chunk in bytes.chunks(8) {
-        let mut word = [0u8; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        hash = (hash ^ u64::from_le_bytes(word))
+/// Hash of a piece of more than [`INLINE`] bytes; the last eight may overlap those before.
+fn hash_long(bytes: &[u8]) -> u64 {
+    let mix = |hash: u64, word: &[u8; 8]| {
+        (hash ^ u64::from_le_bytes(*word))
             .wrapping_mul(K2)
-            .rotate_left(23);
-    }
+            .rotate_left(23)
+    };
+    let hash = bytes.as_chunks().0.iter().fold(bytes.len() as u64, mix);
+    let hash = bytes.last_chunk().map_or(hash, |last| mix(hash, last));
     hash.wrapping_mul(K1)
 }
+
+/// A long piece in the table: its token, and four bits of its hash that tell most others apart.
+#[inline(always)]
+fn long_entry(hash: u64, token: u32) -> u32 {
+    (hash >> 20) as u32 & TAG | token
+}
+
+/// Where an entry has bits of a hash.
+const TAG: u32 = 0xf000_0000;
 
 /// Size of a table for `count` entries at most half full, and the shift that makes a slot of a hash.
 fn table_size(count: usize) -> (usize, u32) {
@@ -175,16 +184,18 @@ impl PieceTable {
     fn insert_long(&mut self, texts: &Texts, token: u32) -> Result<Option<u32>, &'static str> {
         let bytes = texts.get(token);
         let mask = self.long.len() - 1;
-        let first = (hash_bytes(bytes) >> self.long_shift) as usize;
+        let hash = hash_long(bytes);
+        let entry = long_entry(hash, token);
+        let first = (hash >> self.long_shift) as usize;
         for probe in 0..LONGEST_PROBE {
             let slot = (first + probe) & mask;
             let found = self.long[slot];
             if found == NONE {
-                self.long[slot] = token;
+                self.long[slot] = entry;
                 return Ok(None);
             }
-            if texts.get(found) == bytes {
-                return Ok(Some(found));
+            if (found ^ entry) & TAG == 0 && texts.get(found & !TAG) == bytes {
+                return Ok(Some(found & !TAG));
             }
         }
         Err("the pieces are chosen to collide")
@@ -265,11 +276,16 @@ impl PieceTable {
             return NONE;
         }
         let mask = self.long.len() - 1;
-        let mut slot = (hash_bytes(bytes) >> self.long_shift) as usize;
+        let hash = hash_long(bytes);
+        let wanted = long_entry(hash, 0);
+        let mut slot = (hash >> self.long_shift) as usize;
         loop {
             let found = self.long[slot & mask];
-            if found == NONE || texts.get(found) == bytes {
-                return found;
+            if found == NONE {
+                return NONE;
+            }
+            if found & TAG == wanted && texts.get(found & !TAG) == bytes {
+                return found & !TAG;
             }
             slot += 1;
         }
