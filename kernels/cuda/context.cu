@@ -125,6 +125,11 @@ int32_t Context::settled() {
   return status == cudaSuccess ? 0 : refuse("wait: %s", cudaGetErrorString(status));
 }
 
+double Context::freeBytes() const {
+  size_t available = 0, all = 0;
+  return cudaMemGetInfo(&available, &all) == cudaSuccess ? static_cast<double>(available) : 0.0;
+}
+
 unsigned Context::identify(char *text, unsigned capacity) const {
   return static_cast<unsigned>(std::snprintf(text, capacity, "%s", identity_));
 }

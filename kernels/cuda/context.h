@@ -66,6 +66,8 @@ class Context {
   double mark();
   int32_t wait(double event);
   unsigned describe(char *text, unsigned capacity) const;
+  // Bytes of the GPU's memory that are free now; 0 where that cannot be told.
+  double freeBytes() const;
   // What no other GPU is called.
   unsigned identify(char *text, unsigned capacity) const;
 

@@ -52,7 +52,6 @@ struct Functions {
 };
 
 Functions functions = {};
-char loadedAs[1024] = "";
 
 bool bindAll(void *library, Functions &f) {
   Binder bind{library};
@@ -87,33 +86,27 @@ int32_t nccl_load(uint8_t *named, uint32_t length, uint8_t *text, uint32_t capac
   char name[1024] = "";
   std::memcpy(name, named, length < sizeof(name) ? length : sizeof(name) - 1);
   char said[1200] = "";
-  bool ready = functions.state != nullptr && std::strcmp(loadedAs, name) == 0;
+  bool ready = false;
   Functions found = {};
-  if (!ready) {
-    const char *const usual[] = {"libnccl.so.2", "libnccl.so", nullptr};
-    const char *const own[] = {name, nullptr};
-    void *library = loadLibrary(length == 0 ? usual : own, "nccl");
-    Binder{library}(found.version, "ncclGetVersion");
-    int version = 0;
-    if (library == nullptr) {
-      std::snprintf(said, sizeof(said), "%s is not installed", length == 0 ? "NCCL" : name);
-    } else if (found.version == nullptr || found.version(&version) != NCCL_SUCCESS) {
-      std::snprintf(said, sizeof(said), "it tells no version: it is no NCCL");
-    } else if (version < OLDEST || !bindAll(library, found)) {
-      // Versions before 2.9 are counted in hundreds.
-      int major = version < 10000 ? version / 1000 : version / 10000;
-      int minor = version < 10000 ? version / 100 % 10 : version / 100 % 100;
-      std::snprintf(said, sizeof(said), "NCCL %d.%d.%d is too old: 2.18 is the oldest that will do",
-                    major, minor, version % 100);
-    } else {
-      functions = found;
-      std::memcpy(loadedAs, name, sizeof(loadedAs));
-      ready = true;
-    }
-  }
-  if (ready) {
-    int version = 0;
-    functions.version(&version);
+  const char *const usual[] = {"libnccl.so.2", "libnccl.so", nullptr};
+  const char *const own[] = {name, nullptr};
+  // Loaded again it is the same one, which nobody unloads.
+  void *library = loadLibrary(length == 0 ? usual : own, "nccl");
+  Binder{library}(found.version, "ncclGetVersion");
+  int version = 0;
+  if (library == nullptr) {
+    std::snprintf(said, sizeof(said), "%s is not installed", length == 0 ? "NCCL" : name);
+  } else if (found.version == nullptr || found.version(&version) != NCCL_SUCCESS) {
+    std::snprintf(said, sizeof(said), "it tells no version: it is no NCCL");
+  } else if (version < OLDEST || !bindAll(library, found)) {
+    // Versions before 2.9 are counted in hundreds.
+    int major = version < 10000 ? version / 1000 : version / 10000;
+    int minor = version < 10000 ? version / 100 % 10 : version / 100 % 100;
+    std::snprintf(said, sizeof(said), "NCCL %d.%d.%d is too old: 2.18 is the oldest that will do",
+                  major, minor, version % 100);
+  } else {
+    functions = found;
+    ready = true;
     std::snprintf(said, sizeof(said), "%d.%d.%d", version / 10000, version / 100 % 100, version % 100);
   }
   uint32_t bytes = static_cast<uint32_t>(std::strlen(said));

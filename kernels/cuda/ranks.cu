@@ -34,6 +34,9 @@ uint32_t cuda_identity(address_t handle, uint8_t *text, uint32_t capacity) {
   return contextOf(handle).identify(reinterpret_cast<char *>(text), capacity);
 }
 
+// Bytes of the GPU's memory that are free now; 0 where that cannot be told.
+double cuda_free_bytes(address_t handle) { return contextOf(handle).freeBytes(); }
+
 int32_t ranks_begin(address_t handle) { return contextOf(handle).beginRanks(); }
 
 double ranks_end(address_t handle) { return contextOf(handle).endRanks(); }

@@ -21,6 +21,7 @@ const SYMBOLS = {
   cuda_devices: { parameters: [], result: "i32" },
   cuda_open: { parameters: ["u32"], result: "f64" },
   cuda_identity: { parameters: ["f64", "buffer", "u32"], result: "u32" },
+  cuda_free_bytes: { parameters: ["f64"], result: "f64" },
   rt_last_error: { parameters: ["f64", "buffer", "u32"], result: "u32" },
   ranks_begin: { parameters: ["f64"], result: "i32" },
   ranks_end: { parameters: ["f64"], result: "f64" },
@@ -46,6 +47,8 @@ export interface CudaSymbols {
   cuda_open(device: number): Address;
   /** Writes what no other GPU is called. */
   cuda_identity(context: Address, text: Bytes, capacity: number): number;
+  /** Bytes of the GPU's memory that are free, or 0. */
+  cuda_free_bytes(context: Address): number;
   /** Writes why the last call failed; with context 0, why none could be opened. */
   rt_last_error(context: Address, text: Bytes, capacity: number): number;
   /** Chooses the queue between ranks. */
@@ -138,6 +141,10 @@ export class CudaLink implements DeviceLink {
     this.#symbols = symbols;
     this.#context = context;
     this.identity = libraryText((text, capacity) => symbols.cuda_identity(context, text, capacity));
+  }
+
+  freeBytes(): number | undefined {
+    return this.#symbols.cuda_free_bytes(this.#context) || undefined;
   }
 
   load(library?: string): string {

@@ -38,6 +38,8 @@ export interface DeviceChannel {
 export interface DeviceLink {
   /** What no other GPU is called; contexts on one GPU share it. */
   readonly identity: string;
+  /** Bytes of its memory that are free now, where that can be told. */
+  freeBytes(): number | undefined;
   /**
    * Loads NCCL, or the library of a name or path, and returns its version.
    *

@@ -9,7 +9,7 @@
 import type { Communicator } from "../comm/communicator.ts";
 import { gatherJson } from "../comm/json.ts";
 import type { Mesh } from "../comm/mesh.ts";
-import type { GradientEngine } from "./gradient_engine.ts";
+import type { Counted, GradientEngine } from "./gradient_engine.ts";
 
 /** What one way of sharing took in some steps. */
 export interface SchemeTraffic {
@@ -49,7 +49,7 @@ export interface PipelineStandstill {
 
 type Counts = Record<string, { bytes: number; waitedMs: number }>;
 
-function countsOf(communicators: readonly Communicator[]): Counts {
+function countsOf(communicators: readonly Counted[]): Counts {
   const counts: Counts = {};
   for (const communicator of communicators) {
     const sums = counts[communicator.name] ??= { bytes: 0, waitedMs: 0 };
@@ -64,7 +64,7 @@ function countsOf(communicators: readonly Communicator[]): Counts {
 /** Measures communication from one report to the next. */
 export class CommunicationMeter {
   readonly #world: Communicator;
-  readonly #communicators: readonly Communicator[];
+  readonly #communicators: readonly Counted[];
   readonly #engine: Pick<GradientEngine, "standstill">;
   #before: Counts;
   #since = performance.now();

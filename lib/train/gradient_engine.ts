@@ -14,6 +14,9 @@ import type { GradientSum } from "../parallel/gradient_sum.ts";
 import type { UnitWeights } from "../parallel/unit_weights.ts";
 import { microBatchesOf, type MicroBatchOptions } from "../parallel/micro_batches.ts";
 
+/** What counts what it sends: communicators, and ranks with a GPU each. */
+export type Counted = Pick<Communicator, "name" | "traffic">;
+
 /** What the gradients of a step are computed with. */
 export interface GradientRequest {
   /** Factor of every target's loss: 1 / targets of the whole batch, over all replicas. */
@@ -37,7 +40,7 @@ export interface Evaluated {
 /** Computes gradients on this rank's part of a mesh. */
 export interface GradientEngine {
   /** Communicators of its own, besides those of the mesh. */
-  readonly communicators?: readonly Communicator[] | undefined;
+  readonly communicators?: readonly Counted[] | undefined;
   /** How long the stages of a pipeline have stood still since the last report; all of them call it. */
   standstill?(): PipelineReport;
   /**
@@ -81,13 +84,13 @@ export interface WholeModelParts {
   /** Brings weights that other ranks own. */
   readonly weights?: Pick<UnitWeights, "stepped" | "settle"> | undefined;
   /** Communicators of the model, besides those of the mesh. */
-  readonly communicators?: readonly Communicator[] | undefined;
+  readonly communicators?: readonly Counted[] | undefined;
 }
 
 /** A whole model on this rank: one micro-batch after the other, and the sum over the replicas. */
 export class WholeModelEngine implements GradientEngine {
   /** Those of the model. */
-  readonly communicators: readonly Communicator[] | undefined;
+  readonly communicators: readonly Counted[] | undefined;
   readonly #parts: WholeModelParts;
 
   /** Puts the parts together. */

@@ -25,7 +25,7 @@ import {
   stageCosts,
 } from "../parallel/pipeline_stages.ts";
 import type { Shards } from "../parallel/zero.ts";
-import type { Evaluated, GradientEngine, GradientRequest } from "./gradient_engine.ts";
+import type { Counted, Evaluated, GradientEngine, GradientRequest } from "./gradient_engine.ts";
 import type { TrainSettings } from "./settings.ts";
 
 /**
@@ -76,6 +76,8 @@ export interface PipelineEngineParts {
   readonly sharing: MicroBatchOptions;
   /** Who owns what, where shards do. */
   readonly shards?: Shards | undefined;
+  /** What else counts what it sends. */
+  readonly counted?: readonly Counted[] | undefined;
 }
 
 /** Computes gradients on a rank of a pipeline. */
@@ -83,13 +85,13 @@ export class PipelineEngine implements GradientEngine {
   /** Batches that an evaluation takes at once, so that the stages have something to do. */
   readonly batchesAtOnce: number;
   /** Those of the two ends, and of the model. */
-  readonly communicators: readonly Communicator[];
+  readonly communicators: readonly Counted[];
   readonly #parts: PipelineEngineParts;
   readonly #pipeline: Pipeline;
 
   /** Joins the pipeline; all its ranks do. */
   constructor(backend: Backend, parts: PipelineEngineParts) {
-    const { model, ranks, maxRows, sums, shards } = parts;
+    const { model, ranks, maxRows, sums, shards, counted = [] } = parts;
     this.#parts = parts;
     this.batchesAtOnce = 4 * ranks.size;
     const bring = (parameter: number) => {
@@ -102,7 +104,7 @@ export class PipelineEngine implements GradientEngine {
       backend.upload(grad, values);
     };
     this.#pipeline = new Pipeline(model, { ranks, maxRows, sums, bring });
-    this.communicators = [this.#pipeline.ends, ...model.passes.communicators];
+    this.communicators = [this.#pipeline.ends, ...model.passes.communicators, ...counted];
   }
 
   /** How long the stages have stood still since the last report; all of them call it. */

@@ -102,17 +102,17 @@ export function openReplica(backend: Backend, parts: ReplicaParts): Replica {
   model.passes.between = () => sums.forEach((sum) => sum.progress());
   const partitioned = shards?.gradients !== undefined;
   const sharing = { microBatch, replicas, order, partitioned };
-  const { communicators } = model.passes;
+  const counted = [gpus?.data, gpus?.shard].filter((ranks) => ranks !== undefined);
   const isCut = shards !== undefined || tensor.size > 1;
   return {
     engine: ranks.size > 1
-      ? new PipelineEngine(backend, { model, ranks, maxRows, sums, sharing, shards })
+      ? new PipelineEngine(backend, { model, ranks, maxRows, sums, sharing, shards, counted })
       : new WholeModelEngine({
         model,
         sum: sums[0]!,
         sharing,
         weights: shards?.weights,
-        communicators,
+        communicators: [...model.passes.communicators, ...counted],
       }),
     sharing: isCut
       ? { axes: { shard, tensor }, ownership: shards?.ownership, pieces: shards?.pieces }

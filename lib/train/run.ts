@@ -13,6 +13,7 @@ import { asError, ConfigError, Interrupted, LlameroError } from "../base/errors.
 import { fileError } from "../base/file_error.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import type { Communicator } from "../comm/communicator.ts";
+import { ranksOnGpu } from "../comm/device/open.ts";
 import { alone } from "../comm/group.ts";
 import { Mesh } from "../comm/mesh.ts";
 import { agree, factsOf } from "./agreement.ts";
@@ -128,7 +129,8 @@ export async function trainSession(options: RunOptions): Promise<TrainState> {
   if (world.size > 1) agree(world, factsOf(config, { ...options, backend: backend.name }));
   checkMesh(config, world.size);
   const mesh = new Mesh(world, meshOf(config.settings, world.size));
-  checkMemory({ ...config, mesh }, memoryLimit(backend, options.localRanks));
+  const gpuRanks = ranksOnGpu(world, backend);
+  checkMemory({ ...config, mesh }, memoryLimit(backend, { ...options, gpuRanks }));
   const machine = openMachine(backend, { ...config, mesh, nccl: options.nccl });
   opened.defer(machine.close);
   const begin = () => setFirstWeights(machine, config);

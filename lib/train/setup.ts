@@ -96,12 +96,24 @@ export interface MemoryLimit {
 /** WebAssembly's addresses, less its stacks and the kernels' scratch. */
 const WASM_BYTES = 4 * 2 ** 30 - 64 * 2 ** 20;
 
-/** What a backend can give now to one of so many ranks that are on this machine. */
-export function memoryLimit(backend: Pick<Backend, "name">, localRanks: number = 1): MemoryLimit {
+/**
+ * What a backend can give now to one of so many ranks that are on this machine, of which some share its
+ * GPU, where it has one.
+ */
+export function memoryLimit(
+  backend: Pick<Backend, "name" | "link">,
+  { localRanks = 1, gpuRanks = 1 }: {
+    readonly localRanks?: number | undefined;
+    readonly gpuRanks?: number | undefined;
+  } = {},
+): MemoryLimit {
   if (backend.name === "wasm") return { bytes: WASM_BYTES, name: "WebAssembly" };
-  const { available } = Deno.systemMemoryInfo();
-  if (localRanks === 1) return { bytes: available, name: "this machine" };
-  return { bytes: available / localRanks, name: `each of ${localRanks} ranks on this machine` };
+  const onGpu = backend.link?.freeBytes();
+  const [available, where, ranks] = onGpu === undefined
+    ? [Deno.systemMemoryInfo().available, "machine", localRanks]
+    : [onGpu, "GPU", gpuRanks];
+  if (ranks === 1) return { bytes: available, name: `this ${where}` };
+  return { bytes: available / ranks, name: `each of ${ranks} ranks on this ${where}` };
 }
 
 /**

@@ -92,6 +92,30 @@ onEmulatedGpus("--gpus 2 trains what --gpus 1 trains, in two processes; one prin
     const backends = readEvents(two.paths.events).filter(({ event }) => event === "start");
     assert.deepEqual(backends.map((event) => "backend" in event && event.backend), ["cuda"]);
     assert.deepEqual(leftovers(), []);
+    // What went from GPU to GPU is told: all gradients once a step by each of two, and losses.
+    const config = readFileSync(two.paths.config, "utf8");
+    const parameters = Number(/^# ([\d,]+) parameters$/m.exec(config)![1]!.replaceAll(",", ""));
+    const sent = readEvents(two.paths.events)
+      .reduce((sum, event) => sum + ("schemes" in event ? event.schemes.data!.bytes : 0), 0);
+    const wanted = 5 * 2 * 4 * parameters;
+    assert.ok(Math.abs(sent - wanted) <= 0.05 * wanted, `${sent} bytes, ${wanted} were wanted`);
+  });
+});
+
+onEmulatedGpus("a run that the GPU has no memory for is refused before it begins", async () => {
+  await inTrainingFolder(async ({ folder, tokenizer, text }) => {
+    const config = join(folder, "tiny.toml");
+    writeFileSync(config, TINY_CONFIG);
+    const files = ["--out", join(folder, "run"), "--config", config, "--text", text];
+    Deno.env.set("LLAMERO_EMULATED_GPU_BYTES", "100000");
+    try {
+      const args = ["train", ...files, "--tokenizer", tokenizer, "--steps", "2", "--gpus", "1"];
+      const { code, stderr } = await runCli(args, { env: ENVIRONMENT });
+      assert.equal(code, 1, stderr);
+      assert.match(stderr, /it takes .*, and this GPU has /);
+    } finally {
+      Deno.env.delete("LLAMERO_EMULATED_GPU_BYTES");
+    }
   });
 });
 

@@ -89,7 +89,8 @@ async function summed(
     sum.finish();
   }
   const gradients = parameters.map((p) => model.gradient(p));
-  const deviceBytes = (replicas?.bytesSent ?? 0) + (shards?.bytesSent ?? 0);
+  const sent = [replicas, shards].map((ranks) => ranks?.traffic().send?.bytes ?? 0);
+  const deviceBytes = sent.reduce((sum, bytes) => sum + bytes, 0);
   const result = {
     ...{ gradients, connected: device, deviceBytes, hostBytes: hostBytes(axes) - before },
     own: ownership?.own.map(({ parameter, first, count }) => [parameter, first, count] as const) ??

@@ -48,6 +48,12 @@ function isLinked(backend: Backend): backend is Backend & LinkedBackend {
   return backend.link !== undefined;
 }
 
+/** How many of the ranks have the same GPU as this one, itself among them; all ranks call it. */
+export function ranksOnGpu(ranks: Communicator, { link }: Pick<Backend, "link">): number {
+  if (link === undefined || ranks.size === 1) return 1;
+  return gatherJson(ranks, link.identity).filter((identity) => identity === link.identity).length;
+}
+
 /** Whether ranks use NCCL: where each has a GPU of its own, and nobody leaves it out. */
 function isWanted(all: readonly Told[]): boolean {
   if (all.some(({ off }) => off)) return false;
@@ -98,5 +104,5 @@ export function openDeviceRanks(
   if (rank === 0) id.set(link.uniqueId());
   ranks.broadcast(id, 0);
   const channel = link.open(id, { rank, size });
-  return new DeviceRanks(backend, { channel, rank, size });
+  return new DeviceRanks(backend, { channel, rank, size, name: ranks.name });
 }

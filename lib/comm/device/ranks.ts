@@ -13,7 +13,9 @@
 
 import type { Address, Backend } from "../../backend/backend.ts";
 import type { DeviceChannel, DeviceLink, DeviceMessage } from "../../backend/device_link.ts";
+import type { CallKind } from "../call.ts";
 import { evenParts, type Part, partsOf } from "../parts.ts";
+import { Traffic, type TrafficCount } from "../traffic.ts";
 import { Tree } from "../tree_sum.ts";
 
 /** Bytes of an element: vectors are f32. */
@@ -44,6 +46,8 @@ export type LinkedBackend = Pick<Backend, "alloc" | "free" | "copy" | "kernels">
 
 /** Ranks of a communicator that have a GPU each. */
 export class DeviceRanks {
+  /** What messages call the communicator. */
+  readonly name: string;
   /** This rank within the communicator. */
   readonly rank: number;
   /** How many there are. */
@@ -54,22 +58,28 @@ export class DeviceRanks {
   #last = 0;
   /** Where the others' parts arrive. */
   #room: { readonly address: Address; readonly bytes: number } | undefined;
-  #bytesSent = 0;
+  readonly #traffic: Traffic = new Traffic();
 
   /** Takes an open channel. */
   constructor(
     backend: LinkedBackend,
-    options: { readonly channel: DeviceChannel; readonly rank: number; readonly size: number },
+    options: {
+      readonly channel: DeviceChannel;
+      readonly rank: number;
+      readonly size: number;
+      readonly name: string;
+    },
   ) {
     this.#backend = backend;
+    this.name = options.name;
     this.#channel = options.channel;
     this.rank = options.rank;
     this.size = options.size;
   }
 
-  /** Bytes handed over so far. */
-  get bytesSent(): number {
-    return this.#bytesSent;
+  /** What was sent, as messages; kernels wait for it on the GPU, which is not measured. */
+  traffic(): Partial<Record<CallKind, TrafficCount>> {
+    return this.#traffic.counts();
   }
 
   /**
@@ -93,7 +103,9 @@ export class DeviceRanks {
 
   #exchange(messages: readonly DeviceMessage[]): void {
     const some = messages.filter(({ bytes }) => bytes > 0);
-    for (const { way, bytes } of some) if (way === "send") this.#bytesSent += bytes;
+    for (const { way, bytes } of some) {
+      if (way === "send") this.#traffic.add("send", { messages: 1, bytes });
+    }
     if (some.length > 0) this.#channel.exchange(some);
   }
 
@@ -211,10 +223,11 @@ export class DeviceRanks {
   close(): void {
     try {
       if (this.#last > 0) this.#backend.link.wait(this.#last);
-    } finally {
-      this.#channel.close();
-      if (this.#room !== undefined) this.#backend.free(this.#room.address);
-      this.#room = undefined;
+    } catch {
+      // Whoever needed it was told why; what is left to do is to give back.
     }
+    this.#channel.close();
+    if (this.#room !== undefined) this.#backend.free(this.#room.address);
+    this.#room = undefined;
   }
 }
