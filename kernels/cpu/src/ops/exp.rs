@@ -81,7 +81,10 @@ pub unsafe fn exp2_of<S: Simd, const N: usize>(x: [S::F32; N]) -> [S::F32; N] {
     unsafe {
         let mut n = x;
         for n in &mut n {
-            *n = S::round(S::max(*n, S::splat(LOWEST_EXPONENT)));
+            if !S::SCALES {
+                *n = S::max(*n, S::splat(LOWEST_EXPONENT));
+            }
+            *n = S::round(*n);
         }
         let mut p = [S::splat(POLYNOMIAL_2[0]); N];
         for coefficient in &POLYNOMIAL_2[1..] {
@@ -90,7 +93,11 @@ pub unsafe fn exp2_of<S: Simd, const N: usize>(x: [S::F32; N]) -> [S::F32; N] {
             }
         }
         for i in 0..N {
-            p[i] = S::mul(p[i], S::exp2_integral(n[i]));
+            p[i] = if S::SCALES {
+                S::scale(p[i], n[i])
+            } else {
+                S::mul(p[i], S::exp2_integral(n[i]))
+            };
             p[i] = S::select(S::lt(x[i], S::splat(LOWEST_EXPONENT)), S::zero(), p[i]);
         }
         p

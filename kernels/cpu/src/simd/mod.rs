@@ -148,6 +148,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
     unsafe fn round(a: Self::F32) -> Self::F32;
     /// 2^a for an integral a in -126 ..= 127.
     unsafe fn exp2_integral(a: Self::F32) -> Self::F32;
+    /// Whether there is `scale`.
+    const SCALES: bool = false;
+    /// a * 2^n for an integral n of any size.
+    #[inline(always)]
+    unsafe fn scale(_a: Self::F32, _n: Self::F32) -> Self::F32 {
+        unreachable!("SCALES is false")
+    }
     /// Where a < b (false where either is NaN).
     unsafe fn lt(a: Self::F32, b: Self::F32) -> Self::Mask;
     /// `yes` where the mask holds, else `no`.

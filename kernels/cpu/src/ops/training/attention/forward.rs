@@ -26,11 +26,12 @@ pub unsafe fn forward(isa: Isa, context: &Context, problem: &Problem) {
     let shared = Shared::new((problem, memory, scratch));
     context.parallel(tiles * problem.heads, &|chunk, worker| unsafe {
         let (problem, memory, scratch) = shared.get();
-        // The last tile of a document is its largest: large ones first, so that small ones fill up.
-        let index = tiles - 1 - chunk / problem.heads;
+        // A head after the other, whose keys and values stay in the caches. The last tile of a document
+        // is its largest: large ones first, so that small ones fill up.
+        let index = tiles - 1 - chunk % tiles;
         let queries = *scratch.cast::<Queries>().add(index);
         let work = scratch.add(list).cast::<f32>().add(worker * memory.floats);
-        let head = chunk % problem.heads;
+        let head = chunk / tiles;
         tile_on(isa, arithmetic, problem, &memory, work, &queries, head);
     });
 }

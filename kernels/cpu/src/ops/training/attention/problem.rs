@@ -20,6 +20,7 @@ impl Head {
     }
 
     /// The first element of a row's head.
+    #[inline(always)]
     pub unsafe fn at(&self, row: usize, head: usize, head_dim: usize) -> *mut f32 {
         unsafe { self.address.add(row * self.stride + head * head_dim) }
     }
