@@ -68,7 +68,7 @@ gguf("an absurd number of layers", {
 }, { metadata: { "llama.block_count": number(0xffffffff) } });
 gguf("another rope scaling", {
   kind: "ConfigError",
-  message: /"llama\.rope\.scaling\.type" is "yarn", "none" was wanted/,
+  message: /"llama\.rope\.scaling\.type" is "yarn", "linear" or "none" was wanted/,
 }, { metadata: { "llama.rope.scaling.type": text("yarn") } });
 gguf("rotary positions over a part of the head", {
   kind: "ConfigError",

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { MEETING_PREFIX } from "../../lib/comm/processes/start.ts";
 import { readEvents } from "../../lib/train/events.ts";
 import { readMetrics } from "../../lib/train/metrics.ts";
 import { type RunPaths, runPaths } from "../../lib/train/run_folder.ts";
@@ -19,6 +21,9 @@ const ENVIRONMENT = {
   LLAMERO_EMULATED_GPUS: "2",
 };
 
+/** What `deno task llamero` grants. */
+const PERMISSIONS = ["read", "write", "env", "ffi", "sys", "run"].map((what) => `--allow-${what}`);
+
 interface Started {
   readonly paths: RunPaths;
   readonly ended: Promise<{ readonly code: number; readonly stderr: string }>;
@@ -35,8 +40,8 @@ function start(
   const paths = runPaths(join(folder, run));
   const files = ["--out", paths.run, "--config", config, "--tokenizer", tokenizer, "--text", text];
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", "cli/main.ts", "train", ...files, "--sample-every", "999"]
-      .concat(flags),
+    args: ["run", ...PERMISSIONS, "--no-check", "cli/main.ts", "train", ...files]
+      .concat("--sample-every", "999", flags),
     cwd: REPOSITORY,
     env: ENVIRONMENT,
     ...{ stdin: "null", stdout: "null", stderr: "piped" },
@@ -49,10 +54,7 @@ function start(
 
 /** Processes of a run that are ranks, or one of them. */
 function ranksOf({ run }: RunPaths, rank = ""): number[] {
-  return processesWith(run, "LLAMERO_SUPERVISED=1").filter((id) => {
-    const variables = readFileSync(`/proc/${id}/environ`, "utf8").split("\0");
-    return variables.some((variable) => variable.startsWith(`LLAMERO_RANK_SEAT=${rank}`));
-  });
+  return processesWith(run, `LLAMERO_RANK_SEAT=${rank}.*`);
 }
 
 /** Waits for a row of metrics, then kills the rank of a run. */
@@ -70,10 +72,11 @@ async function strike({ paths, ended }: Started, { rank, rows }: {
   Deno.kill(found, "SIGKILL");
 }
 
-/** Files by which ranks have met. */
+/** Files by which ranks have met, and those of the emulated NCCL. */
 function leftovers(): string[] {
-  return [...Deno.readDirSync("/dev/shm")].map(({ name }) => name)
-    .filter((name) => /^llamero-(ranks|fake-nccl)-/.test(name));
+  const { stdout } = new Deno.Command("ls", { args: ["/dev/shm", tmpdir()] }).outputSync();
+  return new TextDecoder().decode(stdout).split("\n")
+    .filter((name) => name.startsWith(MEETING_PREFIX) || name.startsWith("llamero-fake-nccl-"));
 }
 
 onEmulatedGpus("--gpus 2 trains what --gpus 1 trains, in two processes; one prints", async () => {

@@ -59,7 +59,9 @@ address_t Context::alloc(size_t bytes) {
   return static_cast<address_t>(reinterpret_cast<uintptr_t>(memory));
 }
 
+// Like cudaFree it lets all that was enqueued end first: work on its way may still use the memory.
 int32_t Context::free(address_t memory) {
+  ranks_.pump();
   if (owned_.erase(static_cast<uintptr_t>(memory)) == 0) {
     return refuse("address %.0f is not one that alloc gave", memory);
   }

@@ -45,14 +45,15 @@ export interface ProcessEnds {
 const MOST_RANKS = 64;
 const DEFAULT_GRACE_MS = 15_000;
 
-/** Where files are memory. */
-const MEMORY_FOLDER = "/dev/shm";
+/** How the name of the file begins in which ranks meet, in the folder for temporary files. */
+export const MEETING_PREFIX = "llamero-ranks-";
 
 function meetingFile(ranks: number): string {
   if (Deno.build.os !== "linux") {
     throw new ConfigError(`Cannot start ${ranks} processes for GPUs: only Linux has them`);
   }
-  const file = Deno.makeTempFileSync({ dir: MEMORY_FOLDER, prefix: "llamero-ranks-" });
+  // Not in /dev/shm: Deno opens that to programs with all permissions alone.
+  const file = Deno.makeTempFileSync({ prefix: MEETING_PREFIX });
   Deno.truncateSync(file, meetingBytes(ranks));
   return file;
 }
