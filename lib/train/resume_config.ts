@@ -26,7 +26,7 @@ export function checkResumable(paths: RunPaths): void {
 /**
  * Reads the config of a run and takes what may change: steps, saving, logging, threads and mesh.
  *
- * @param changes What is asked for now, as flags and a file; the first wins.
+ * @param changes What this resumption asks for, as flags and a file; the first wins.
  * @throws {ConfigError} Where something else would change.
  * @throws {LlameroError} Where there is no run.
  */
