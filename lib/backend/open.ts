@@ -113,7 +113,7 @@ async function openFirst(
  * Opens a backend. With `auto`, the ones passed over and why stand in `passedOver` of the result.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * const backend = await openBackend({ backend: "wasm", threads: 2 });
  * const x = backend.alloc(4 * 16);
  * backend.close();

@@ -80,7 +80,7 @@ export function temporaryName(path: string): string {
  * committed. Every failure of the file system is a {@linkcode LlameroError} that names the final path.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * using file = AtomicFile.create("numbers.bin", { force: true });
  * file.write(new Uint8Array([1, 2, 3]));
  * file.commit();

@@ -61,7 +61,9 @@ export function checkOutputFolder(path: string, options: AtomicFolderOptions): v
  * was not committed.
  *
  * @example
- * ```ts ignore
+ * ```ts
+ * import { writeFileAtomically } from "./atomic_file.ts";
+ *
  * using folder = AtomicFolder.create("model", { replaceable: () => false });
  * writeFileAtomically(folder.file("config.json"), "{}");
  * folder.commit();

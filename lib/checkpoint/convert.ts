@@ -65,7 +65,9 @@ export interface Conversion {
  * Converts an open checkpoint.
  *
  * @example
- * ```ts ignore
+ * ```ts
+ * import { openCheckpoint } from "@llamero/llamero";
+ *
  * const source = await openCheckpoint("models/tinyllama");
  * await convertCheckpoint(source, { path: "tinyllama.gguf", to: "gguf", dtype: "f16" });
  * ```

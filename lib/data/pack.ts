@@ -32,7 +32,9 @@ export interface Packed {
  * the texts, the tokenizer and the options alone: not on threads, nor on how often it was stopped.
  *
  * @example
- * ```ts ignore
+ * ```ts
+ * import { openTokenizer } from "@llamero/llamero";
+ *
  * const tokenizer = await openTokenizer("tokenizer.model");
  * await packTexts([{ name: "corpus.txt" }], { tokenizer, prefix: "corpus", documents: "paragraph" });
  * ```

@@ -47,7 +47,7 @@ const LEAST_INFO = 8 + 4 + 4 + 8;
  * (`…-00001-of-0000N.gguf`) is read whole from its first file. Throws `FormatError` naming file, key or tensor.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * const file = await readGguf("model.gguf");
  * console.log(file.metadata.get("general.architecture")?.value);
  * ```

@@ -55,7 +55,7 @@ export interface DatasetWriterOptions {
  * A dataset being written in a folder.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * const writer = new IndexedDatasetWriter("folder", { type: 8, name: "corpus" });
  * writer.append(Uint32Array.of(5, 6, 7));
  * writer.endDocument();

@@ -49,7 +49,7 @@ interface Entry {
  * Reads the header of one safetensors file and checks all of it; throws `FormatError` naming file, tensor and values.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * const file = await readSafetensors("model.safetensors");
  * console.log(file.records.get("lm_head.weight")?.shape);
  * ```

@@ -121,7 +121,7 @@ async function writeInto(
  * Throws `LlameroError` where the path exists (without `force`) or cannot be written, and leaves nothing behind.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * await writeSafetensors("one.safetensors", [
  *   { name: "x", dtype: "f32", shape: [2], data: new Uint8Array(8) },
  * ], { force: true, metadata: { format: "pt" } });

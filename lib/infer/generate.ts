@@ -97,7 +97,9 @@ export interface GeneratedText {
  * @throws {BackendError} When there is too little memory for the cache.
  *
  * @example
- * ```ts ignore
+ * ```ts
+ * import { LanguageModel, openBackend } from "@llamero/llamero";
+ *
  * const model = await LanguageModel.open("model/", { backend: await openBackend() });
  * const prompt = model.encodePrompt("Once upon a time");
  * for await (const piece of generate(model, { prompt, maxTokens: 64 })) console.log(piece);

@@ -40,7 +40,7 @@ const LEAST_ENTRY = 4 + 1 + 4 + 4 + 4;
  * Reads an importance file of either layout.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * const { columns } = await readImportance("imatrix.gguf");
  * console.log(columns.get("blk.0.attn_q.weight")?.length);
  * ```

@@ -103,7 +103,9 @@ interface Target {
  * Quantizes an open checkpoint into a GGUF file.
  *
  * @example
- * ```ts ignore
+ * ```ts
+ * import { openBackend, openCheckpoint } from "@llamero/llamero";
+ *
  * const source = await openCheckpoint("models/tinyllama");
  * const backend = await openBackend({ threads: "auto" });
  * await quantizeCheckpoint(source, { path: "tinyllama-q4.gguf", mixture: "q4_k_m", backend });

@@ -78,7 +78,10 @@ export function release(tensor: Tensor): void {
  * Reserves a tensor and fills it with numbers, rounded to its type.
  *
  * @example
- * ```ts ignore
+ * ```ts
+ * import { openBackend } from "@llamero/llamero";
+ *
+ * const backend = await openBackend();
  * const x = fromValues(backend, { shape: [2, 2], values: [1, 2, 3, 4] });
  * ```
  * @throws {ShapeError} When the count differs from the shape's, or the type has blocks.

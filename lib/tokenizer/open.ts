@@ -49,7 +49,7 @@ const MOST_PADDING = 1024;
  * Opens a tokenizer file, or the tokenizer of a folder.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * const tokenizer = await openTokenizer("model/tokenizer.model");
  * const ids = tokenizer.encode("Hello world", { bos: true });
  * ```

@@ -20,7 +20,10 @@ const NAMES: ReadonlySet<string> = new Set([
  * An output folder, made before the training so that what cannot be written is refused then.
  *
  * @example
- * ```ts ignore
+ * ```ts
+ * import { openBackend, TRAINING_DEFAULTS, trainTokenizer } from "@llamero/llamero";
+ *
+ * const options = { backend: await openBackend(), training: TRAINING_DEFAULTS.llama };
  * using folder = TrainedFolder.create("tokenizer");
  * folder.write(await trainTokenizer([{ name: "corpus.txt" }], options));
  * ```

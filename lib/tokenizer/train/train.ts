@@ -83,9 +83,11 @@ const STEP_MS = 50;
  * Trains a tokenizer on texts, in their order.
  *
  * @example
- * ```ts ignore
+ * ```ts
+ * import { openBackend, TRAINING_DEFAULTS } from "@llamero/llamero";
+ *
  * const trained = await trainTokenizer([{ name: "shakespeare.txt" }], {
- *   backend: await openBackend({}),
+ *   backend: await openBackend(),
  *   training: { ...TRAINING_DEFAULTS.llama, vocabSize: 4096 },
  * });
  * await Deno.writeFile("tokenizer.model", trained.model);
