@@ -1,37 +1,9 @@
 import assert from "node:assert/strict";
 import { COMMANDS, loadSpecs, PARENTS } from "../../cli/catalog.ts";
-import { type AnyCommandSpec, flagOf, takesValue } from "../../cli/command.ts";
-import { buildProgram } from "../../cli/program.ts";
-import { resolveValues } from "../../cli/values.ts";
-import { memoryIo } from "./run_cli.ts";
+import { flagOf, takesValue } from "../../cli/command.ts";
+import { calledCommand } from "./command_lines.ts";
 
 const specs = await loadSpecs();
-
-/** The words of a command line as a shell would cut them, up to a pipe or redirection. */
-function shellWords(line: string): string[] {
-  const words = [...line.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)]
-    .map(([, double, single, bare]) => double ?? single ?? bare!);
-  const end = words.findIndex((word) => /^(\||>|<|2>|&&)/.test(word));
-  return end < 0 ? words : words.slice(0, end);
-}
-
-/** Parses a command line down to values, and runs nothing. */
-async function parsed(line: string): Promise<AnyCommandSpec | undefined> {
-  let called: AnyCommandSpec | undefined;
-  const { io } = memoryIo();
-  const program = buildProgram(specs, {
-    version: "0",
-    io,
-    run(spec, given) {
-      const { values } = resolveValues(spec, given, () => undefined);
-      spec.check?.(values as never);
-      called = spec;
-      return Promise.resolve();
-    },
-  });
-  await program.parse(shellWords(line).slice(1));
-  return called;
-}
 
 Deno.test("every example of every command is a command line that the command takes", async () => {
   for (const spec of specs) {
@@ -39,7 +11,7 @@ Deno.test("every example of every command is a command line that the command tak
     for (const { command } of spec.examples) {
       const own = command.split(/\s*(?:\||&&)\s*/).find((part) => part.startsWith("llamero "));
       assert.ok(own !== undefined, command);
-      assert.equal((await parsed(own))?.name, spec.name, command);
+      assert.equal((await calledCommand(own))?.name, spec.name, command);
     }
   }
 });

@@ -1,12 +1,23 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { commandWords } from "../../cli/catalog.ts";
+import { calledCommand } from "../cli/command_lines.ts";
 import config from "../../deno.json" with { type: "json" };
 import { REPOSITORY } from "../fixtures.ts";
 
 const read = (name: string): string => Deno.readTextFileSync(join(REPOSITORY, name));
 const readme = read("README.md");
+const documents = [
+  ...["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"],
+  ...[...Deno.readDirSync(join(REPOSITORY, "docs"))].map(({ name }) => `docs/${name}`),
+];
+
+/** The lines of the code blocks of a document, each with what a backslash continues. */
+function codeLines(name: string): string[] {
+  const blocks = [...read(name).matchAll(/^```(?:sh|bash)\n([\s\S]*?)^```/gm)];
+  return blocks.flatMap(([, code]) => code!.replaceAll(/\\\n\s*/g, "").split("\n"));
+}
 const tasks: Readonly<Record<string, string>> = config.tasks;
 
 Deno.test("README's two commands bring the same Deno and name tasks that exist", () => {
@@ -19,9 +30,33 @@ Deno.test("README's two commands bring the same Deno and name tasks that exist",
 });
 
 Deno.test("every task that a document names exists", () => {
-  for (const name of ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]) {
+  for (const name of documents) {
     for (const [, task] of read(name).matchAll(/deno task ([a-z:]+)/g)) {
       assert.ok(tasks[task!] !== undefined, `${name}: deno task ${task}`);
+    }
+  }
+});
+
+Deno.test("every command line that a document shows is one that the program takes", async () => {
+  let shown = 0;
+  for (const name of documents) {
+    for (const line of codeLines(name)) {
+      const command = /(?:^|\s)(llamero \w[^&|]*)/.exec(line)?.[1];
+      if (command === undefined || line.startsWith("#")) continue;
+      assert.ok(await calledCommand(command.trim()) !== undefined, `${name}: ${line}`);
+      shown++;
+    }
+  }
+  assert.ok(shown >= 15, `${shown} command lines were found`);
+});
+
+Deno.test("every script that a document runs, and every document that one points to, exists", () => {
+  for (const name of documents) {
+    for (const [, path] of read(name).matchAll(/\b(scripts\/[\w./]+\.(?:ts|sh|py))/g)) {
+      assert.ok(existsSync(join(REPOSITORY, path!)), `${name}: ${path}`);
+    }
+    for (const [, link] of read(name).matchAll(/\]\((?!https?:)([^)#]+)\)/g)) {
+      assert.ok(existsSync(join(REPOSITORY, dirname(name), link!)), `${name}: ${link}`);
     }
   }
 });

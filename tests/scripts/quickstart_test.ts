@@ -87,3 +87,24 @@ Deno.test("quickstart leaves a folder alone that is not its own", async () => {
     );
   });
 });
+
+Deno.test("README's five lines go from a text to a quantized model that writes", async () => {
+  const readme = await Deno.readTextFile(join(REPOSITORY, "README.md"));
+  const lines = /^## Five lines\n[\s\S]*?^```sh\n([\s\S]*?)^```/m.exec(readme)![1]!.trim();
+  assert.equal(lines.split("\n").length, 5);
+  await inFolder(async (folder) => {
+    const { code, stdout, stderr } = await new Deno.Command("sh", {
+      args: [
+        "-ec",
+        'deno() { "$DENO" "$@"; }; llamero() { deno run --allow-all "$PROGRAM" "$@"; }\n' +
+        lines.replace(/^llamero train .*/m, "$& --steps 2"),
+      ],
+      cwd: folder,
+      env: { DENO: Deno.execPath(), PROGRAM: join(REPOSITORY, "cli/main.ts"), INIT_CWD: folder },
+      stdin: "null",
+    }).output();
+    assert.equal(code, 0, new TextDecoder().decode(stderr));
+    assert.ok(existsSync(join(folder, "model.gguf")));
+    assert.ok(new TextDecoder().decode(stdout).trim().length > 0);
+  });
+});
