@@ -5,6 +5,7 @@
  * @module
  */
 
+import { joined } from "../lib/base/joined.ts";
 import type { StartAgain } from "./supervisor.ts";
 
 /** The reader of our output has gone; the command ends quietly with exit code 0. */
@@ -76,11 +77,5 @@ export function writeJson(output: Output, value: unknown): void {
 export async function readAll(input: Input): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   for await (const part of input.readable()) parts.push(part);
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
+  return joined(Uint8Array, parts);
 }

@@ -6,6 +6,7 @@
 
 import { open } from "node:fs/promises";
 import { fileError } from "../lib/base/file_error.ts";
+import { joined } from "../lib/base/joined.ts";
 import type { Io } from "./io.ts";
 
 const LINE_END = 0x0a;
@@ -46,18 +47,12 @@ export function inputParts(path: string | undefined, io: Io): AsyncIterable<Uint
 export async function inputBytes(path: string | undefined, io: Io): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   for await (const part of inputParts(path, io)) parts.push(part);
-  return joined(parts);
+  return wholeOf(parts);
 }
 
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  if (parts.length === 1) return parts[0]!;
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
+/** All parts as one; a single one is not copied. */
+function wholeOf(parts: readonly Uint8Array[]): Uint8Array {
+  return parts.length === 1 ? parts[0]! : joined(Uint8Array, parts);
 }
 
 /** The lines of a file, or of stdin for `-` or nothing; a line end at the very end begins no line. */
@@ -73,7 +68,7 @@ export async function* inputLines(
     rest.push(part);
     length += part.length;
     if (length < PART_BYTES) continue;
-    const all = joined(rest);
+    const all = wholeOf(rest);
     const end = all.lastIndexOf(LINE_END) + 1;
     rest = [all.slice(end)];
     length = all.length - end;
@@ -83,7 +78,7 @@ export async function* inputLines(
     before += batch.ends.length;
     offset += end;
   }
-  const all = joined(rest);
+  const all = wholeOf(rest);
   if (all.length > 0) yield { ...splitLines(all), before, offset };
 }
 

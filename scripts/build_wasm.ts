@@ -14,7 +14,7 @@
 
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-
+import { joined } from "../lib/base/joined.ts";
 import { CRATE_FOLDER, sha256, sourceHash } from "./kernel_sources.ts";
 import {
   librarySources,
@@ -109,13 +109,7 @@ function withoutCustomSections(module: Uint8Array<ArrayBuffer>): Uint8Array<Arra
     at += size;
     if (id !== 0) kept.push(module.subarray(start, at));
   }
-  const result = new Uint8Array(kept.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of kept) {
-    result.set(part, at);
-    at += part.length;
-  }
-  return result;
+  return joined(Uint8Array, kept);
 }
 
 async function compile(toolchain: Toolchain, linker: string): Promise<Uint8Array<ArrayBuffer>> {

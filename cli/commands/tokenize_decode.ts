@@ -6,7 +6,7 @@
 
 import { FormatError } from "../../lib/base/errors.ts";
 import { quoted } from "../../lib/base/quoted.ts";
-import type { CompiledTokenizer } from "../../lib/tokenizer/compiled.ts";
+import type { CompiledTokenizer } from "../../lib/tokenizer/compiled_tokenizer.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import { type Io, writeJson } from "../io.ts";
 import { inputLines } from "../line_input.ts";

@@ -5,8 +5,9 @@
  */
 
 import { FormatError } from "../../lib/base/errors.ts";
+import { joined } from "../../lib/base/joined.ts";
 import { quotedPath } from "../../lib/base/quoted.ts";
-import type { CompiledTokenizer } from "../../lib/tokenizer/compiled.ts";
+import type { CompiledTokenizer } from "../../lib/tokenizer/compiled_tokenizer.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import type { EncodeOptions } from "../../lib/tokenizer/tokenizer.ts";
 import { type Io, writeJson } from "../io.ts";
@@ -142,13 +143,7 @@ function forEachText(
 function writeLines(tokenizer: CompiledTokenizer, job: Job & { readonly texts: Texts }): void {
   const parts: Uint8Array[] = [];
   forEachText(tokenizer, job, (ids) => parts.push(idLine(ids)));
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  job.io.stdout.write(all);
+  job.io.stdout.write(joined(Uint8Array, parts));
 }
 
 /** Ids in decimal, with spaces between and a line end behind. */

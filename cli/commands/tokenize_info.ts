@@ -5,7 +5,7 @@
  */
 
 import { formatInteger } from "../../lib/base/format.ts";
-import type { CompiledTokenizer } from "../../lib/tokenizer/compiled.ts";
+import type { CompiledTokenizer } from "../../lib/tokenizer/compiled_tokenizer.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import { type Io, writeJson } from "../io.ts";
 import type { TokenizeInfoOptions } from "./tokenize_info.spec.ts";

@@ -15,7 +15,7 @@ import { checkDatasetTokenizers } from "../../lib/data/dataset_tokenizer.ts";
 import { packTexts } from "../../lib/data/pack.ts";
 import { datasetPaths } from "../../lib/formats/indexed_dataset.ts";
 import { presetOf } from "../../lib/model/presets.ts";
-import type { CompiledTokenizer } from "../../lib/tokenizer/compiled.ts";
+import type { CompiledTokenizer } from "../../lib/tokenizer/compiled_tokenizer.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import { readConfigFile } from "../../lib/train/config_file.ts";
 import { readRunConfig } from "../../lib/train/resume_config.ts";

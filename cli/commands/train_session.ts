@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { quotedPath } from "../../lib/base/quoted.ts";
 import type { Communicator } from "../../lib/comm/communicator.ts";
 import { repeatedShares } from "../../lib/data/shares.ts";
-import type { CompiledTokenizer } from "../../lib/tokenizer/compiled.ts";
+import type { CompiledTokenizer } from "../../lib/tokenizer/compiled_tokenizer.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import type { MetricsRow } from "../../lib/train/metrics.ts";
 import { trainSession } from "../../lib/train/run.ts";

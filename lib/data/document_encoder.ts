@@ -6,7 +6,11 @@
 
 import type { IndexedDatasetWriter } from "../formats/indexed_dataset_write.ts";
 import type { TextBlock } from "../formats/text_blocks.ts";
-import type { CompiledTokenizer, StreamEncoder, StreamPlace } from "../tokenizer/compiled.ts";
+import type {
+  CompiledTokenizer,
+  StreamEncoder,
+  StreamPlace,
+} from "../tokenizer/compiled_tokenizer.ts";
 import type { EncodeOptions } from "../tokenizer/tokenizer.ts";
 
 /** How documents become tokens. */

@@ -13,7 +13,7 @@ import { fileError } from "../base/file_error.ts";
 import { quotedPath } from "../base/quoted.ts";
 import type { DatasetPlace } from "../formats/indexed_dataset_write.ts";
 import type { ReadingPlace } from "../formats/text_blocks.ts";
-import type { StreamPlace } from "../tokenizer/compiled.ts";
+import type { StreamPlace } from "../tokenizer/compiled_tokenizer.ts";
 
 /** How far a packing has come. */
 export interface PackPlace {

@@ -9,7 +9,7 @@ import * as fs from "node:fs";
 import { ConfigError } from "../base/errors.ts";
 import type { DocumentKind } from "../formats/text_blocks.ts";
 import type { TextInput } from "../formats/text_chunks.ts";
-import type { CompiledTokenizer } from "../tokenizer/compiled.ts";
+import type { CompiledTokenizer } from "../tokenizer/compiled_tokenizer.ts";
 
 /** What is packed, and how. */
 export interface PackOptions {

@@ -5,55 +5,18 @@
  */
 
 import type { Backend } from "../backend/backend.ts";
-import { pieceText } from "../formats/piece_list.ts";
+import {
+  type CompiledTokenizer,
+  DefinedTokenizer,
+  type StreamEncoder,
+  type StreamPlace,
+  type TextBatch,
+} from "./compiled_tokenizer.ts";
 import type { TokenizerDefinition } from "./definition.ts";
-import { characterLength, decodeIds, streamDecoder } from "./detokenizer.ts";
+import { characterLength } from "./detokenizer.ts";
 import { PreparedTokenizer, withoutPreparation } from "./prepared.ts";
-import { surfaceOf } from "./surface.ts";
 import { type EncodedBatch, type EngineOptions, TextEngine } from "./text_engine.ts";
-import type {
-  DecodeOptions,
-  EncodeOptions,
-  StreamDecoder,
-  Tokenizer,
-  TokenizerKind,
-} from "./tokenizer.ts";
-
-/** Turns text that comes in parts into ids; together they are what encoding the whole gives. */
-export interface StreamEncoder {
-  /** The ids that this part makes certain. @throws {FormatError} For bytes that are not UTF-8. */
-  push(part: string | Uint8Array): Uint32Array;
-  /** The ids of what was held back; afterwards the encoder is as new. */
-  end(): Uint32Array;
-  /** Where an encoder can go on: fed with the bytes from there, it gives the ids that are to come. */
-  readonly place: StreamPlace | undefined;
-}
-
-/** How far a stream of text is encoded. */
-export interface StreamPlace {
-  /** Bytes of the text whose ids were given. */
-  readonly byte: number;
-  /** What the kernels need to know of them. */
-  readonly state: number;
-}
-
-/** A tokenizer with what only large amounts of text need. */
-export interface CompiledTokenizer extends Tokenizer {
-  /** What the file says. */
-  readonly definition: TokenizerDefinition;
-  /**
-   * Encodes many texts at once, on all threads: text `i` ends at `ends[i]` of `bytes`. Begin and end
-   * tokens are left to the caller.
-   */
-  encodeBatch(
-    texts: { readonly bytes: Uint8Array; readonly ends: Uint32Array },
-    options?: EncodeOptions,
-  ): EncodedBatch;
-  /** An encoder for text that comes in parts, from a place where another one was. */
-  encoder(options?: EncodeOptions & { readonly from?: StreamPlace | undefined }): StreamEncoder;
-  /** Frees its tables. */
-  close(): void;
-}
+import type { EncodeOptions } from "./tokenizer.ts";
 
 const encoder = new TextEncoder();
 
@@ -80,35 +43,12 @@ export function compileTokenizer(
   return new PreparedTokenizer({ ...definition, preparation }, inner);
 }
 
-class EngineTokenizer implements CompiledTokenizer {
-  readonly definition: TokenizerDefinition;
+class EngineTokenizer extends DefinedTokenizer {
   readonly #engine: TextEngine;
 
   constructor(definition: TokenizerDefinition, backend: Backend) {
-    this.definition = definition;
+    super(definition);
     this.#engine = new TextEngine(backend, definition.description, definition);
-  }
-
-  get kind(): TokenizerKind {
-    return this.definition.kind;
-  }
-  get vocabSize(): number {
-    return this.definition.vocabSize;
-  }
-  get bosId(): number | undefined {
-    return this.definition.bosId;
-  }
-  get eosId(): number | undefined {
-    return this.definition.eosId;
-  }
-  get padId(): number | undefined {
-    return this.definition.padId;
-  }
-  get endIds(): readonly number[] {
-    return this.definition.endIds;
-  }
-  get addBos(): boolean {
-    return this.definition.addBos;
   }
 
   /** Bytes whose malformed parts the kernels need not, or cannot, replace. */
@@ -135,7 +75,7 @@ class EngineTokenizer implements CompiledTokenizer {
   }
 
   encodeBatch(
-    texts: { readonly bytes: Uint8Array; readonly ends: Uint32Array },
+    texts: TextBatch,
     options: EncodeOptions = {},
   ): EncodedBatch {
     const { bytes, ends } = options.invalid === "replace" && !this.definition.replaceBytes
@@ -144,9 +84,7 @@ class EngineTokenizer implements CompiledTokenizer {
     return this.#engine.encode(bytes, ends, this.#engineOptions(options));
   }
 
-  #cleanTexts(
-    { bytes, ends }: { readonly bytes: Uint8Array; readonly ends: Uint32Array },
-  ): { bytes: Uint8Array; ends: Uint32Array } {
+  #cleanTexts({ bytes, ends }: TextBatch): TextBatch {
     const parts: Uint8Array[] = [];
     const newEnds = new Uint32Array(ends.length);
     let length = 0;
@@ -168,25 +106,6 @@ class EngineTokenizer implements CompiledTokenizer {
       last: options.eos === true ? this.eosId : undefined,
       clean: options.invalid === "replace" && !this.definition.replaceBytes,
     }, options.from);
-  }
-
-  decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
-    return decodeIds(this.definition.decode, ids, options);
-  }
-
-  decoder(options: DecodeOptions = {}): StreamDecoder {
-    return streamDecoder(this.definition.decode, options);
-  }
-
-  surface(id: number): Uint8Array {
-    return surfaceOf(this.definition.decode, id);
-  }
-
-  piece(id: number): string {
-    if (!(id >= 0 && id < this.vocabSize)) {
-      throw new RangeError(`Cannot show piece ${id}: the vocabulary has ${this.vocabSize} ids`);
-    }
-    return pieceText(this.definition.pieces, id);
   }
 
   close(): void {

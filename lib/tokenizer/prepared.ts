@@ -6,13 +6,19 @@
  * @module
  */
 
-import { FormatError, LlameroError } from "../base/errors.ts";
+import { LlameroError } from "../base/errors.ts";
+import { joined } from "../base/joined.ts";
 import { quoted } from "../base/quoted.ts";
 import { AddedNames, type TextPart } from "./added_names.ts";
-import type { CompiledTokenizer, StreamEncoder } from "./compiled.ts";
+import {
+  type CompiledTokenizer,
+  DefinedTokenizer,
+  type StreamEncoder,
+  type TextBatch,
+} from "./compiled_tokenizer.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { SPECIAL_FLAG } from "./description.ts";
-import { characterLength } from "./detokenizer.ts";
+import { encodeEach, textOf } from "./encode_texts.ts";
 import { type NormalForm, normalForm } from "./normal_form.ts";
 import type { EncodedBatch } from "./text_engine.ts";
 import type { EncodeOptions } from "./tokenizer.ts";
@@ -53,8 +59,7 @@ const encoder = new TextEncoder();
 const NOTHING = new Uint32Array();
 
 /** A tokenizer around the one of the kernels. */
-export class PreparedTokenizer implements CompiledTokenizer {
-  readonly definition: TokenizerDefinition;
+export class PreparedTokenizer extends DefinedTokenizer {
   readonly #inner: CompiledTokenizer;
   readonly #preparation: Preparation;
   readonly #early: AddedNames;
@@ -65,7 +70,7 @@ export class PreparedTokenizer implements CompiledTokenizer {
     definition: TokenizerDefinition & { readonly preparation: Preparation },
     inner: CompiledTokenizer,
   ) {
-    this.definition = definition;
+    super(definition);
     this.#inner = inner;
     this.#preparation = definition.preparation;
     const { specials, family } = definition.description;
@@ -76,30 +81,8 @@ export class PreparedTokenizer implements CompiledTokenizer {
     this.#late = new AddedNames(late, { normal: true });
   }
 
-  get kind(): CompiledTokenizer["kind"] {
-    return this.definition.kind;
-  }
-  get vocabSize(): number {
-    return this.definition.vocabSize;
-  }
-  get bosId(): number | undefined {
-    return this.definition.bosId;
-  }
-  get eosId(): number | undefined {
-    return this.definition.eosId;
-  }
-  get padId(): number | undefined {
-    return this.definition.padId;
-  }
-  get endIds(): readonly number[] {
-    return this.definition.endIds;
-  }
-  get addBos(): boolean {
-    return this.definition.addBos;
-  }
-
   encode(text: string | Uint8Array, options: EncodeOptions = {}): Uint32Array {
-    const whole = typeof text === "string" ? text.toWellFormed() : decoded(text, options);
+    const whole = typeof text === "string" ? text.toWellFormed() : textOf(text, options);
     const ends = { bos: options.bos === true, eos: options.eos === true };
     return this.#encode(whole, { ...options, ...ends });
   }
@@ -133,17 +116,8 @@ export class PreparedTokenizer implements CompiledTokenizer {
     }
   }
 
-  encodeBatch(
-    { bytes, ends }: { readonly bytes: Uint8Array; readonly ends: Uint32Array },
-    options: EncodeOptions = {},
-  ): EncodedBatch {
-    if (options.invalid !== "replace") checkWellFormed(bytes, ends);
-    const plain = { ...options, bos: false, eos: false };
-    const texts = Array.from(
-      ends,
-      (end, i) => this.encode(bytes.subarray(ends[i - 1] ?? 0, end), plain),
-    );
-    return { ids: joined(texts), counts: Uint32Array.from(texts, ({ length }) => length) };
+  encodeBatch(texts: TextBatch, options: EncodeOptions = {}): EncodedBatch {
+    return encodeEach(this, { ...texts, ...options });
   }
 
   encoder(options: EncodeOptions = {}): StreamEncoder {
@@ -154,24 +128,6 @@ export class PreparedTokenizer implements CompiledTokenizer {
     const encode = (text: string, ends: EncodeOptions) =>
       this.#encode(text, { ...options, ...ends });
     return new LineEncoder(encode, { ...options, divisible });
-  }
-
-  decode(...call: Parameters<CompiledTokenizer["decode"]>): string {
-    return this.#inner.decode(...call);
-  }
-
-  decoder(
-    ...call: Parameters<CompiledTokenizer["decoder"]>
-  ): ReturnType<CompiledTokenizer["decoder"]> {
-    return this.#inner.decoder(...call);
-  }
-
-  surface(id: number): Uint8Array {
-    return this.#inner.surface(id);
-  }
-
-  piece(id: number): string {
-    return this.#inner.piece(id);
   }
 
   close(): void {
@@ -199,14 +155,14 @@ class LineEncoder implements StreamEncoder {
   push(part: string | Uint8Array): Uint32Array {
     this.#bytes.push(typeof part === "string" ? encoder.encode(part) : part.slice());
     if (!this.#options.divisible || !this.#bytes.at(-1)!.includes(LINE_BREAK)) return NOTHING;
-    const all = concatenated(this.#bytes);
+    const all = joined(Uint8Array, this.#bytes);
     const cut = lineEnd(all);
     this.#bytes = [all.subarray(cut)];
     return cut === 0 ? NOTHING : this.#take(all.subarray(0, cut), false);
   }
 
   end(): Uint32Array {
-    const ids = this.#take(concatenated(this.#bytes), true);
+    const ids = this.#take(joined(Uint8Array, this.#bytes), true);
     this.#bytes = [];
     this.#offset = 0;
     this.#begun = false;
@@ -214,7 +170,7 @@ class LineEncoder implements StreamEncoder {
   }
 
   #take(bytes: Uint8Array, last: boolean): Uint32Array {
-    const text = decoded(bytes, this.#options, this.#offset);
+    const text = textOf(bytes, { ...this.#options, offset: this.#offset });
     const bos = !this.#begun && this.#options.bos === true;
     const ids = this.#encode(text, { bos, eos: last && this.#options.eos === true });
     this.#begun = true;
@@ -247,48 +203,6 @@ function accepted(
     } at byte ${at}, and none was wanted`,
     { hint: "take it as text with --special text, or as the token with --special parse" },
   );
-}
-
-/** A text from its bytes. @throws {FormatError} If they are not UTF-8 and not to be replaced. */
-function decoded(bytes: Uint8Array, { invalid }: EncodeOptions, offset = 0): string {
-  if (invalid !== "replace") checkWellFormed(bytes, [bytes.length], offset);
-  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
-}
-
-function checkWellFormed(bytes: Uint8Array, ends: ArrayLike<number>, offset = 0): void {
-  let at = 0;
-  for (let text = 0; text < ends.length; text++) {
-    while (at < ends[text]!) {
-      const length = characterLength(bytes, at);
-      if (length <= 0 || at + length > ends[text]!) {
-        throw new FormatError(`Cannot encode the text: byte ${offset + at} is not UTF-8`, {
-          offset: offset + at,
-          hint: "replace what is malformed with --invalid replace",
-        });
-      }
-      at += length;
-    }
-  }
-}
-
-function concatenated(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}
-
-function joined(parts: readonly Uint32Array[]): Uint32Array {
-  const all = new Uint32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 /** The steps for people, such as `NFC, spaces stripped`. */

@@ -7,15 +7,20 @@
  */
 
 import { FormatError, LlameroError } from "../base/errors.ts";
+import { joined } from "../base/joined.ts";
 import { quoted } from "../base/quoted.ts";
 import { bytesField, NORMALIZER_FIELD } from "../formats/sentencepiece_model.ts";
-import { pieceText } from "../formats/piece_list.ts";
-import { surfaceOf } from "./surface.ts";
-import type { CompiledTokenizer, StreamEncoder } from "./compiled.ts";
+import {
+  type CompiledTokenizer,
+  DefinedTokenizer,
+  type StreamEncoder,
+  type TextBatch,
+} from "./compiled_tokenizer.ts";
 import type { TokenizerDefinition } from "./definition.ts";
-import { characterLength, decodeIds, streamDecoder } from "./detokenizer.ts";
+import { decodeIds, streamDecoder } from "./detokenizer.ts";
+import { encodeEach, textOf } from "./encode_texts.ts";
 import type { EncodedBatch } from "./text_engine.ts";
-import type { DecodeOptions, EncodeOptions, StreamDecoder, TokenizerKind } from "./tokenizer.ts";
+import type { DecodeOptions, EncodeOptions, StreamDecoder } from "./tokenizer.ts";
 
 /** The part of the package that is used; it comes without types. */
 interface Processor {
@@ -49,26 +54,12 @@ export async function openForeignSentencePiece(
   return new ForeignTokenizer(definition, processor);
 }
 
-class ForeignTokenizer implements CompiledTokenizer {
-  readonly definition: TokenizerDefinition;
-  readonly kind: TokenizerKind = "sentencepiece";
-  readonly vocabSize: number;
-  readonly bosId: number | undefined;
-  readonly eosId: number | undefined;
-  readonly padId: number | undefined;
-  readonly endIds: readonly number[];
-  readonly addBos: boolean;
+class ForeignTokenizer extends DefinedTokenizer {
   readonly #processor: Processor;
   readonly #names: RegExp | undefined;
 
   constructor(definition: TokenizerDefinition, processor: Processor) {
-    this.definition = definition;
-    this.vocabSize = definition.vocabSize;
-    this.bosId = definition.bosId;
-    this.eosId = definition.eosId;
-    this.padId = definition.padId;
-    this.endIds = definition.endIds;
-    this.addBos = definition.addBos;
+    super(definition);
     this.#processor = processor;
     const names = definition.description.specials.map(({ name }) => name)
       .sort((a, b) => b.length - a.length)
@@ -76,16 +67,10 @@ class ForeignTokenizer implements CompiledTokenizer {
     this.#names = names.length === 0 ? undefined : new RegExp(`(${names.join("|")})`);
   }
 
-  #text(text: string | Uint8Array, options: EncodeOptions): string {
-    if (typeof text === "string") return text.toWellFormed();
-    if (options.invalid !== "replace") checkUtf8(text);
-    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(text);
-  }
-
   encode(text: string | Uint8Array, options: EncodeOptions = {}): Uint32Array {
     const ids: number[] = [];
     if (options.bos === true && this.bosId !== undefined) ids.push(this.bosId);
-    const whole = this.#text(text, options);
+    const whole = typeof text === "string" ? text.toWellFormed() : textOf(text, options);
     const parts = options.special === undefined || options.special === "text" ||
         this.#names === undefined
       ? [whole]
@@ -111,23 +96,8 @@ class ForeignTokenizer implements CompiledTokenizer {
     return Uint32Array.from(ids);
   }
 
-  encodeBatch(
-    { bytes, ends }: { readonly bytes: Uint8Array; readonly ends: Uint32Array },
-    options: EncodeOptions = {},
-  ): EncodedBatch {
-    if (options.invalid !== "replace") checkUtf8(bytes);
-    const plain = { ...options, bos: false, eos: false };
-    const parts = Array.from(
-      ends,
-      (end, i) => this.encode(bytes.subarray(ends[i - 1] ?? 0, end), plain),
-    );
-    const ids = new Uint32Array(parts.reduce((sum, part) => sum + part.length, 0));
-    let at = 0;
-    for (const part of parts) {
-      ids.set(part, at);
-      at += part.length;
-    }
-    return { ids, counts: Uint32Array.from(parts, (part) => part.length) };
+  encodeBatch(texts: TextBatch, options: EncodeOptions = {}): EncodedBatch {
+    return encodeEach(this, { ...texts, ...options });
   }
 
   /** Only the whole text tells a unigram model where it is cut: nothing comes before the end. */
@@ -141,14 +111,9 @@ class ForeignTokenizer implements CompiledTokenizer {
         return new Uint32Array();
       },
       end: (): Uint32Array => {
-        const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-        let at = 0;
-        for (const part of parts) {
-          all.set(part, at);
-          at += part.length;
-        }
+        const whole = joined(Uint8Array, parts);
         parts = [];
-        return this.encode(all, options);
+        return this.encode(whole, options);
       },
     };
   }
@@ -159,7 +124,7 @@ class ForeignTokenizer implements CompiledTokenizer {
     return (bytesField(rules, NORMALIZER_FIELD.precompiledCharsmap)?.length ?? 0) > 0;
   }
 
-  decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+  override decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     if (!this.#denormalizes()) return decodeIds(this.definition.decode, ids, options);
     const { special, kinds } = this.definition.decode;
     const list = Array.from(ids).filter((id) => options.skipSpecial !== true || !special.has(id));
@@ -168,7 +133,7 @@ class ForeignTokenizer implements CompiledTokenizer {
     return this.#processor.decodeIds(list);
   }
 
-  decoder(options: DecodeOptions = {}): StreamDecoder {
+  override decoder(options: DecodeOptions = {}): StreamDecoder {
     if (!this.#denormalizes()) return streamDecoder(this.definition.decode, options);
     let ids: number[] = [];
     return {
@@ -184,29 +149,7 @@ class ForeignTokenizer implements CompiledTokenizer {
     };
   }
 
-  surface(id: number): Uint8Array {
-    return surfaceOf(this.definition.decode, id);
-  }
-
-  piece(id: number): string {
-    if (id >= 0 && id < this.vocabSize) return pieceText(this.definition.pieces, id);
-    throw new RangeError(`Cannot show piece ${id}: the vocabulary has ${this.vocabSize} ids`);
-  }
-
   close(): void {
     // The package frees nothing; its memory goes with the tokenizer.
-  }
-}
-
-function checkUtf8(bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length;) {
-    const length = characterLength(bytes, at);
-    if (length <= 0) {
-      throw new FormatError(`Cannot encode the text: byte ${at} is not UTF-8`, {
-        offset: at,
-        hint: "replace what is malformed with --invalid replace",
-      });
-    }
-    at += length;
   }
 }

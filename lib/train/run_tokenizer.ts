@@ -6,7 +6,7 @@
 
 import { createHash } from "node:crypto";
 import type { PresetVocabulary } from "../model/presets.ts";
-import type { CompiledTokenizer } from "../tokenizer/compiled.ts";
+import type { CompiledTokenizer } from "../tokenizer/compiled_tokenizer.ts";
 import { tokenizerFiles } from "../tokenizer/files.ts";
 import type { RunTokenizer } from "./observer.ts";
 

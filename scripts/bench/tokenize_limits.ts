@@ -6,7 +6,7 @@
  */
 
 import { openBackend } from "../../lib/backend/open.ts";
-import type { CompiledTokenizer } from "../../lib/tokenizer/compiled.ts";
+import type { CompiledTokenizer } from "../../lib/tokenizer/compiled_tokenizer.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
 
 const MEGABYTE = 1e6;

@@ -14,7 +14,7 @@ import { FormatError, Interrupted } from "../../lib/base/errors.ts";
 import { packTexts } from "../../lib/data/pack.ts";
 import type { PackOptions } from "../../lib/data/pack_options.ts";
 import { IndexedDataset } from "../../lib/formats/indexed_dataset.ts";
-import type { CompiledTokenizer } from "../../lib/tokenizer/compiled.ts";
+import type { CompiledTokenizer } from "../../lib/tokenizer/compiled_tokenizer.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import { BYTE_DEFAULTS } from "../../lib/tokenizer/train/options.ts";
 import { trainedFiles } from "../../lib/tokenizer/train/files.ts";

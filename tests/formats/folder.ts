@@ -7,6 +7,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { FormatError } from "../../lib/base/errors.ts";
+import { joined } from "../../lib/base/joined.ts";
 
 /** Runs `body` with a new folder that is removed afterwards. */
 export async function withFolder(body: (folder: string) => void | Promise<void>): Promise<void> {
@@ -32,13 +33,7 @@ export function bytesOf(
   const arrays = parts.map((part) =>
     typeof part === "string" ? encoder.encode(part) : Uint8Array.from(part)
   );
-  const whole = new Uint8Array(arrays.reduce((sum, array) => sum + array.length, 0));
-  let at = 0;
-  for (const array of arrays) {
-    whole.set(array, at);
-    at += array.length;
-  }
-  return whole;
+  return joined(Uint8Array, arrays);
 }
 
 /** A 64-bit little-endian number; negative ones wrap around. */

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Backend } from "../../lib/backend/backend.ts";
 import { LlameroError } from "../../lib/base/errors.ts";
-import type { CompiledTokenizer } from "../../lib/tokenizer/compiled.ts";
+import type { CompiledTokenizer } from "../../lib/tokenizer/compiled_tokenizer.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import { onBackends } from "../on_backends.ts";
 import {

@@ -1,6 +1,7 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { parseTokenizerJson } from "../../lib/formats/tokenizer_json.ts";
-import { type CompiledTokenizer, compileTokenizer } from "../../lib/tokenizer/compiled.ts";
+import { compileTokenizer } from "../../lib/tokenizer/compiled.ts";
+import type { CompiledTokenizer } from "../../lib/tokenizer/compiled_tokenizer.ts";
 import { NO_NAMES } from "../../lib/tokenizer/config_files.ts";
 import { defineHuggingFace } from "../../lib/tokenizer/huggingface.ts";
 import { onBackends } from "../on_backends.ts";

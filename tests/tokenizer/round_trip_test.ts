@@ -5,7 +5,8 @@ import {
   NORMALIZER_FIELD,
   parseSentencePieceModel,
 } from "../../lib/formats/sentencepiece_model.ts";
-import { type CompiledTokenizer, compileTokenizer } from "../../lib/tokenizer/compiled.ts";
+import { compileTokenizer } from "../../lib/tokenizer/compiled.ts";
+import type { CompiledTokenizer } from "../../lib/tokenizer/compiled_tokenizer.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import { defineSentencePiece } from "../../lib/tokenizer/sentencepiece.ts";
 import { onBackends } from "../on_backends.ts";

@@ -2,7 +2,7 @@ import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { FormatError } from "../../lib/base/errors.ts";
-import type { CompiledTokenizer } from "../../lib/tokenizer/compiled.ts";
+import type { CompiledTokenizer } from "../../lib/tokenizer/compiled_tokenizer.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import type { EncodeOptions } from "../../lib/tokenizer/tokenizer.ts";
 import { onBackends } from "../on_backends.ts";
