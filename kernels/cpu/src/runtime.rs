@@ -89,7 +89,7 @@ pub unsafe fn upload(address: Address, target: Address, source: *mut u8, bytes: 
     if bytes > 0 && target as usize == 0 {
         return unsafe { fail(address, "the target has address 0") };
     }
-    unsafe { core::ptr::copy(source, pointer::<u8>(target), bytes) };
+    unsafe { move_bytes(context(address), pointer(target), source, bytes) };
     0
 }
 
@@ -99,15 +99,32 @@ pub unsafe fn download(address: Address, target: *mut u8, source: Address, bytes
     }
     // Arrays that large are new, most of the time.
     prefer_huge_pages(target, bytes);
-    unsafe { core::ptr::copy(pointer::<u8>(source), target, bytes) };
+    unsafe { move_bytes(context(address), target, pointer(source), bytes) };
     0
+}
+
+/// Bytes that one thread moves at a time; fewer are moved by the caller.
+const PART: usize = 1 << 21;
+
+/// Moves bytes, many of them on all threads: what takes long is the first touch of a new array's
+/// pages, which the system hands to each thread that asks.
+unsafe fn move_bytes(context: &Context, target: *mut u8, source: *mut u8, bytes: usize) {
+    if bytes < PART || (target as usize).abs_diff(source as usize) < bytes {
+        return unsafe { core::ptr::copy(source, target, bytes) };
+    }
+    let (target, source) = (target as usize, source as usize);
+    context.share_out(bytes.div_ceil(PART), &|part, _| {
+        let at = part * PART;
+        let (from, to) = ((source + at) as *const u8, (target + at) as *mut u8);
+        unsafe { core::ptr::copy_nonoverlapping(from, to, PART.min(bytes - at)) };
+    });
 }
 
 pub unsafe fn copy(address: Address, target: Address, source: Address, bytes: usize) -> i32 {
     if bytes > 0 && (target as usize == 0 || source as usize == 0) {
         return unsafe { fail(address, "the source or the target has address 0") };
     }
-    unsafe { core::ptr::copy(pointer::<u8>(source), pointer::<u8>(target), bytes) };
+    unsafe { move_bytes(context(address), pointer(target), pointer(source), bytes) };
     0
 }
 
