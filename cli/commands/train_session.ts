@@ -13,8 +13,9 @@ import type { CompiledTokenizer } from "../../lib/tokenizer/compiled_tokenizer.t
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import type { MetricsRow } from "../../lib/train/metrics.ts";
 import { trainSession } from "../../lib/train/run.ts";
-import type { RunConfig } from "../../lib/train/run_config.ts";
+import { type RunConfig, withBackend } from "../../lib/train/run_config.ts";
 import { checkpointName, latestStep, type RunPaths } from "../../lib/train/run_folder.ts";
+import { writeRunConfig } from "../../lib/train/run_start.ts";
 import { runTokenizerOf } from "../../lib/train/run_tokenizer.ts";
 import type { TrainState } from "../../lib/train/state.ts";
 import type { Io } from "../io.ts";
@@ -90,6 +91,7 @@ export async function trainHere(call: RankCall): Promise<TrainedSession> {
         return openBackendFor({ backend: ours, threads, ranks: localRanks, cuda: gpu }, log);
       },
       observe: (session) => {
+        writeRunConfig(paths, withBackend(config, session.backend.name));
         for (const { name, epochs } of repeatedShares(session.data.shares)) {
           log.warn(`${quotedPath(name)} is seen ${epochs.toFixed(1)} times, more than 4`);
         }

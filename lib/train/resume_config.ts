@@ -33,14 +33,17 @@ export function checkResumable(paths: RunPaths): void {
 export function readRunConfig(paths: RunPaths, changes: readonly RequestLayer[]): RunConfig {
   checkResumable(paths);
   const text = readFileSync(paths.config, "utf8");
-  const own = withPathsOfRun(parseConfig(text, paths.config), paths);
+  const own = withBackend(withPathsOfRun(parseConfig(text, paths.config), paths), changes);
   const preset = presetOf(text);
   const names = new Set(changes.flatMap(({ settings }) => Object.keys(settings)));
   for (const name of names as Set<keyof RequestedSettings>) {
-    if (isChangeable(name)) continue;
     const asked = askedOf(changes, name);
+    // Whichever kernels are the best are those that the run has found to be.
+    if (isChangeable(name) || (name === "backend" && asked === "auto")) continue;
     const recorded = name === "preset" ? preset : askedFor(name, own, paths);
-    for (const [key, is, was] of compared(name, asked, recorded)) refuseOther(key, is, was);
+    for (const [key, is, was] of compared(name, asked, recorded)) {
+      refuseOther(key, { is, was, by: firstAsking(changes, [name])?.origin(name) });
+    }
   }
   const origins = originsOf(text);
   const layers: RequestLayer[] = [
@@ -65,6 +68,12 @@ function checkSteps({ settings: { steps } }: RunConfig, { asked, paths }: {
   );
 }
 
+/** A run that has not found its kernels yet (its first session was killed) takes those asked for. */
+function withBackend(own: RequestedSettings, changes: readonly RequestLayer[]): RequestedSettings {
+  const asked = askedOf(changes, "backend");
+  return own.backend === "auto" && asked !== undefined ? { ...own, backend: asked } : own;
+}
+
 function isChangeable(name: string): boolean {
   return name === "tokens" || RESUMABLE.has(name as SettingName);
 }
@@ -86,12 +95,16 @@ function compared(
     .map(([field, value]) => [`model.${kebabCase(field)}`, value, was[field]]);
 }
 
-function refuseOther(key: string, is: unknown, was: unknown): void {
+function refuseOther(
+  key: string,
+  { is, was, by }: { readonly is: unknown; readonly was: unknown; readonly by: string | undefined },
+): void {
   if (is === undefined || JSON.stringify(is) === JSON.stringify(was)) return;
+  const rest = by === "environment" ? `LLAMERO_${key.toUpperCase()}` : "the rest";
   throw new ConfigError(
     `Cannot resume with another ${quoted(key)}: it is ${JSON.stringify(is)}, ` +
       `and the run has ${JSON.stringify(was) ?? "none"}`,
-    { hint: "only steps, saving, logging, threads and mesh may change; leave the rest away" },
+    { hint: `only steps, saving, logging, threads and mesh may change; leave ${rest} away` },
   );
 }
 

@@ -89,6 +89,18 @@ export function resolveRun(
   return { preset: preset.name, model: { ...model, zLoss: settings.zLoss }, settings, origins };
 }
 
+/** A run on the kernels that it has found: it goes on with these, as others round otherwise. */
+export function withBackend(config: RunConfig, backend: TrainSettings["backend"]): RunConfig {
+  const { settings, origins } = config;
+  if (settings.backend === backend) return config;
+  const found = `${settings.backend}, on the machine where it began`;
+  return {
+    ...config,
+    settings: { ...settings, backend },
+    origins: new Map(origins).set("backend", found),
+  };
+}
+
 /** A recipe and a model to begin with. */
 interface Base {
   readonly name: string | undefined;

@@ -374,3 +374,38 @@ Deno.test("train on another number of threads gives the same checkpoints", async
     assert.deepEqual(hashes[2], hashes[0]);
   });
 });
+
+Deno.test("a run keeps the kernels it began with, asked for by name or as whichever are best", async () => {
+  await inTrainingFolder(async (folder) => {
+    const out = join(folder.folder, "run");
+    assert.equal((await runCli([...tiny(folder, "run"), "--steps", "2"])).code, 0);
+    const { config } = runPaths(out);
+    const [line, ours] = /^backend = "(wasm|native|cuda)" +# auto, on the machine.*$/m
+      .exec(readFileSync(config, "utf8"))!;
+    const resumed = (steps: number, flags: readonly string[], env = {}) =>
+      runCli(["train", "--out", out, "--resume", "--steps", `${steps}`, ...flags], { env });
+    for (
+      const [steps, flags, env] of [
+        [3, ["--backend", ours!], {}],
+        [4, ["--backend", "auto"], {}],
+        [5, [], { LLAMERO_BACKEND: ours! }],
+      ] as const
+    ) {
+      const { code, stderr } = await resumed(steps, flags, env);
+      assert.equal(code, 0, stderr);
+      assert.ok(readFileSync(config, "utf8").includes(line));
+    }
+    const other = ours === "wasm" ? "native" : "wasm";
+    const refused = await resumed(6, [], { LLAMERO_BACKEND: other });
+    assert.equal(refused.code, 2);
+    assert.match(
+      refused.stderr,
+      new RegExp(`"backend": it is "${other}", and the run has "${ours}"`),
+    );
+    assert.match(refused.stderr, /hint: .*leave LLAMERO_BACKEND away/);
+    // A run whose first session was killed before it had kernels has none to keep.
+    writeFileSync(config, readFileSync(config, "utf8").replace(line, 'backend = "auto"'));
+    const kept = await resumed(6, ["--backend", ours!]);
+    assert.equal(kept.code, 0, kept.stderr);
+  });
+});
