@@ -93,10 +93,15 @@ export function checkHeld(
   options: HeldOptions & { readonly readBack: ModelConfig },
 ): void {
   const { readBack } = options;
-  const field = DECIDING.find((field) => !isHeld(field, config, readBack));
+  const field = unheldField(config, readBack);
   if (field === undefined) return;
   const [is, back] = [shown(config[field]), shown(readBack[field])];
   throw cannotHold(field, `${is}, and the format would have ${back}`, options);
+}
+
+/** The first field of those that decide what a decoder computes that would come back as another. */
+export function unheldField(config: ModelConfig, readBack: ModelConfig): Field | undefined {
+  return DECIDING.find((field) => !isHeld(field, config, readBack));
 }
 
 function isHeld(field: Field, config: ModelConfig, readBack: ModelConfig): boolean {

@@ -22,7 +22,8 @@ const FLOAT_NAMES: Readonly<Record<FloatName, string>> = {
 
 const KEYS: NonNullable<ConfigSource["keys"]> = { eosTokenIds: "eos_token_id" };
 const LLAMA_KEYS = { ...KEYS, normEps: "rms_norm_eps" };
-const PALM_KEYS = { ...KEYS, normEps: "layer_norm_eps" };
+/** The key of eps says which norm it is: T5X's PaLM has RMSNorm where the paper says LayerNorm. */
+const PALM_EPS = { layer: "layer_norm_eps", rms: "rms_norm_eps" } as const;
 
 /**
  * Reads a parsed `config.json`. What Hugging Face defaults (`num_key_value_heads`, `head_dim`,
@@ -92,18 +93,19 @@ function parsePalm(fields: ConfigFields): ModelConfig {
     fields.refuse("rope_layout", '"rotate_half"');
   }
   const sizes = parseSizes(fields);
+  const norm = fields.has(PALM_EPS.rms) && !fields.has(PALM_EPS.layer) ? "rms" : "layer";
   return checkConfig({
     architecture: "palm",
     ...sizes,
-    norm: "layer",
-    normEps: fields.number("layer_norm_eps"),
+    norm,
+    normEps: fields.number(PALM_EPS[norm]),
     ...parseRope(fields),
     tieWordEmbeddings: fields.boolean("tie_word_embeddings", true),
     parallelBlock: fields.boolean("parallel_block", true),
     logitsScale: fields.number("logits_scale", 1 / Math.sqrt(sizes.hiddenSize)),
     zLoss: fields.number("z_loss", 1e-4),
     ...parseTokens(fields),
-  }, { file: fields.file, keys: PALM_KEYS });
+  }, { file: fields.file, keys: { ...KEYS, normEps: PALM_EPS[norm] } });
 }
 
 type Sizes = Pick<
@@ -205,7 +207,7 @@ export function toHuggingFaceConfig(
       rms_norm_eps: config.normEps,
     }
     : {
-      layer_norm_eps: config.normEps,
+      [PALM_EPS[config.norm]]: config.normEps,
       layer_norm_bias: false,
       parallel_block: config.parallelBlock,
       rope_layout: "rotate_half",

@@ -7,12 +7,13 @@
 import { ConfigError } from "../base/errors.ts";
 import { formatCount, formatInteger } from "../base/format.ts";
 import { BatchRamp } from "../data/ramp.ts";
-import { checkConfig, type ModelConfig } from "../model/config.ts";
+import type { ModelConfig } from "../model/config.ts";
 import { presetLike, presetOf, type PresetVocabulary } from "../model/presets.ts";
 import type { Recipe } from "../model/recipe.ts";
 import { type RequestLayer, Resolver } from "./request_layers.ts";
+import { modelOfRun } from "./run_model.ts";
 import { SETTING_NAMES } from "./setting_checks.ts";
-import { kebabCase, type SettingName, type TrainSettings } from "./settings.ts";
+import type { SettingName, TrainSettings } from "./settings.ts";
 
 /** What a run is resolved against besides requests. */
 export interface RunSurroundings {
@@ -76,8 +77,8 @@ export function resolveRun(
 ): RunConfig {
   const resolver = new Resolver(layers);
   const preset = presetFor(resolver, surroundings);
-  const model = modelFor(resolver, { ...surroundings, base: preset.config });
   takeRecipe(resolver, preset);
+  const model = modelOfRun(resolver, { ...surroundings, base: preset.config });
   takeModel(resolver, model);
   takeLength(resolver, { ...surroundings, preset });
   takeRun(resolver);
@@ -130,65 +131,6 @@ function presetFor(resolver: Resolver, { vocabulary, initConfig }: RunSurroundin
   const architecture = config?.architecture ?? resolver.requested("model")?.architecture;
   const near = like ?? presetOf(architecture === "palm" ? "palm-110m" : "llama-110m");
   return { name: undefined, config, recipe: near.recipe, origin: `like ${near.name}` };
-}
-
-function modelFor(
-  resolver: Resolver,
-  { base, vocabulary, initConfig }: RunSurroundings & { readonly base: ModelConfig | undefined },
-): ModelConfig {
-  const layer = resolver.layerOf("model");
-  const asked = layer?.settings.model ?? {};
-  const file = layer?.origin("model") ?? "the preset";
-  const model = { ...modelDefaults(vocabulary), ...base, ...asked } as ModelConfig;
-  const checked = checkConfig(model, { file });
-  const { vocabSize } = vocabulary;
-  if (vocabSize !== undefined && vocabSize > checked.vocabSize) {
-    throw new ConfigError(
-      `Cannot train: the tokenizer has ${vocabSize} tokens, the model's vocabulary ${checked.vocabSize}`,
-      { hint: "give the tokenizer that the model is for, or a small preset, which takes any" },
-    );
-  }
-  if (initConfig !== undefined) checkInit(checked, initConfig);
-  return checked;
-}
-
-/** What a config that stands alone may leave out. */
-function modelDefaults(vocabulary: PresetVocabulary): Partial<ModelConfig> {
-  const { config } = presetOf("llama-110m");
-  const { vocabSize, bosTokenId, eosTokenIds } = vocabulary;
-  const own = { vocabSize, bosTokenId, eosTokenIds };
-  const { architecture, norm, normEps, ropeTheta, tieWordEmbeddings, parallelBlock } = config;
-  return {
-    ...{ architecture, norm, normEps, ropeTheta, tieWordEmbeddings, parallelBlock },
-    logitsScale: 1,
-    zLoss: 0,
-    eosTokenIds: [],
-    ...Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)),
-  };
-}
-
-/** Sizes that weights depend on. */
-const SIZES = [
-  "architecture",
-  "vocabSize",
-  "hiddenSize",
-  "intermediateSize",
-  "numHiddenLayers",
-  "numAttentionHeads",
-  "numKeyValueHeads",
-  "headDim",
-  "tieWordEmbeddings",
-  "parallelBlock",
-] as const satisfies readonly (keyof ModelConfig)[];
-
-function checkInit(model: ModelConfig, init: ModelConfig): void {
-  const other = SIZES.find((key) => model[key] !== init[key]);
-  if (other === undefined) return;
-  throw new ConfigError(
-    `Cannot begin with the model of --init: its "${kebabCase(other)}" is ${init[other]}, ` +
-      `${model[other]} was wanted`,
-    { hint: "leave --preset away: the model brings its own config" },
-  );
 }
 
 /** Every number that papers give, of the preset unless asked for otherwise. */
