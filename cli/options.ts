@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { OptionSpecs } from "./command.ts";
+import type { OptionSpec, OptionSpecs, ValueOption } from "./command.ts";
 import { integer, wordOr } from "./option_values.ts";
 
 /** Options of every command that reports. */
@@ -63,4 +63,33 @@ export const COMPUTE_OPTIONS: OptionSpecs<ComputeOptions> = {
     doc: "seed of everything random",
   },
   ...REPORT_OPTIONS,
+};
+
+/** A model's tokenizer, for commands that use what comes with the model unless told otherwise. */
+export const MODEL_TOKENIZER: OptionSpec<string> = {
+  value: "PATH",
+  defaultDoc: "the model's own",
+  doc: "a tokenizer file, or a folder that has one",
+};
+
+/** A model's tokenizer, for commands that write the model with it. */
+export const WRITTEN_TOKENIZER: OptionSpec<string> = {
+  value: "PATH",
+  doc: "a tokenizer to take instead of the model's own; llama2.c files have none",
+};
+
+/** The tokenizer of commands that need nothing else. */
+export const TOKENIZER: ValueOption<string, string> & { readonly required: true } = {
+  value: "PATH",
+  required: true,
+  doc: "a .model, rank file, tokenizer.json, .gguf, tokenizer.bin, or a folder with one",
+};
+
+/** Tokens of the windows that a text is cut into (`lib/eval/windows.ts`). */
+export const WINDOW_CONTEXT: OptionSpec<number> = {
+  group: "Computation",
+  value: "N",
+  parse: integer({ min: 2 }),
+  defaultDoc: "512, or the model's",
+  doc: "tokens of a window",
 };

@@ -7,7 +7,7 @@
 import { UsageError } from "../../lib/base/errors.ts";
 import type { CommandSpec } from "../command.ts";
 import { byteSize, integer } from "../option_values.ts";
-import { REPORT_OPTIONS, type ReportOptions } from "../options.ts";
+import { REPORT_OPTIONS, type ReportOptions, WRITTEN_TOKENIZER } from "../options.ts";
 
 /** What `llamero convert` is told by options. */
 export interface ConvertOptions extends ReportOptions {
@@ -95,10 +95,7 @@ export const spec: CommandSpec<ConvertOptions, ConvertArguments> = {
       defaultDoc: "1",
       doc: "meta: number of files that each matrix is cut over",
     },
-    tokenizer: {
-      value: "PATH",
-      doc: "a tokenizer to take instead of the model's own; llama2.c files have none",
-    },
+    tokenizer: WRITTEN_TOKENIZER,
     weightsOnly: { doc: "leave the tokenizer and the chat template behind" },
     force: { doc: "replace an output that exists" },
     ...REPORT_OPTIONS,

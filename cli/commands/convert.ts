@@ -9,7 +9,7 @@ import type { Checkpoint } from "../../lib/checkpoint/checkpoint.ts";
 import { type Conversion, convertCheckpoint } from "../../lib/checkpoint/convert.ts";
 import { openCheckpoint } from "../../lib/checkpoint/open.ts";
 import { type Io, writeJson } from "../io.ts";
-import { Log, type Ticker } from "../ui/log.ts";
+import { Log } from "../ui/log.ts";
 import type { ConvertArguments, ConvertOptions } from "./convert.spec.ts";
 
 /** What transformers cuts files to. */
@@ -20,7 +20,7 @@ export async function run(values: ConvertOptions & ConvertArguments, io: Io): Pr
   const log = new Log(io, values);
   const signal = io.interruption();
   const source = await openCheckpoint(values.source);
-  let ticker: Ticker | undefined;
+  const counting = log.counting({ label: "converting", format: formatBytes });
   let conversion: Conversion;
   try {
     conversion = await convertCheckpoint(source, {
@@ -32,14 +32,11 @@ export async function run(values: ConvertOptions & ConvertArguments, io: Io): Pr
       tokenizer: values.tokenizer,
       weightsOnly: values.weightsOnly,
       force: values.force,
-      progress: (done, total) => {
-        ticker ??= log.progress({ label: "converting", total, format: formatBytes });
-        ticker.update(done);
-      },
+      progress: counting.progress,
       signal,
     });
   } finally {
-    ticker?.finish();
+    counting.finish();
   }
   for (const warning of conversion.warnings) log.warn(warning);
   for (const note of conversion.notes) log.note(note);

@@ -5,8 +5,12 @@
  */
 
 import type { CommandSpec } from "../command.ts";
-import { integer } from "../option_values.ts";
-import { COMPUTE_OPTIONS, type ComputeOptions } from "../options.ts";
+import {
+  COMPUTE_OPTIONS,
+  type ComputeOptions,
+  MODEL_TOKENIZER,
+  WINDOW_CONTEXT,
+} from "../options.ts";
 import { MODEL_OPTIONS, type ModelFlags } from "./generate.spec.ts";
 
 /** What `llamero eval perplexity` is called with. */
@@ -37,18 +41,8 @@ export const spec: CommandSpec<EvalPerplexityOptions> = {
     model: { value: "PATH", required: true, doc: "a model in any format" },
     text: { value: "FILE", required: true, doc: "the text, or - for stdin" },
     reference: { value: "PATH", doc: "a model to compare with, such as the unquantized one" },
-    tokenizer: {
-      value: "PATH",
-      defaultDoc: "the model's own",
-      doc: "a tokenizer file, or a folder that has one",
-    },
-    context: {
-      group: "Computation",
-      value: "N",
-      parse: integer({ min: 2 }),
-      defaultDoc: "512, or the model's",
-      doc: "tokens of a window",
-    },
+    tokenizer: MODEL_TOKENIZER,
+    context: WINDOW_CONTEXT,
     kvType,
     activations,
     ...COMPUTE_OPTIONS,

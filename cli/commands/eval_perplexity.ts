@@ -22,7 +22,7 @@ export async function run(values: EvalPerplexityOptions, io: Io): Promise<void> 
   const log = new Log(io, values);
   const signal = io.interruption();
   const backend = await openBackendFor(values, log);
-  let ticker: ReturnType<Log["progress"]> | undefined;
+  const counting = log.counting({ label: "judging", unit: "windows" });
   try {
     const opening = { ...values, backend, signal };
     const model = await LanguageModel.open(values.model, opening);
@@ -36,12 +36,9 @@ export async function run(values: EvalPerplexityOptions, io: Io): Promise<void> 
       context: values.context,
       kvType: values.kvType,
       signal,
-      progress: (done, total) => {
-        ticker ??= log.progress({ label: "windows", total, unit: "windows" });
-        ticker.update(done);
-      },
+      progress: counting.progress,
     });
-    ticker?.finish();
+    counting.finish();
     const bits = {
       model: bitsPerWeight(model.checkpoint),
       reference: reference && bitsPerWeight(reference.checkpoint),
@@ -49,7 +46,7 @@ export async function run(values: EvalPerplexityOptions, io: Io): Promise<void> 
     if (values.json) writeJson(io.stdout, jsonOf(result, bits));
     else writeReport(result, bits, io);
   } finally {
-    ticker?.finish();
+    counting.finish();
     backend.close();
   }
 }

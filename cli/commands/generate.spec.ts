@@ -7,7 +7,7 @@
 import { UsageError } from "../../lib/base/errors.ts";
 import type { CommandSpec, OptionSpecs } from "../command.ts";
 import { integer, InvalidValue, real } from "../option_values.ts";
-import { COMPUTE_OPTIONS, type ComputeOptions } from "../options.ts";
+import { COMPUTE_OPTIONS, type ComputeOptions, MODEL_TOKENIZER } from "../options.ts";
 
 /** How the next token is chosen. */
 export interface SamplingFlags {
@@ -214,11 +214,7 @@ export const spec: CommandSpec<GenerateCommandOptions> = {
   arguments: {},
   options: {
     model: { value: "PATH", required: true, doc: "a model in any format" },
-    tokenizer: {
-      value: "PATH",
-      defaultDoc: "the model's own",
-      doc: "a tokenizer file, or a folder that has one",
-    },
+    tokenizer: MODEL_TOKENIZER,
     prompt: { value: "TEXT", doc: "the text to continue" },
     promptFile: { value: "FILE", doc: "a file with the text to continue, or - for stdin" },
     prompts: {

@@ -73,7 +73,7 @@ async function openModel(
   values: GenerateCommandOptions,
   { backend, spareTokenizer, log, signal }: OpenOptions,
 ): Promise<LanguageModel> {
-  let ticker: ReturnType<Log["progress"]> | undefined;
+  const counting = log.counting({ label: "loading", format: formatBytes });
   try {
     return await LanguageModel.open(path, {
       backend,
@@ -83,12 +83,10 @@ async function openModel(
       repack: values.repack,
       signal,
       progress: (done, total) => {
-        if (total < LARGE_MODEL_BYTES) return;
-        ticker ??= log.progress({ label: "loading", total, format: formatBytes });
-        ticker.update(done);
+        if (total >= LARGE_MODEL_BYTES) counting.progress(done, total);
       },
     });
   } finally {
-    ticker?.finish();
+    counting.finish();
   }
 }

@@ -5,8 +5,12 @@
  */
 
 import type { CommandSpec } from "../command.ts";
-import { integer } from "../option_values.ts";
-import { COMPUTE_OPTIONS, type ComputeOptions } from "../options.ts";
+import {
+  COMPUTE_OPTIONS,
+  type ComputeOptions,
+  MODEL_TOKENIZER,
+  WINDOW_CONTEXT,
+} from "../options.ts";
 
 /** What `llamero importance` is called with. */
 export interface ImportanceOptions extends ComputeOptions {
@@ -42,18 +46,8 @@ export const spec: CommandSpec<ImportanceOptions> = {
       doc: "a text like what the model is for, or - for stdin",
     },
     out: { value: "FILE", required: true, doc: "the importance file to write" },
-    tokenizer: {
-      value: "PATH",
-      defaultDoc: "the model's own",
-      doc: "a tokenizer file, or a folder that has one",
-    },
-    context: {
-      group: "Computation",
-      value: "N",
-      parse: integer({ min: 2 }),
-      defaultDoc: "512, or the model's",
-      doc: "tokens of a window",
-    },
+    tokenizer: MODEL_TOKENIZER,
+    context: WINDOW_CONTEXT,
     force: { doc: "replace an output that exists" },
     ...COMPUTE_OPTIONS,
   },

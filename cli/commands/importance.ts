@@ -22,7 +22,7 @@ export async function run(values: ImportanceOptions, io: Io): Promise<void> {
   const log = new Log(io, values);
   const signal = io.interruption();
   const backend = await openBackendFor(values, log);
-  let ticker: ReturnType<Log["progress"]> | undefined;
+  const counting = log.counting({ label: "measuring", unit: "windows" });
   try {
     const { model: path, tokenizer, context } = values;
     const model = await LanguageModel.open(path, { backend, tokenizer, signal });
@@ -30,12 +30,9 @@ export async function run(values: ImportanceOptions, io: Io): Promise<void> {
       text,
       context,
       signal,
-      progress: (done, total) => {
-        ticker ??= log.progress({ label: "windows", total, unit: "windows" });
-        ticker.update(done);
-      },
+      progress: counting.progress,
     });
-    ticker?.finish();
+    counting.finish();
     const dataset = values.text === "-" ? "stdin" : basename(values.text);
     await writeImportance(values.out, collected, { dataset, force: values.force });
     const { entries, chunks, chunkTokens } = collected;
@@ -52,7 +49,7 @@ export async function run(values: ImportanceOptions, io: Io): Promise<void> {
       );
     }
   } finally {
-    ticker?.finish();
+    counting.finish();
     backend.close();
   }
 }

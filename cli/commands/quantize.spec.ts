@@ -6,7 +6,7 @@
 
 import type { MixtureName } from "../../lib/quant/mixture.ts";
 import type { CommandSpec } from "../command.ts";
-import { COMPUTE_OPTIONS, type ComputeOptions } from "../options.ts";
+import { COMPUTE_OPTIONS, type ComputeOptions, WRITTEN_TOKENIZER } from "../options.ts";
 
 /** A mixture, or the short name of one. */
 export type MixtureType = MixtureName | "q3_k" | "q4_k" | "q5_k";
@@ -77,10 +77,7 @@ export const spec: CommandSpec<QuantizeCommandOptions, QuantizeArguments> = {
       doc: "how much each column matters: an importance matrix of llama.cpp, .gguf or .dat",
     },
     report: { doc: "measure what each tensor loses" },
-    tokenizer: {
-      value: "PATH",
-      doc: "a tokenizer to take instead of the model's own; llama2.c files have none",
-    },
+    tokenizer: WRITTEN_TOKENIZER,
     force: { doc: "replace an output that exists" },
     ...COMPUTE_OPTIONS,
   },

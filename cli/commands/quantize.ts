@@ -18,7 +18,7 @@ import {
 } from "../../lib/quant/quantize.ts";
 import { type Io, writeJson } from "../io.ts";
 import { openBackendFor } from "../open_backend.ts";
-import { Log, type Ticker } from "../ui/log.ts";
+import { Log } from "../ui/log.ts";
 import { writeTable } from "../ui/table.ts";
 import type { MixtureType, QuantizeArguments, QuantizeCommandOptions } from "./quantize.spec.ts";
 
@@ -67,7 +67,7 @@ async function quantize(
     ? undefined
     : await readImportance(values.importance);
   const backend = await openBackendFor({ ...values, processor: true }, log);
-  let ticker: Ticker | undefined;
+  const counting = log.counting({ label: "quantizing", format: formatCount });
   try {
     return await quantizeCheckpoint(source, {
       path: values.target,
@@ -77,14 +77,11 @@ async function quantize(
       measure: values.report,
       tokenizer: values.tokenizer,
       force: values.force,
-      progress: (done, total) => {
-        ticker ??= log.progress({ label: "quantizing", total, format: formatCount });
-        ticker.update(done);
-      },
+      progress: counting.progress,
       signal,
     });
   } finally {
-    ticker?.finish();
+    counting.finish();
     backend.close();
   }
 }

@@ -5,7 +5,7 @@
  */
 
 import type { CommandSpec } from "../command.ts";
-import { COMPUTE_OPTIONS, type ComputeOptions } from "../options.ts";
+import { COMPUTE_OPTIONS, type ComputeOptions, TOKENIZER } from "../options.ts";
 
 /** What `llamero tokenize decode` is told by options. */
 export interface TokenizeDecodeOptions extends ComputeOptions {
@@ -32,11 +32,7 @@ export const spec: CommandSpec<TokenizeDecodeOptions, TokenizeDecodeArguments> =
     file: { value: "FILE", doc: "lines of space-separated ids; - or nothing is stdin" },
   },
   options: {
-    tokenizer: {
-      value: "PATH",
-      required: true,
-      doc: "a .model, rank file, tokenizer.json, .gguf, tokenizer.bin, or a folder with one",
-    },
+    tokenizer: TOKENIZER,
     jsonl: { doc: 'each line is a JSON array or {"ids":[…]}; writes JSON strings' },
     skipSpecial: { doc: "leave special tokens out of the text" },
     ...COMPUTE_OPTIONS,

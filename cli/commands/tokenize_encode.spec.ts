@@ -5,7 +5,7 @@
  */
 
 import type { CommandSpec } from "../command.ts";
-import { COMPUTE_OPTIONS, type ComputeOptions } from "../options.ts";
+import { COMPUTE_OPTIONS, type ComputeOptions, TOKENIZER } from "../options.ts";
 
 /** What `llamero tokenize encode` is told by options. */
 export interface TokenizeEncodeOptions extends ComputeOptions {
@@ -43,11 +43,7 @@ export const spec: CommandSpec<TokenizeEncodeOptions, TokenizeEncodeArguments> =
     file: { value: "FILE", doc: "the text; - or nothing is stdin" },
   },
   options: {
-    tokenizer: {
-      value: "PATH",
-      required: true,
-      doc: "a .model, rank file, tokenizer.json, .gguf, tokenizer.bin, or a folder with one",
-    },
+    tokenizer: TOKENIZER,
     bos: { doc: "put the begin token before each text" },
     eos: { doc: "put the end token behind each text" },
     special: {

@@ -5,7 +5,7 @@
  */
 
 import type { CommandSpec } from "../command.ts";
-import { REPORT_OPTIONS, type ReportOptions } from "../options.ts";
+import { REPORT_OPTIONS, type ReportOptions, TOKENIZER } from "../options.ts";
 
 /** What `llamero tokenize info` is told by options. */
 export interface TokenizeInfoOptions extends ReportOptions {
@@ -22,11 +22,7 @@ export const spec: CommandSpec<TokenizeInfoOptions> = {
   summary: "what a tokenizer is: kind, vocabulary, special tokens",
   arguments: {},
   options: {
-    tokenizer: {
-      value: "PATH",
-      required: true,
-      doc: "a .model, rank file, tokenizer.json, .gguf, tokenizer.bin, or a folder with one",
-    },
+    tokenizer: TOKENIZER,
     pieces: { doc: "list all pieces in id order" },
     ...REPORT_OPTIONS,
   },

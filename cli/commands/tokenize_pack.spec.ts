@@ -6,7 +6,7 @@
 
 import { UsageError } from "../../lib/base/errors.ts";
 import type { CommandSpec } from "../command.ts";
-import { COMPUTE_OPTIONS, type ComputeOptions } from "../options.ts";
+import { COMPUTE_OPTIONS, type ComputeOptions, TOKENIZER } from "../options.ts";
 
 /** What `llamero tokenize pack` is told by options. */
 export interface TokenizePackOptions extends ComputeOptions {
@@ -57,11 +57,7 @@ export const spec: CommandSpec<TokenizePackOptions, TokenizePackArguments> = {
     },
   },
   options: {
-    tokenizer: {
-      value: "PATH",
-      required: true,
-      doc: "a .model, rank file, tokenizer.json, .gguf, tokenizer.bin, or a folder with one",
-    },
+    tokenizer: TOKENIZER,
     out: { value: "PREFIX", required: true, doc: "what the names of the outputs begin with" },
     inputFormat: {
       value: "FORMAT",

@@ -24,6 +24,14 @@ export interface Ticker {
   finish(): void;
 }
 
+/** Work whose total comes with its first news. */
+export interface Counting {
+  /** Says how many of how many are done. */
+  readonly progress: (done: number, total: number) => void;
+  /** Ends it and takes the line away; does nothing the second time. */
+  finish(): void;
+}
+
 /** Writes notes and at most one progress line at a time to stderr. */
 export class Log {
   readonly #output: Output;
@@ -62,6 +70,18 @@ export class Log {
         progress.clear();
         if (this.#progress === progress) this.#progress = undefined;
       },
+    };
+  }
+
+  /** Progress of work that tells how much there is only when it begins; shown from then on. */
+  counting(options: Omit<ProgressOptions, "total">): Counting {
+    let ticker: Ticker | undefined;
+    return {
+      progress: (done, total) => {
+        ticker ??= this.progress({ ...options, total });
+        ticker.update(done);
+      },
+      finish: () => ticker?.finish(),
     };
   }
 

@@ -4,17 +4,23 @@
  * @module
  */
 
-const NAMES: ReadonlySet<string> = new Set([
-  "config.json",
-  "generation_config.json",
-  "params.json",
+/** Files of a Hugging Face folder that say how text becomes ids, and how ids are sampled. */
+export const HF_SIDE_FILES: readonly string[] = [
+  "tokenizer.json",
+  "tokenizer.json.gz",
+  "tokenizer.model",
+  "tokenizer_config.json",
   "special_tokens_map.json",
   "added_tokens.json",
   "vocab.json",
   "merges.txt",
   "chat_template.jinja",
   "chat_template.json",
-  "checklist.chk",
+];
+
+const NAMES: ReadonlySet<string> = new Set([
+  ...["config.json", "generation_config.json", "params.json", "checklist.chk"],
+  ...HF_SIDE_FILES,
 ]);
 
 const PATTERNS: readonly RegExp[] = [

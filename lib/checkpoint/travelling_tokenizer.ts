@@ -22,6 +22,7 @@ import {
   readChatTemplates,
 } from "./chat_templates.ts";
 import type { Checkpoint, CheckpointFormat } from "./checkpoint.ts";
+import { HF_SIDE_FILES } from "./model_files.ts";
 
 /** Which tokenizer travels. */
 export interface TokenizerChoice {
@@ -42,20 +43,6 @@ export interface TravellingTokenizer {
   /** The chat templates. */
   readonly templates: ChatTemplates;
 }
-
-/** Files of a Hugging Face folder that say how text becomes ids, and how ids are sampled. */
-export const HF_SIDE_FILES: readonly string[] = [
-  "tokenizer.json",
-  "tokenizer.json.gz",
-  "tokenizer.model",
-  "tokenizer_config.json",
-  "special_tokens_map.json",
-  "added_tokens.json",
-  "vocab.json",
-  "merges.txt",
-  "chat_template.jinja",
-  "chat_template.json",
-];
 
 /** Models pad their vocabulary to a multiple of at most this. */
 const MOST_PADDING = 1024;

@@ -93,7 +93,8 @@ export interface ConfigSource {
   readonly keys?: Readonly<Partial<Record<keyof ModelConfig, string>>>;
 }
 
-type CountField =
+/** Fields that count something: sizes of the model, all of them positive integers. */
+export type CountField =
   | "vocabSize"
   | "hiddenSize"
   | "intermediateSize"

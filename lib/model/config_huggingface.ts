@@ -7,7 +7,13 @@
 
 import { ConfigError } from "../base/errors.ts";
 import { quotedPath } from "../base/quoted.ts";
-import { checkConfig, type ConfigSource, type ModelConfig, type RopeScaling } from "./config.ts";
+import {
+  checkConfig,
+  type ConfigSource,
+  type CountField,
+  type ModelConfig,
+  type RopeScaling,
+} from "./config.ts";
 import { ConfigFields, shown } from "./config_fields.ts";
 
 const SUPPORTED = 'supported are "llama" and "palm-like"';
@@ -108,17 +114,7 @@ function parsePalm(fields: ConfigFields): ModelConfig {
   }, { file: fields.file, keys: { ...KEYS, normEps: PALM_EPS[norm] } });
 }
 
-type Sizes = Pick<
-  ModelConfig,
-  | "vocabSize"
-  | "hiddenSize"
-  | "intermediateSize"
-  | "numHiddenLayers"
-  | "numAttentionHeads"
-  | "numKeyValueHeads"
-  | "headDim"
-  | "maxPositionEmbeddings"
->;
+type Sizes = Pick<ModelConfig, CountField>;
 
 function parseSizes(fields: ConfigFields): Sizes {
   const activation = fields.string("hidden_act", "silu");

@@ -108,6 +108,18 @@ export interface Description {
 /** No texts. */
 export const NO_TEXTS: PackedTexts = { bytes: new Uint8Array(), ends: new Uint32Array() };
 
+/** Puts arrays one behind the other, each at a multiple of four bytes, with zeros between. */
+export function atWords(parts: readonly Uint8Array[]): Uint8Array {
+  const padded = (length: number): number => Math.ceil(length / 4) * 4;
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + padded(part.length), 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += padded(part.length);
+  }
+  return bytes;
+}
+
 /** Packs strings as UTF-8. */
 export function packTexts(texts: readonly string[]): PackedTexts {
   const encoder = new TextEncoder();
@@ -165,12 +177,5 @@ export function formatDescription(description: Description): Uint8Array {
     words(specials.map(({ flags }) => flags)),
     description.charsmap,
   ];
-  const padded = (length: number): number => Math.ceil(length / 4) * 4;
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + padded(part.length), 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += padded(part.length);
-  }
-  return bytes;
+  return atWords(parts);
 }

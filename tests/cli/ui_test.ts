@@ -46,6 +46,18 @@ Deno.test("a progress line is never wider than the terminal", () => {
   assert.ok(screen.lines[0]!.length < 20);
 });
 
+Deno.test("work that begins with its first news is shown from then on, until it ends", () => {
+  const screen = new Screen(true, 120);
+  const log = new Log({ stderr: screen }, { quiet: false, verbose: false });
+  const counting = log.counting({ label: "reading", now: () => 0 });
+  counting.finish();
+  assert.deepEqual(screen.lines, [""]);
+  counting.progress(1, 4);
+  assert.deepEqual(screen.lines, [`reading  ${"█".repeat(6)}${" ".repeat(18)}   25%  1/4`]);
+  counting.finish();
+  assert.deepEqual(screen.lines, [""]);
+});
+
 Deno.test("progress elsewhere is a plain line every ten seconds", () => {
   const screen = new Screen(false);
   const { now, pass } = clock();

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { packTexts } from "../description.ts";
+import { atWords, packTexts } from "../description.ts";
 import type { Training } from "./options.ts";
 
 /** First word of a description, "TRB1". */
@@ -57,12 +57,5 @@ export function describeTraining(training: Training, tables: TrainingTables): Ui
   );
   const view = (words: Uint32Array): Uint8Array => new Uint8Array(words.buffer);
   const parts = [view(header), required, view(meta.ends), meta.bytes, tables.charsmap];
-  const padded = (length: number): number => Math.ceil(length / 4) * 4;
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + padded(part.length), 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += padded(part.length);
-  }
-  return bytes;
+  return atWords(parts);
 }
