@@ -9,16 +9,7 @@ import {
   f32ToBf16,
   f32ToF16,
 } from "../../lib/base/float16.ts";
-import { golden } from "../fixtures.ts";
-
-interface RoundingCase {
-  readonly f32_bits: string;
-  readonly f16_bits: string;
-  readonly bf16_bits: string;
-}
-
-const tables = JSON.parse(await Deno.readTextFile(golden("tables/tables.json")));
-const cases: readonly RoundingCase[] = tables.half_precision.cases;
+import { ROUNDING_CASES as cases } from "../golden_tables.ts";
 
 function floats(bits: readonly number[]): Float32Array<ArrayBuffer> {
   return new Float32Array(Uint32Array.from(bits).buffer);

@@ -6,8 +6,8 @@ import { DTYPE_CODES } from "../../kernels/abi.ts";
 import { blockOf } from "../../lib/formats/file_dtype.ts";
 import type { TensorRecord } from "../../lib/formats/tensor_file.ts";
 import type { DType } from "../../lib/tensor/dtype.ts";
-import { golden } from "../fixtures.ts";
 import { withFolder } from "../formats/folder.ts";
+import { ROUNDING_CASES as cases } from "../golden_tables.ts";
 import { onBackends } from "../on_backends.ts";
 
 /** The record of a vector of elements that are the whole of a file. */
@@ -23,14 +23,6 @@ function gathered(chunks: Iterable<Uint8Array>): Uint8Array<ArrayBuffer> {
   return Uint8Array.from([...chunks].flatMap((chunk) => [...chunk]));
 }
 
-interface RoundingCase {
-  readonly f32_bits: string;
-  readonly f16_bits: string;
-  readonly bf16_bits: string;
-}
-
-const tables = JSON.parse(await Deno.readTextFile(golden("tables/tables.json")));
-const cases: readonly RoundingCase[] = tables.half_precision.cases;
 const f32 = Uint32Array.from(cases, (c) => parseInt(c.f32_bits, 16));
 
 Deno.test("float32 becomes the golden bits of float16 and bfloat16", async () => {

@@ -4,25 +4,16 @@ import { join } from "node:path";
 import { readGguf } from "../../lib/formats/gguf.ts";
 import { writeGguf } from "../../lib/formats/gguf_write.ts";
 import type { GgufValue } from "../../lib/formats/gguf_types.ts";
-import { readTensor, tensorBytesOf } from "../../lib/formats/read_tensor.ts";
-import type { TensorRecord, TensorSource } from "../../lib/formats/tensor_file.ts";
+import { readTensor } from "../../lib/formats/read_tensor.ts";
 import { golden, MODELS, testWith } from "../fixtures.ts";
 import { f32, refused, withFolder } from "./folder.ts";
-
-function sources(records: Iterable<TensorRecord>): TensorSource[] {
-  return [...records].map((record) => ({
-    name: record.name,
-    dtype: record.dtype,
-    shape: record.shape,
-    data: tensorBytesOf(record),
-  }));
-}
+import { sourcesOf } from "./sources.ts";
 
 async function copyIsEqual(path: string): Promise<void> {
   await withFolder(async (folder) => {
     const file = await readGguf(path);
     const copy = join(folder, "copy.gguf");
-    await writeGguf(copy, sources(file.records.values()), { metadata: file.metadata });
+    await writeGguf(copy, sourcesOf(file.records.values()), { metadata: file.metadata });
     assert.deepEqual(Deno.readFileSync(copy), Deno.readFileSync(path));
   });
 }

@@ -3,23 +3,15 @@ import { join } from "node:path";
 import { readLlama2c } from "../../lib/formats/llama2c.ts";
 import { writeLlama2c } from "../../lib/formats/llama2c_write.ts";
 import type { Llama2cHeader } from "../../lib/formats/llama2c_layout.ts";
-import { readTensor, tensorBytesOf } from "../../lib/formats/read_tensor.ts";
+import { readTensor } from "../../lib/formats/read_tensor.ts";
 import { readSafetensors } from "../../lib/formats/safetensors.ts";
 import type { TensorRecord, TensorSource } from "../../lib/formats/tensor_file.ts";
 import { golden, MODELS, testWith } from "../fixtures.ts";
 import { bytesOf, f32, put, refused, u32, withFolder } from "./folder.ts";
+import { sourcesOf } from "./sources.ts";
 
 const BIN = join(MODELS, "stories260K/stories260K.bin");
 const HF = join(MODELS, "stories260K/model.safetensors");
-
-function sources(records: Iterable<TensorRecord>): TensorSource[] {
-  return [...records].map((record) => ({
-    name: record.name,
-    dtype: record.dtype,
-    shape: record.shape,
-    data: tensorBytesOf(record),
-  }));
-}
 
 async function floats(record: TensorRecord | undefined): Promise<Float32Array> {
   return new Float32Array((await readTensor(record!)).buffer as ArrayBuffer);
@@ -72,7 +64,7 @@ testWith(
     await withFolder(async (folder) => {
       const { header, records } = await readLlama2c(BIN);
       const path = join(folder, "again.bin");
-      await writeLlama2c(path, sources(records.values()).reverse(), { header });
+      await writeLlama2c(path, sourcesOf(records.values()).reverse(), { header });
       const [again, original] = [Deno.readFileSync(path), Deno.readFileSync(BIN)];
       assert.equal(again.length, original.length);
       // Shared classifier: the two tables of 512 x 4 float32 are the file's end.
@@ -89,7 +81,7 @@ async function metaModel(): Promise<{ header: Llama2cHeader; tensors: TensorSour
   const { records } = await readSafetensors(golden("llama_gqa/meta/consolidated.safetensors"));
   const params = JSON.parse(Deno.readTextFileSync(golden("llama_gqa/meta/params.json")));
   const hiddenDim = records.get("layers.0.feed_forward.w1.weight")!.shape[0]!;
-  const tensors = sources(records.values()).filter((tensor) => tensor.name !== "rope.freqs");
+  const tensors = sourcesOf(records.values()).filter((tensor) => tensor.name !== "rope.freqs");
   return {
     tensors,
     header: {

@@ -4,16 +4,7 @@
  * @module
  */
 
-/** A seeded source of integers below a bound: the same seed, the same numbers on every machine. */
-export function integers(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
+import { randomIntegers } from "../random_integers.ts";
 
 const BYTES = [
   0,
@@ -103,7 +94,7 @@ const MUTATIONS: readonly Mutation[] = [
 
 /** The bytes with one to four pieces of damage that follow from the seed alone. */
 export function mutated(bytes: Uint8Array, seed: number): Uint8Array {
-  const pick = integers(seed);
+  const pick = randomIntegers(seed);
   let out: Uint8Array = bytes.slice();
   const times = 1 + pick(4);
   for (let i = 0; i < times && out.length > 0; i++) {

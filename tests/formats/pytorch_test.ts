@@ -5,10 +5,11 @@ import { fileURLToPath } from "node:url";
 import { readPytorch } from "../../lib/formats/pytorch.ts";
 import { readPytorchIndex } from "../../lib/formats/pytorch_index.ts";
 import { writePytorch } from "../../lib/formats/pytorch_write.ts";
-import { readTensor, readTensorInto, tensorBytesOf } from "../../lib/formats/read_tensor.ts";
-import type { TensorRecord, TensorSource } from "../../lib/formats/tensor_file.ts";
+import { readTensor, readTensorInto } from "../../lib/formats/read_tensor.ts";
+import type { TensorRecord } from "../../lib/formats/tensor_file.ts";
 import { bytesOf, f32, put, withFolder } from "./folder.ts";
 import { checkpointOf, op, tensorOf } from "./pytorch_bytes.ts";
+import { sourcesOf } from "./sources.ts";
 
 const folderOfFiles = fileURLToPath(new URL("./pytorch/", import.meta.url));
 const VIEWS = join(folderOfFiles, "views.pth");
@@ -16,15 +17,6 @@ const VIEWS = join(folderOfFiles, "views.pth");
 async function floats(record: TensorRecord | undefined): Promise<number[]> {
   const { buffer } = await readTensor(record!);
   return [...(record!.dtype === "f64" ? new Float64Array(buffer) : new Float32Array(buffer))];
-}
-
-function sources(records: Iterable<TensorRecord>): TensorSource[] {
-  return [...records].map((record) => ({
-    name: record.name,
-    dtype: record.dtype,
-    shape: record.shape,
-    data: tensorBytesOf(record),
-  }));
 }
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
@@ -92,7 +84,7 @@ for (const longFrom of [undefined, 100]) {
     await withFolder(async (folder) => {
       const { records } = await readPytorch(VIEWS);
       const path = join(folder, "copy.pth");
-      await writePytorch(path, sources(records.values()), {
+      await writePytorch(path, sourcesOf(records.values()), {
         ...(longFrom !== undefined && { longFrom }),
       });
       const copy = await readPytorch(path);

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import type { Backend } from "../../lib/backend/backend.ts";
 import * as ops from "../../lib/tensor/ops.ts";
 import { allocate, fromValues, reshape, type Tensor, toValues } from "../../lib/tensor/tensor.ts";
-import { golden } from "../fixtures.ts";
 import { assertClose } from "../numeric.ts";
 import { onBackends } from "../on_backends.ts";
 import { type GoldenArray, goldenOp } from "./golden_ops.ts";
+import { ROPE_CASES } from "../golden_tables.ts";
 
 /** Recommended for single operations by the golden numbers' README: 1e-5 of the largest output. */
 const TOLERANCE = 1e-5;
@@ -112,25 +112,11 @@ onBackends("golden: rope in both layouts", async ({ open }) => {
   compare("interleaved rope", moved, want);
 }, { gpu: true });
 
-interface RopeTable {
-  readonly head_dim: number;
-  readonly positions: readonly number[];
-  readonly inv_freq: readonly number[];
-  readonly vector: readonly number[];
-  readonly rotated: readonly {
-    readonly position: number;
-    readonly rotate_half: readonly number[];
-    readonly interleaved: readonly number[];
-  }[];
-}
-
 onBackends("golden: rope of the tabled vectors, far positions and scaled ones too", async (on) => {
   using opened = await on.open();
   const { backend } = opened;
-  const tables: readonly RopeTable[] =
-    JSON.parse(await Deno.readTextFile(golden("tables/tables.json"))).rope;
-  assert.ok(tables.length > 1);
-  for (const { head_dim, positions, inv_freq, vector, rotated } of tables) {
+  assert.ok(ROPE_CASES.length > 1);
+  for (const { head_dim, positions, inv_freq, vector, rotated } of ROPE_CASES) {
     const rows = positions.length;
     const table = fromValues(backend, {
       shape: [rows, head_dim / 2, 2],

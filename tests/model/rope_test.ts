@@ -1,23 +1,6 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { fillRopeTable, type RopeConfig, ropeFrequencies } from "../../lib/model/rope.ts";
-import { golden } from "../fixtures.ts";
-
-interface RopeCase {
-  readonly head_dim: number;
-  readonly theta: number;
-  readonly scaling?: Readonly<Record<string, number>> | null;
-  readonly inv_freq: readonly number[];
-  readonly vector: readonly number[];
-  readonly rotated: readonly {
-    readonly position: number;
-    readonly rotate_half: readonly number[];
-    readonly interleaved: readonly number[];
-  }[];
-}
-
-const cases: readonly RopeCase[] =
-  JSON.parse(readFileSync(golden("tables/tables.json"), "utf8")).rope;
+import { ROPE_CASES as cases, type RopeCase } from "../golden_tables.ts";
 
 function configOf(sample: RopeCase): RopeConfig {
   const { scaling } = sample;

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Backend } from "../../lib/backend/backend.ts";
 import { LlameroError } from "../../lib/base/errors.ts";
+import { packTexts } from "../../lib/tokenizer/description.ts";
 import type { CompiledTokenizer } from "../../lib/tokenizer/compiled_tokenizer.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import { onBackends } from "../on_backends.ts";
@@ -163,17 +164,10 @@ onBackends("every entry of Llama 3's vocabulary encodes as tiktoken does", async
   strictEqual(entries.length, digests.entries);
   const wraps: Record<string, [string, string]> = { alone: ["", ""], xTy: ["x", "y"] };
   for (const [name, [before, behind]] of Object.entries(wraps)) {
-    const parts = entries.map((entry) =>
-      new TextEncoder().encode(
-        before + new TextDecoder("utf-8", { ignoreBOM: true }).decode(entry) + behind,
-      )
+    const texts = entries.map((entry) =>
+      before + new TextDecoder("utf-8", { ignoreBOM: true }).decode(entry) + behind
     );
-    const ends = new Uint32Array(parts.length);
-    let length = 0;
-    parts.forEach((part, i) => ends[i] = length += part.length);
-    const bytes = new Uint8Array(length);
-    parts.forEach((part, i) => bytes.set(part, ends[i]! - part.length));
-    const { ids, counts } = tokenizer.encodeBatch({ bytes, ends });
+    const { ids, counts } = tokenizer.encodeBatch(packTexts(texts));
     const marked: number[] = [];
     let start = 0;
     for (const count of counts) {

@@ -15,6 +15,7 @@ import { tokenizerFiles } from "../../lib/tokenizer/files.ts";
 import { openTokenizer, readDefinition } from "../../lib/tokenizer/open.ts";
 import { testWith } from "../fixtures.ts";
 import { HAS_VECTORS, TOKENIZERS } from "./vectors.ts";
+import { randomIntegers } from "../random_integers.ts";
 
 /** Writes bytes under a name in a folder that is gone afterwards. */
 async function withFile<T>(
@@ -136,17 +137,6 @@ testWith(HAS_VECTORS, "a tokenizer that does not fit the model is refused", asyn
   strictEqual((await openTokenizer(path, { vocabSize: 32064 })).vocabSize, 32000);
 });
 
-/** Deterministic numbers below a bound. */
-function numbers(seed: number): (below: number) => number {
-  let state = seed | 1;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
-
 /** Changes, cuts or doubles a few places of a file. */
 function mutated(source: Uint8Array, next: (below: number) => number): Uint8Array {
   let bytes = source.slice();
@@ -213,7 +203,7 @@ testWith(
     const text = "Hello  world 123 \u2581 日本 <s>\n";
     const sources = await mutationSources();
     const seen = new Map<string, number>();
-    const next = numbers(99);
+    const next = randomIntegers(99);
     const folder = await Deno.makeTempDir();
     try {
       for (let round = 0; round < 80 * sources.length; round++) {

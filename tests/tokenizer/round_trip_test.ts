@@ -5,12 +5,14 @@ import {
   NORMALIZER_FIELD,
   parseSentencePieceModel,
 } from "../../lib/formats/sentencepiece_model.ts";
+import { packTexts } from "../../lib/tokenizer/description.ts";
 import { compileTokenizer } from "../../lib/tokenizer/compiled.ts";
 import type { CompiledTokenizer } from "../../lib/tokenizer/compiled_tokenizer.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import { defineSentencePiece } from "../../lib/tokenizer/sentencepiece.ts";
 import { onBackends } from "../on_backends.ts";
 import { HAS_VECTORS, TOKENIZERS } from "./vectors.ts";
+import { randomIntegers } from "../random_integers.ts";
 
 const missing = HAS_VECTORS.find((path) => !existsSync(path));
 const options = { ignored: missing === undefined ? undefined : `no ${missing}` };
@@ -46,17 +48,6 @@ const STRETCHES = [
   "\u202e",
 ];
 
-/** Deterministic numbers below a bound (xorshift). */
-function numbers(seed: number): (below: number) => number {
-  let state = seed | 1;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
-
 function randomCharacter(next: (below: number) => number): string {
   switch (next(8)) {
     case 0:
@@ -78,21 +69,14 @@ function randomCharacter(next: (below: number) => number): string {
 
 /** Encodes many random texts at once, decodes each, and gives what came back with what was wanted. */
 function* roundTrips(tokenizer: CompiledTokenizer, seed: number): Generator<[string, string]> {
-  const next = numbers(seed);
-  const encoder = new TextEncoder();
+  const next = randomIntegers(seed);
   for (let done = 0; done < ROUNDS; done += 1000) {
     const texts = Array.from({ length: 1000 }, () => {
       let text = "";
       for (let i = next(24); i >= 0; i--) text += randomCharacter(next);
       return text;
     });
-    const parts = texts.map((text) => encoder.encode(text));
-    const ends = new Uint32Array(parts.length);
-    let length = 0;
-    parts.forEach((part, i) => ends[i] = length += part.length);
-    const bytes = new Uint8Array(length);
-    parts.forEach((part, i) => bytes.set(part, ends[i]! - part.length));
-    const { ids, counts } = tokenizer.encodeBatch({ bytes, ends });
+    const { ids, counts } = tokenizer.encodeBatch(packTexts(texts));
     let start = 0;
     for (const [i, text] of texts.entries()) {
       yield [tokenizer.decode(ids.subarray(start, start += counts[i]!)), text];
