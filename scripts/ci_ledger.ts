@@ -38,7 +38,7 @@ export class Ledger {
     this.#passed += passed;
     this.#failed += failed;
     say(`${stepLine(result)}: ${passed} passed, ${failed} failed, ${ignored.length} ignored`);
-    for (const name of ignored) say(`      not run: ${name}`);
+    for (const line of notRunLines(ignored)) say(`      not run: ${line}`);
     for (const name of slowest) say(`      slow: ${name}`);
     if (result.passed) return;
     say(indented(failures(result.output)));
@@ -60,6 +60,17 @@ export class Ledger {
     say(`${this.#passed} passed, ${this.#failed} failed`);
     return this.#failed === 0;
   }
+}
+
+/** Reasons that more tests have than this are named once, with how many have them. */
+const MOST_ALIKE = 3;
+
+/** Tests that were ignored, each on a line; many of one reason on one line. */
+export function notRunLines(ignored: readonly string[]): string[] {
+  const reasonOf = (name: string): string => /\(ignored: (.*?)\)*$/.exec(name)?.[1] ?? "no reason";
+  return [...Map.groupBy(ignored, reasonOf)].flatMap(([reason, names]) =>
+    names.length > MOST_ALIKE ? [`${names.length} tests: ${reason}`] : names
+  );
 }
 
 /** From where a test runner explains its failures; all of it where it does not. */
