@@ -39,7 +39,7 @@ async function* fileParts(path: string): AsyncGenerator<Uint8Array> {
 }
 
 /** The bytes of a file, or of stdin for `-` or nothing, as they come. */
-export function inputParts(path: string | undefined, io: Io): AsyncIterable<Uint8Array> {
+function inputParts(path: string | undefined, io: Io): AsyncIterable<Uint8Array> {
   return path === undefined || path === "-" ? io.stdin.readable() : fileParts(path);
 }
 

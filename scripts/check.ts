@@ -53,7 +53,7 @@ export async function runChecks(
 }
 
 /** Prints how a step went, and what it printed where it failed. */
-export function reportStep(result: StepResult): void {
+function reportStep(result: StepResult): void {
   say(stepLine(result));
   if (!result.passed) say(result.output.trimEnd().replace(/^/gm, "      "));
 }

@@ -9,7 +9,7 @@ import { integer } from "../option_values.ts";
 import { COMPUTE_OPTIONS, type ComputeOptions } from "../options.ts";
 
 /** What `llamero bench kernels` can measure. */
-export const BENCHED: readonly string[] = [
+const BENCHED: readonly string[] = [
   ...["matmul", "matvec", "rms_norm", "softmax", "swiglu"],
   ...["gemm", "adamw", "attention_forward", "attention_backward", "cross_entropy"],
   ...["rms_norm_backward", "swiglu_backward"],

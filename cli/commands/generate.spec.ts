@@ -128,7 +128,7 @@ const SPEED_OPTIONS: OptionSpecs<SpeedFlags> = {
 };
 
 /** Specs of {@linkcode SamplingFlags}. */
-export const SAMPLING_OPTIONS: OptionSpecs<SamplingFlags> = {
+const SAMPLING_OPTIONS: OptionSpecs<SamplingFlags> = {
   temperature: {
     group: "Sampling",
     value: "T",

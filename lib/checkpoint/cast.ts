@@ -16,7 +16,7 @@ import type { FloatName } from "../model/config_huggingface.ts";
 import { tensorValues, type Values } from "./tensor_values.ts";
 
 /** Bytes of an element. */
-export const FLOAT_BYTES: Readonly<Record<FloatName, number>> = { f32: 4, f16: 2, bf16: 2 };
+const FLOAT_BYTES: Readonly<Record<FloatName, number>> = { f32: 4, f16: 2, bf16: 2 };
 
 /** Whether an element type is one that every format holds. */
 export function isFloat(dtype: string): dtype is FloatName {

@@ -16,7 +16,7 @@ import { tokenizerBeside } from "./tokenizer_beside.ts";
 import { readWeightFiles } from "./weight_files.ts";
 
 /** Reads a `config.json`, with the ending tokens of the `generation_config.json` beside it. */
-export function readHuggingFaceConfig(file: string): ModelConfig {
+function readHuggingFaceConfig(file: string): ModelConfig {
   const config = parseHuggingFaceConfig(readJsonFile(file), file);
   const generation = join(dirname(file), "generation_config.json");
   if (!existsSync(generation)) return config;

@@ -21,7 +21,7 @@ export interface DatasetTokenizer {
 }
 
 /** What a dataset says of its tokenizer; `undefined` where it says nothing, as other programs' do. */
-export function datasetTokenizer(prefix: string): DatasetTokenizer | undefined {
+function datasetTokenizer(prefix: string): DatasetTokenizer | undefined {
   const path = `${prefix}.json`;
   if (!existsSync(path)) return undefined;
   const json = readJsonFile(path) as { readonly tokenizer?: Partial<DatasetTokenizer> } | null;

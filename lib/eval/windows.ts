@@ -8,7 +8,7 @@ import { ConfigError } from "../base/errors.ts";
 import type { LanguageModel } from "../infer/language_model.ts";
 
 /** Tokens of a window where nothing else is asked for. */
-export const WINDOW_TOKENS = 512;
+const WINDOW_TOKENS = 512;
 
 /** One window of a text. */
 export interface TextWindow {

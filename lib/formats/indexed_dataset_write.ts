@@ -28,7 +28,7 @@ export interface DatasetPlace {
 }
 
 /** Nothing. */
-export const NO_DATASET: DatasetPlace = { tokens: 0, sequences: 0, documents: 0, open: 0 };
+const NO_DATASET: DatasetPlace = { tokens: 0, sequences: 0, documents: 0, open: 0 };
 
 /** Names of the files in the folder. */
 const FILES = { tokens: "tokens", lengths: "lengths", borders: "borders", index: "index" } as const;

@@ -11,7 +11,7 @@ import { quoted } from "../base/quoted.ts";
 import { PIECE_TYPE, pieceCount, type PieceList, PieceListBuilder } from "./piece_list.ts";
 
 /** Id of the first byte piece: after unknown, begin and end. */
-export const LLAMA2C_FIRST_BYTE = 3;
+const LLAMA2C_FIRST_BYTE = 3;
 
 /** Parses a `tokenizer.bin`; pieces have plain spaces, and byte pieces read `<0xNN>`. */
 export function parseLlama2cTokenizer(bytes: Uint8Array, file: string): PieceList {

@@ -15,9 +15,6 @@ export const PIECE_TYPE = {
   byte: 6,
 } as const;
 
-/** Name of a piece's type. */
-export type PieceType = keyof typeof PIECE_TYPE;
-
 /** The pieces of a vocabulary in id order. */
 export interface PieceList {
   /** Texts of all pieces, one after another: UTF-8, or raw bytes in byte-level vocabularies. */

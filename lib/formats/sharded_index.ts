@@ -31,7 +31,7 @@ export interface ShardedModel extends Shard {
 }
 
 /** Reads an index file and returns the name of each tensor's shard; the shards are not opened. */
-export function readWeightMap(path: string): Map<string, string> {
+function readWeightMap(path: string): Map<string, string> {
   using file = InputFile.open(path);
   if (file.size > JSON_HEADER_LIMIT) {
     throw refusal(

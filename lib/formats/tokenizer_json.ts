@@ -64,7 +64,7 @@ export interface TokenizerJson {
 }
 
 /** Makes the error for a file that does not hold what its format promises. */
-export function tokenizerJsonRefusal(file: string): RefuseJson {
+function tokenizerJsonRefusal(file: string): RefuseJson {
   return (what, offset) =>
     new FormatError(`Cannot read ${quoted(file)} as a tokenizer.json: ${what}`, { file, offset });
 }

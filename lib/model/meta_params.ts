@@ -21,7 +21,7 @@ const STRETCHED_MULTIPLES = [4096, 1024, 256];
 const MULTIPLIERS = [1.3, 1.2, 1.5];
 
 /** The numbers by which Meta's rule gives a width; every width has some. */
-export function feedForwardRule(hiddenSize: number, width: number): FeedForwardRule {
+function feedForwardRule(hiddenSize: number, width: number): FeedForwardRule {
   const gives = (rule: FeedForwardRule) => feedForwardSize(hiddenSize, rule) === width;
   const usual: FeedForwardRule[] = [
     ...MULTIPLES.map((multipleOf) => ({ multipleOf })),

@@ -27,7 +27,7 @@ import { WeightSlabs } from "./weight_slabs.ts";
 export type Repack = "auto" | "on" | "off";
 
 /** Block types with an interleaved layout; q8_0 is as fast where it lies. */
-export const REPACKED_DTYPES: ReadonlySet<DType> = new Set<DType>([
+const REPACKED_DTYPES: ReadonlySet<DType> = new Set<DType>([
   ...["q4_0", "q4_1", "q5_0", "q5_1"] as const,
   ...["q2_k", "q3_k", "q4_k", "q5_k", "q6_k"] as const,
 ]);

@@ -16,7 +16,7 @@ import { bucketsOf, ordered, type OrderedBucket } from "./buckets.ts";
 import type { Partition } from "./partition.ts";
 
 /** Bytes of a bucket, as PyTorch's DistributedDataParallel has them for GPUs. */
-export const DEVICE_BUCKET_BYTES: number = 25 * 2 ** 20;
+const DEVICE_BUCKET_BYTES: number = 25 * 2 ** 20;
 
 /** What gradients are added up with. */
 export interface DeviceReducerOptions {

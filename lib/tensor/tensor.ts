@@ -40,7 +40,7 @@ export interface TensorSpec {
 }
 
 /** Elements of one index of the first axis. */
-export function rowElements(tensor: Pick<Tensor, "shape">): number {
+function rowElements(tensor: Pick<Tensor, "shape">): number {
   return elementsOf(tensor.shape.slice(1));
 }
 

@@ -47,7 +47,7 @@ export interface TemplateLimits {
 }
 
 /** Real templates have some kilobytes and take some thousand steps for a long conversation. */
-export const TEMPLATE_LIMITS: TemplateLimits = {
+const TEMPLATE_LIMITS: TemplateLimits = {
   steps: 2_000_000,
   size: 1 << 24,
   source: 1 << 20,

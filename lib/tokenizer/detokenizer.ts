@@ -88,7 +88,7 @@ function isWellFormed(bytes: Uint8Array, from = 0, end = bytes.length): boolean 
 }
 
 /** The state of decoding one sequence of ids. */
-export class Detokenizer {
+class Detokenizer {
   readonly #table: DecodeTable;
   readonly #skipSpecial: boolean;
   #out: Uint8Array;

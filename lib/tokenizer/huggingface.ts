@@ -104,7 +104,7 @@ export function skippedIds(
 }
 
 /** Number of ids: one more than the highest. */
-export function idCount(json: TokenizerJson): number {
+function idCount(json: TokenizerJson): number {
   const highest = json.vocabIds.reduce((most, id) => Math.max(most, id), -1);
   const count = json.addedTokens.reduce((most, { id }) => Math.max(most, id), highest) + 1;
   const tokens = json.vocab.count + json.addedTokens.length;

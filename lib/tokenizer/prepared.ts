@@ -81,6 +81,7 @@ export class PreparedTokenizer extends DefinedTokenizer {
     this.#late = new AddedNames(late, { normal: true });
   }
 
+  /** Encodes a text, prepared between its added tokens. @throws {FormatError} For bytes that are not UTF-8, unless replaced. */
   encode(text: string | Uint8Array, options: EncodeOptions = {}): Uint32Array {
     const whole = typeof text === "string" ? text.toWellFormed() : textOf(text, options);
     const ends = { bos: options.bos === true, eos: options.eos === true };
@@ -116,10 +117,12 @@ export class PreparedTokenizer extends DefinedTokenizer {
     }
   }
 
+  /** Encodes many texts, one after another. */
   encodeBatch(texts: TextBatch, options: EncodeOptions = {}): EncodedBatch {
     return encodeEach(this, { ...texts, ...options });
   }
 
+  /** An encoder for text that comes in parts: where lines can be told apart it gives ids line by line, else at the end. */
   encoder(options: EncodeOptions = {}): StreamEncoder {
     // Where bytes merge, no token and no normal form reaches from a line into a letter behind it.
     const divisible = this.definition.description.family === "bytes" && this.#early.divisible &&
@@ -130,6 +133,7 @@ export class PreparedTokenizer extends DefinedTokenizer {
     return new LineEncoder(encode, { ...options, divisible });
   }
 
+  /** Frees the tables of the tokenizer inside. */
   close(): void {
     this.#inner.close();
   }

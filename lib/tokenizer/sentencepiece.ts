@@ -50,7 +50,7 @@ export interface SentencePieceRules {
 }
 
 /** The rules of a model file. */
-export function rulesOfModel(model: SentencePieceModel): SentencePieceRules {
+function rulesOfModel(model: SentencePieceModel): SentencePieceRules {
   const { trainer, normalizer } = model;
   return {
     charsmap: bytesField(normalizer, NORMALIZER_FIELD.precompiledCharsmap) ?? new Uint8Array(),
@@ -84,7 +84,7 @@ export function byteIds(pieces: PieceList): Uint32Array {
 }
 
 /** The control pieces: tokens that text can name but never become. */
-export function controlTokens(pieces: PieceList): SpecialToken[] {
+function controlTokens(pieces: PieceList): SpecialToken[] {
   const found: SpecialToken[] = [];
   for (let id = 0; id < pieceCount(pieces); id++) {
     if (pieces.types[id] !== PIECE_TYPE.control) continue;

@@ -17,7 +17,7 @@ import { FLAG, NO_TEXTS, NONE, PREFIX, type SpecialToken } from "./description.t
 import { LLAMA3_RANKS, llama3SpecialNames } from "./llama3.ts";
 
 /** The ranks, and special tokens behind them as control pieces; ids in between stay empty. */
-export function withSpecialPieces(
+function withSpecialPieces(
   ranks: PieceList,
   specials: readonly { readonly name: string; readonly id: number }[],
 ): PieceList {

@@ -90,7 +90,7 @@ function worstInputs(english: string): Readonly<Record<string, (bytes: number) =
 }
 
 /** Decoded MB/s of each text, best of nine. */
-export function decodeRates(
+function decodeRates(
   tokenizer: CompiledTokenizer,
   texts: Readonly<Record<string, string>>,
 ): Map<string, number> {
@@ -104,7 +104,7 @@ export function decodeRates(
 }
 
 /** Milliseconds for 1 MB of each of the worst inputs, and how many times as long 10 MB take. */
-export function worstCases(
+function worstCases(
   tokenizer: CompiledTokenizer,
   english: string,
 ): Map<string, [number, number]> {
@@ -118,7 +118,7 @@ export function worstCases(
 }
 
 /** Milliseconds from a file to a tokenizer that encodes, best of five. */
-export async function loadTime(file: string, backend: "native" | "wasm"): Promise<number> {
+async function loadTime(file: string, backend: "native" | "wasm"): Promise<number> {
   let best = Infinity;
   for (let i = 0; i < 5; i++) {
     const opened = await openBackend({ backend, threads: 1 });
@@ -138,7 +138,7 @@ const TURNS = 9;
  * How many times as fast two threads encode as one: the median over rounds in which they take turns,
  * so that what else the machine does meets both.
  */
-export async function secondThread(
+async function secondThread(
   file: string,
   text: string,
   backend: "native" | "wasm",

@@ -92,7 +92,7 @@ export async function converted(
 }
 
 /** Types, shapes and bytes of all tensors by canonical name. */
-export async function contentOf(checkpoint: Checkpoint): Promise<Map<string, unknown>> {
+async function contentOf(checkpoint: Checkpoint): Promise<Map<string, unknown>> {
   const content = new Map<string, unknown>();
   for (const [name, record] of checkpoint.tensors) {
     const { dtype, shape } = record;

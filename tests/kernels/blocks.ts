@@ -7,9 +7,9 @@
 import { f16ToF32, f32ToF16 } from "../../lib/base/float16.ts";
 
 /** Elements of a block. */
-export const BLOCK_ELEMENTS = 32;
+const BLOCK_ELEMENTS = 32;
 /** Bytes of a block. */
-export const BLOCK_BYTES = 34;
+const BLOCK_BYTES = 34;
 
 const roundHalfAway = (x: number) => Math.sign(x) * Math.floor(Math.abs(x) + 0.5);
 

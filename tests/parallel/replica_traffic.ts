@@ -29,7 +29,7 @@ const SHORT_BYTES = 1024;
 export type Place = Pick<Communicator, "rank" | "size">;
 
 /** Bytes that a rank sends in an all-reduce of a vector. */
-export function allReduceBytes(
+function allReduceBytes(
   elements: number,
   { rank, size, elementBytes = 4 }: Place & { readonly elementBytes?: number },
 ): number {

@@ -22,7 +22,7 @@ async function packed(rule: NormalizationRule): Promise<Uint8Array> {
 }
 
 /** The compiled rules of this name; those of `identity` are empty. */
-export async function charsmapOf(rule: NormalizationRule): Promise<Uint8Array> {
+async function charsmapOf(rule: NormalizationRule): Promise<Uint8Array> {
   if (rule === "identity") return new Uint8Array();
   try {
     return gunzipSync(await packed(rule));

@@ -14,7 +14,7 @@ import type { TrainedTokenizer } from "./train.ts";
 const MODEL = "tokenizer.model";
 
 /** The tokenizer, ready to be compiled. */
-export function definitionOf(
+function definitionOf(
   { training, pieces, meta, model }: TrainedTokenizer,
 ): TokenizerDefinition {
   if (training.kind === "spm") {

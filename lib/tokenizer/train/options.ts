@@ -11,15 +11,6 @@ import { quoted } from "../../base/quoted.ts";
 /** Normalization rules that come with SentencePiece. */
 export type NormalizationRule = "identity" | "nfkc" | "nmt_nfkc" | "nfkc_cf" | "nmt_nfkc_cf";
 
-/** Names of {@linkcode NormalizationRule}. */
-export const NORMALIZATION_RULES: readonly NormalizationRule[] = [
-  "identity",
-  "nfkc",
-  "nmt_nfkc",
-  "nfkc_cf",
-  "nmt_nfkc_cf",
-];
-
 /** What both kinds of training have. */
 export interface SamplingOptions {
   /** Number of pieces in all. For byte-level training: ranks, control symbols not counted. */

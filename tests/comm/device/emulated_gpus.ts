@@ -10,7 +10,7 @@ export const NO_EMULATED_GPUS: string | undefined =
     : "deno task build:cuda --emulated";
 
 /** How many GPUs a test's processes see. */
-export const EMULATED_GPUS = 4;
+const EMULATED_GPUS = 4;
 
 /** Registers `name`, ignored with the reason where there are none. */
 export function onEmulatedGpus(name: string, body: () => Promise<void>): void {
