@@ -8,7 +8,7 @@
 import { ConfigError } from "../base/errors.ts";
 import { quotedPath } from "../base/quoted.ts";
 import { type ModelConfig, snakeCase } from "../model/config.ts";
-import { ropeFrequencies } from "../model/rope.ts";
+import { type RopeAngles, ropeAngles } from "../model/rope.ts";
 
 /** What is to be held, and where. */
 export interface HeldOptions {
@@ -105,18 +105,21 @@ export function unheldField(config: ModelConfig, readBack: ModelConfig): Field |
 }
 
 function isHeld(field: Field, config: ModelConfig, readBack: ModelConfig): boolean {
-  if (field === "ropeScaling") return haveSameFrequencies(config, readBack);
+  if (field === "ropeScaling") return haveSameAngles(config, readBack);
   const [is, back] = [config[field], readBack[field]];
   if (!AS_FLOAT32.has(field)) return is === back;
   return Math.fround(is as number) === Math.fround(back as number);
 }
 
-/** The rule may be written in other words as long as it does the same. */
-function haveSameFrequencies(a: ModelConfig, b: ModelConfig): boolean {
-  const others = ropeFrequencies({ ...b, ropeTheta: a.ropeTheta });
-  return ropeFrequencies(a).every((frequency, i) =>
-    Math.abs(frequency - others[i]!) <= TOLERANCE * frequency
-  );
+/** The rule may be written in other words as long as it does the same, in texts of any length. */
+function haveSameAngles(a: ModelConfig, b: ModelConfig): boolean {
+  return [a.maxPositionEmbeddings, 4 * a.maxPositionEmbeddings].every((positions) => {
+    const [one, other] = [a, { ...b, ropeTheta: a.ropeTheta }]
+      .map((config) => ropeAngles(config, positions));
+    const values = ({ frequencies, magnitude = 1 }: RopeAngles) => [magnitude, ...frequencies];
+    const others = values(other!);
+    return values(one!).every((value, i) => Math.abs(value - others[i]!) <= TOLERANCE * value);
+  });
 }
 
 function shown(value: unknown): string {

@@ -52,6 +52,7 @@ export async function benchGenerate(decoder: Decoder, options: BenchOptions): Pr
   const session = decoder.session({
     rows: Math.max(1, Math.min(PROMPT_ROWS, promptTokens)),
     positions: promptTokens + maxTokens,
+    textPositions: promptTokens + maxTokens,
     kvType: options.kvType,
   });
   const work = { session, eventLoop: new EventLoop(options.signal) };

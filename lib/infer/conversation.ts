@@ -87,6 +87,7 @@ export class Conversation {
     this.#session = model.decoder.session({
       rows,
       positions: this.#context,
+      textPositions: this.#context,
       kvType: options.kvType,
     });
     this.reset();

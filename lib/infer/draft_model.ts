@@ -35,7 +35,11 @@ export class DraftModel implements Drafter {
     const { decoder } = model;
     const guesses = options.draftTokens ?? DRAFT_TOKENS;
     this.#positions = Math.min(options.positions, decoder.config.maxPositionEmbeddings);
-    this.#session = decoder.session({ rows: ROWS, positions: this.#positions + guesses });
+    this.#session = decoder.session({
+      rows: ROWS,
+      positions: this.#positions + guesses,
+      textPositions: this.#positions,
+    });
     this.#sequence = this.#session.cache.pages.open();
   }
 

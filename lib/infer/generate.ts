@@ -115,6 +115,7 @@ export async function* generate(
   const session = model.decoder.session({
     rows: Math.max(1 + guesses, Math.min(PROMPT_ROWS, prompt.length)),
     positions: Math.min(context, prompt.length + maxTokens),
+    textPositions: context,
     kvType: options.kvType,
   });
   try {

@@ -94,6 +94,7 @@ function sessionOf(options: GenerateManyOptions, context: number): SessionOption
     rows: Math.max(pages.length, Math.min(PROMPT_ROWS, longest * pages.length)),
     sequences: pages.length,
     positions: pages.reduce((sum, count) => sum + count, 0) * KV_PAGE_SIZE,
+    textPositions: context,
     kvType: options.kvType,
   };
 }

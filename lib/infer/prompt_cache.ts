@@ -151,8 +151,9 @@ export class PromptCache {
   }
 
   /** What must be the same for the bits to be the same. */
-  #identity({ decoder, cache }: DecoderSession): Record<string, string> {
+  #identity({ decoder, cache, textPositions }: DecoderSession): Record<string, string> {
     const { name, info } = decoder.backend;
+    const isDynamic = decoder.config.ropeScaling?.type === "dynamic";
     return {
       format: FORMAT,
       model: checkpointFingerprint(this.#model.checkpoint),
@@ -160,6 +161,8 @@ export class PromptCache {
       activations: decoder.activations,
       kv_type: cache.type,
       page_size: String(cache.pages.pageSize),
+      // Keys are turned by angles that depend on it.
+      ...(isDynamic ? { context: String(textPositions) } : {}),
     };
   }
 

@@ -58,6 +58,7 @@ export async function* forceTexts(
     sequences: most(batches, (batch) => batch.length),
     // A text that is not finished keeps its pages; it then stands in the next batch too.
     positions: most(batches, (batch) => sum(batch, wholePages)),
+    textPositions: most(texts, reachOf),
     kvType: options.kvType,
   });
   try {
@@ -131,6 +132,11 @@ function lengthOf({ start, end }: Piece): number {
 /** Positions of the pages that a text has after its piece. */
 function wholePages({ end }: Piece): number {
   return Math.ceil(end / KV_PAGE_SIZE) * KV_PAGE_SIZE;
+}
+
+/** One more than the largest rotary position of a text. */
+function reachOf({ tokens, positions }: GivenText): number {
+  return positions === undefined ? tokens.length : most(Array.from(positions), Number) + 1;
 }
 
 function sum<T>(items: readonly T[], value: (item: T) => number): number {

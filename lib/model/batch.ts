@@ -10,7 +10,7 @@
 import type { Address, Backend } from "../backend/backend.ts";
 import type { KvCache } from "./kv_cache.ts";
 import type { KvSequence } from "./kv_pages.ts";
-import { fillRopeTable } from "./rope.ts";
+import { fillRopeTable, type RopeAngles } from "./rope.ts";
 
 /** Tokens that one forward pass appends to a sequence. */
 export interface Span {
@@ -69,8 +69,8 @@ export interface BatchBuilderOptions {
   readonly address: Address;
   /** Most that a batch can have. */
   readonly limits: BatchLimits;
-  /** Rotary frequencies [E/2]. */
-  readonly frequencies: Float64Array;
+  /** How far positions turn the pairs of a head. */
+  readonly angles: RopeAngles;
   /** Token ids are below it. */
   readonly vocabSize: number;
 }
@@ -84,7 +84,9 @@ export class BatchBuilder {
 
   /** Makes the host's side of the memory at `options.address`. */
   constructor(backend: Backend, options: BatchBuilderOptions) {
-    const buffer = new ArrayBuffer(batchBytes(options.limits, 2 * options.frequencies.length));
+    const buffer = new ArrayBuffer(
+      batchBytes(options.limits, 2 * options.angles.frequencies.length),
+    );
     this.#backend = backend;
     this.#options = options;
     this.#integers = new Int32Array(buffer);
@@ -124,9 +126,9 @@ export class BatchBuilder {
         positions[row] = span.positions?.[i] ?? place;
       }
     });
-    const { frequencies, address } = this.#options;
-    const end = ropeAt + rows * 2 * frequencies.length;
-    fillRopeTable(this.#floats.subarray(ropeAt, end), positions, { frequencies });
+    const { angles, address } = this.#options;
+    const end = ropeAt + rows * 2 * angles.frequencies.length;
+    fillRopeTable(this.#floats.subarray(ropeAt, end), positions, angles);
     this.#backend.upload(address, this.#floats.subarray(0, end));
     return {
       rows,

@@ -10,38 +10,10 @@
 import { ConfigError } from "../base/errors.ts";
 import { quotedPath } from "../base/quoted.ts";
 import { countParameters } from "./parameters.ts";
+import { checkRopeScaling, type RopeScaling } from "./rope_scaling.ts";
 
 /** The families of decoders that are known. */
 export type Architecture = "llama" | "palm";
-
-/**
- * Llama 3.1's stretching of the rotary frequencies: wavelengths above
- * `originalMaxPositionEmbeddings / lowFreqFactor` are divided by `factor`, those below
- * `originalMaxPositionEmbeddings / highFreqFactor` kept, those between blended linearly.
- */
-export interface Llama3RopeScaling {
-  /** What the scaling is called. */
-  readonly type: "llama3";
-  /** By how much low frequencies are divided; 8 in Llama 3.1, 32 in Llama 3.2. */
-  readonly factor: number;
-  /** Bounds the low frequencies; 1. */
-  readonly lowFreqFactor: number;
-  /** Bounds the high frequencies; 4. */
-  readonly highFreqFactor: number;
-  /** Positions that the model was first trained on; 8192. */
-  readonly originalMaxPositionEmbeddings: number;
-}
-
-/** Every rotary frequency divided by `factor`: positions are interpolated (Chen et al. 2023). */
-export interface LinearRopeScaling {
-  /** What the scaling is called. */
-  readonly type: "linear";
-  /** By how much positions are stretched. */
-  readonly factor: number;
-}
-
-/** How rotary frequencies are stretched, so that a model takes more positions. */
-export type RopeScaling = Llama3RopeScaling | LinearRopeScaling;
 
 /** Everything that decides a decoder's shapes and formulas. */
 export interface ModelConfig {
@@ -144,7 +116,11 @@ export function checkConfig(config: ModelConfig, source: ConfigSource): ModelCon
     refuse("numKeyValueHeads", `a divisor of ${heads}`);
   }
   checkConstants(config, refuse);
-  checkRopeScaling(config.ropeScaling, source.file);
+  checkRopeScaling(config.ropeScaling, {
+    file: source.file,
+    ropeTheta: config.ropeTheta,
+    most: LARGEST.maxPositionEmbeddings,
+  });
   checkTokens(config, refuse);
   const parameters = countParameters(config).total;
   if (parameters > MOST_PARAMETERS) {
@@ -177,35 +153,6 @@ function checkConstants(config: ModelConfig, refuse: Refuse): void {
   if (!isPositive(ropeTheta)) refuse("ropeTheta", "a number above 0");
   if (!isPositive(logitsScale)) refuse("logitsScale", "a number above 0");
   if (zLoss !== 0 && !isPositive(zLoss)) refuse("zLoss", "0 or a number above it");
-}
-
-function checkRopeScaling(scaling: RopeScaling | undefined, file: string): void {
-  if (scaling === undefined) return;
-  const check = (key: string, value: number, isRight: boolean, wanted: string) => {
-    if (isRight && Number.isFinite(value)) return;
-    throw new ConfigError(
-      `Cannot use ${
-        quotedPath(file)
-      }: "${key}" of the rope scaling is ${value}, ${wanted} was wanted`,
-    );
-  };
-  check("factor", scaling.factor, scaling.factor >= 1, "a number of at least 1");
-  if (scaling.type === "linear") return;
-  const { lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings: original } = scaling;
-  check("low_freq_factor", lowFreqFactor, lowFreqFactor > 0, "a number above 0");
-  check(
-    "high_freq_factor",
-    highFreqFactor,
-    highFreqFactor > lowFreqFactor,
-    `a number above "low_freq_factor" (${lowFreqFactor})`,
-  );
-  const most = LARGEST.maxPositionEmbeddings;
-  check(
-    "original_max_position_embeddings",
-    original,
-    Number.isInteger(original) && original >= 1 && original <= most,
-    `a whole number from 1 to ${most}`,
-  );
 }
 
 function checkTokens(config: ModelConfig, refuse: Refuse): void {

@@ -36,6 +36,11 @@ export class ConfigFields {
     this.#values = values as Record<string, unknown>;
   }
 
+  /** Whether no key is there. */
+  get isEmpty(): boolean {
+    return Object.keys(this.#values).length === 0;
+  }
+
   /** The value as it stands; `undefined` where it is absent or `null`. */
   raw(key: string): unknown {
     const value = Object.hasOwn(this.#values, key) ? this.#values[key] : undefined;

@@ -7,14 +7,9 @@
 
 import { ConfigError } from "../base/errors.ts";
 import { quotedPath } from "../base/quoted.ts";
-import {
-  checkConfig,
-  type ConfigSource,
-  type CountField,
-  type ModelConfig,
-  type RopeScaling,
-} from "./config.ts";
+import { checkConfig, type ConfigSource, type CountField, type ModelConfig } from "./config.ts";
 import { ConfigFields, shown } from "./config_fields.ts";
+import { parseRope, toRopeScaling } from "./rope_huggingface.ts";
 
 const SUPPORTED = 'supported are "llama" and "palm-like"';
 /** Element types that `toHuggingFaceConfig` can name. */
@@ -79,12 +74,13 @@ function parseLlama(fields: ConfigFields): ModelConfig {
     if (fields.boolean(key, false)) fields.refuse(key, "false (Llama has none)");
   }
   if (fields.number("partial_rotary_factor", 1) !== 1) fields.refuse("partial_rotary_factor", "1");
+  const sizes = parseSizes(fields);
   return checkConfig({
     architecture: "llama",
-    ...parseSizes(fields),
+    ...sizes,
     norm: "rms",
     normEps: fields.number("rms_norm_eps", 1e-6),
-    ...parseRope(fields),
+    ...parseRope(fields, sizes),
     tieWordEmbeddings: fields.boolean("tie_word_embeddings", false),
     parallelBlock: false,
     logitsScale: 1,
@@ -105,7 +101,7 @@ function parsePalm(fields: ConfigFields): ModelConfig {
     ...sizes,
     norm,
     normEps: fields.number(PALM_EPS[norm]),
-    ...parseRope(fields),
+    ...parseRope(fields, sizes),
     tieWordEmbeddings: fields.boolean("tie_word_embeddings", true),
     parallelBlock: fields.boolean("parallel_block", true),
     logitsScale: fields.number("logits_scale", 1 / Math.sqrt(sizes.hiddenSize)),
@@ -137,32 +133,6 @@ function parseSizes(fields: ConfigFields): Sizes {
     numKeyValueHeads: fields.integer("num_key_value_heads", numAttentionHeads),
     headDim: fields.integer("head_dim", hiddenSize / numAttentionHeads),
     maxPositionEmbeddings: fields.integer("max_position_embeddings", 2048),
-  };
-}
-
-/** Rotary positions, as `rope_theta` + `rope_scaling` or as the later `rope_parameters`. */
-function parseRope(fields: ConfigFields): Pick<ModelConfig, "ropeTheta" | "ropeScaling"> {
-  const parameters = fields.fields("rope_parameters");
-  const scaling = parameters ?? fields.fields("rope_scaling");
-  const ropeTheta = parameters?.has("rope_theta")
-    ? parameters.number("rope_theta")
-    : fields.number("rope_theta", 10000);
-  const ropeScaling = scaling === undefined ? undefined : parseRopeScaling(scaling);
-  return ropeScaling === undefined ? { ropeTheta } : { ropeTheta, ropeScaling };
-}
-
-function parseRopeScaling(scaling: ConfigFields): RopeScaling | undefined {
-  const key = !scaling.has("rope_type") && scaling.has("type") ? "type" : "rope_type";
-  const type = scaling.string(key, "default");
-  if (type === "default") return undefined;
-  if (type === "linear") return { type, factor: scaling.number("factor") };
-  if (type !== "llama3") scaling.refuse(key, '"linear", "llama3" or "default"');
-  return {
-    type,
-    factor: scaling.number("factor"),
-    lowFreqFactor: scaling.number("low_freq_factor"),
-    highFreqFactor: scaling.number("high_freq_factor"),
-    originalMaxPositionEmbeddings: scaling.integer("original_max_position_embeddings"),
   };
 }
 
@@ -230,17 +200,5 @@ export function toHuggingFaceConfig(
     tie_word_embeddings: config.tieWordEmbeddings,
     ...(options.dtype === undefined ? {} : { torch_dtype: FLOAT_NAMES[options.dtype] }),
     vocab_size: config.vocabSize,
-  };
-}
-
-function toRopeScaling(scaling: RopeScaling | undefined): Record<string, unknown> | null {
-  if (scaling === undefined) return null;
-  if (scaling.type === "linear") return { rope_type: scaling.type, factor: scaling.factor };
-  return {
-    rope_type: scaling.type,
-    factor: scaling.factor,
-    low_freq_factor: scaling.lowFreqFactor,
-    high_freq_factor: scaling.highFreqFactor,
-    original_max_position_embeddings: scaling.originalMaxPositionEmbeddings,
   };
 }

@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { ConfigSource, Llama3RopeScaling, ModelConfig } from "./config.ts";
+import type { ConfigSource, ModelConfig } from "./config.ts";
+import type { Llama3RopeScaling } from "./rope_scaling.ts";
 import { checkConfig } from "./config.ts";
 import { ConfigFields } from "./config_fields.ts";
 import { presetLike } from "./presets.ts";

@@ -21,7 +21,7 @@ import { KV_PAGE_SIZE, KvCache, kvCacheBytes, type KvType } from "./kv_cache.ts"
 import { type Activations, type ProductObserver, Products } from "./linear.ts";
 import { type DecoderSource, type LoadOptions, loadWeights } from "./load_weights.ts";
 import { plannedBytes, PlannedMemory } from "./memory_plan.ts";
-import { ropeFrequencies, type RopeLayout } from "./rope.ts";
+import { ropeAngles, type RopeLayout } from "./rope.ts";
 
 /** How a decoder is loaded and multiplies. */
 export interface DecoderOptions extends LoadOptions {
@@ -37,6 +37,8 @@ export interface SessionOptions {
   readonly positions: number;
   /** Most sequences of one forward pass. @default {1} */
   readonly sequences?: number | undefined;
+  /** Positions that one text can have, for a rope scaling that asks. @default {the config's} */
+  readonly textPositions?: number | undefined;
   /** Element type of cached keys and values. @default {"f32"} */
   readonly kvType?: KvType | undefined;
   /** Sees the inputs of every product of the blocks. */
@@ -168,6 +170,8 @@ export class DecoderSession {
   readonly rows: number;
   /** Most sequences of one forward pass. */
   readonly sequences: number;
+  /** Positions that one text can have. */
+  readonly textPositions: number;
   readonly #memory: PlannedMemory<BufferName>;
   readonly #builder: BatchBuilder;
   readonly #products: Products;
@@ -179,12 +183,13 @@ export class DecoderSession {
     this.decoder = decoder;
     this.rows = limits.rows;
     this.sequences = limits.sequences;
+    this.textPositions = options.textPositions ?? config.maxPositionEmbeddings;
     [this.#memory, this.cache] = reserve(decoder, options);
     const { at } = this.#memory;
     this.#builder = new BatchBuilder(backend, {
       address: at.batch,
       limits,
-      frequencies: ropeFrequencies(config),
+      angles: ropeAngles(config, this.textPositions),
       vocabSize: config.vocabSize,
     });
     this.#products = new Products(backend, {

@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { Llama3RopeScaling, ModelConfig } from "./config.ts";
+import type { ModelConfig } from "./config.ts";
+import type { Llama3RopeScaling } from "./rope_scaling.ts";
 import { feedForwardSize, parseMetaParams } from "./config_meta.ts";
 
 /** How Meta says the feed-forward width: as the numbers of a rule. */

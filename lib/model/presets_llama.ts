@@ -9,7 +9,8 @@
  * @module
  */
 
-import type { Llama3RopeScaling, ModelConfig } from "./config.ts";
+import type { ModelConfig } from "./config.ts";
+import type { Llama3RopeScaling } from "./rope_scaling.ts";
 import { type Preset, vary } from "./preset.ts";
 import type { Recipe } from "./recipe.ts";
 

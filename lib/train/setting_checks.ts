@@ -130,16 +130,35 @@ const REQUEST_SCHEMAS = {
 type ModelField = v.GenericSchema<unknown, unknown>;
 
 const number: ModelField = v.number("a number");
-const ropeScaling = v.variant("type", [
-  v.strictObject({
-    type: v.literal("llama3"),
-    factor: number,
-    lowFreqFactor: number,
-    highFreqFactor: number,
-    originalMaxPositionEmbeddings: number,
-  }, "a table with type, factor, low-freq-factor, high-freq-factor and more"),
-  v.strictObject({ type: v.literal("linear"), factor: number }, "a table with type and factor"),
-], ({ expected }) => expected === "Object" ? "a table with type and factor" : "linear or llama3");
+const ropeScaling = v.variant(
+  "type",
+  [
+    v.strictObject({
+      type: v.literal("llama3"),
+      factor: number,
+      lowFreqFactor: number,
+      highFreqFactor: number,
+      originalMaxPositionEmbeddings: number,
+    }, "a table with type, factor, low-freq-factor, high-freq-factor and more"),
+    v.strictObject({ type: v.literal("linear"), factor: number }, "a table with type and factor"),
+    v.strictObject({
+      type: v.literal("yarn"),
+      factor: number,
+      betaFast: number,
+      betaSlow: number,
+      originalMaxPositionEmbeddings: number,
+      attentionFactor: number,
+      truncate: v.boolean("true or false"),
+    }, "a table with type, factor, beta-fast, beta-slow and more"),
+    v.strictObject({
+      type: v.literal("dynamic"),
+      factor: number,
+      originalMaxPositionEmbeddings: number,
+    }, "a table with type, factor and original-max-position-embeddings"),
+  ],
+  ({ expected }) =>
+    expected === "Object" ? "a table with type and factor" : "linear, llama3, yarn or dynamic",
+);
 
 const MODEL_SCHEMAS: { readonly [K in keyof Required<ModelConfig>]: ModelField } = {
   architecture: v.picklist(["llama", "palm"], "one of llama, palm"),

@@ -77,6 +77,50 @@ Deno.test("positions stretched by a factor come back from GGUF, and other format
   });
 });
 
+/** YaRNs that llama.cpp finds by its keys, and those that it must be given as factors. */
+const YARNS = {
+  plain: { factor: 4, original_max_position_embeddings: 64 },
+  "of another magnitude": { factor: 4, attention_factor: 0.7 },
+  "between other bounds": { factor: 2.5, beta_fast: 16, beta_slow: 2, attention_factor: 1.25 },
+  "between bounds that are not rounded": { factor: 16, truncate: false },
+};
+for (const [name, yarn] of Object.entries(YARNS)) {
+  Deno.test(`a YaRN ${name} comes back from GGUF, and other formats refuse it`, async () => {
+    await withFolder(async (folder) => {
+      const config = JSON.parse(Deno.readTextFileSync(golden("llama_gqa/config.json")));
+      const stretched = { ...config, rope_scaling: { rope_type: "yarn", ...yarn } };
+      Deno.writeTextFileSync(join(folder, "config.json"), JSON.stringify(stretched));
+      Deno.copyFileSync(golden("llama_gqa/model.safetensors"), join(folder, "model.safetensors"));
+      const source = await openCheckpoint(folder);
+      const back = await ring(source, [["gguf"], ["gguf"]]);
+      assert.deepEqual(back.config, source.config);
+      for (const to of ["meta", "llama2c"] as const) {
+        await assert.rejects(
+          () => converted(source, { path: join(folder, `${to}.bin`), to }),
+          /"rope_scaling" is \{type yarn, .*\}, and the format would have none/,
+        );
+      }
+    });
+  });
+}
+
+Deno.test("a base that grows with the text stays in Hugging Face's format", async () => {
+  await withFolder(async (folder) => {
+    const config = JSON.parse(Deno.readTextFileSync(golden("llama_gqa/config.json")));
+    const stretched = { ...config, rope_scaling: { type: "dynamic", factor: 2 } };
+    Deno.writeTextFileSync(join(folder, "config.json"), JSON.stringify(stretched));
+    Deno.copyFileSync(golden("llama_gqa/model.safetensors"), join(folder, "model.safetensors"));
+    const source = await openCheckpoint(folder);
+    assert.deepEqual((await ring(source, [])).config, source.config);
+    for (const to of ["gguf", "meta", "llama2c"] as const) {
+      await assert.rejects(
+        () => converted(source, { path: join(folder, `${to}.bin`), to }),
+        /"rope_scaling" is \{type dynamic, factor 2, .*\}, and the format would have none/,
+      );
+    }
+  });
+});
+
 for (const name of ["llama_mha", "llama_gqa"]) {
   Deno.test(`${name} in Meta's layout is its twin bit by bit, and so is the twin in Hugging Face's`, async () => {
     const [source, twin] = [golden(name), join(golden(name), "meta")];

@@ -278,6 +278,24 @@ const linear = (factor: number) => ({ type: "linear", factor });
 const f32 = (value: number) => ({ type: "f32", value }) as const;
 const text = (value: string) => ({ type: "string", value }) as const;
 
+/** `1 + 0.1 ln(4)`. */
+const YARN_MAGNITUDE = 1.1386294361119891;
+const YARN = {
+  "rope.scaling.type": text("yarn"),
+  "rope.scaling.factor": f32(4),
+  "rope.scaling.original_context_length": { type: "u32", value: 16 },
+} as const;
+const yarn = (change: Record<string, number>) => ({
+  type: "yarn",
+  factor: 4,
+  betaFast: 32,
+  betaSlow: 1,
+  originalMaxPositionEmbeddings: 32,
+  attentionFactor: YARN_MAGNITUDE,
+  truncate: true,
+  ...change,
+});
+
 // As llama.cpp takes them: a factor without a type is linear, and "none" leaves it out.
 const SCALINGS: readonly (readonly [Record<string, GgufValue>, unknown])[] = [
   [{ "rope.scaling.type": text("linear"), "rope.scaling.factor": f32(4) }, linear(4)],
@@ -287,6 +305,25 @@ const SCALINGS: readonly (readonly [Record<string, GgufValue>, unknown])[] = [
   [{ "rope.scaling.type": text("none"), "rope.scaling.factor": f32(4) }, undefined],
   [{ "rope.scaling.type": text("linear") }, undefined],
   [{ "rope.scaling.factor": f32(0) }, undefined],
+  [{ "rope.scaling.type": text("yarn"), "rope.scaling.factor": f32(4) }, yarn({})],
+  // What llama.cpp multiplies its own 1 + 0.1 ln(factor) by.
+  [
+    { ...YARN, "rope.scaling.attn_factor": f32(0.5 / YARN_MAGNITUDE) },
+    yarn({
+      originalMaxPositionEmbeddings: 16,
+      attentionFactor: 0.5,
+    }),
+  ],
+  // What its converter makes of Hugging Face's fields.
+  [
+    {
+      ...YARN,
+      "rope.scaling.yarn_attn_factor": f32(0.7),
+      "rope.scaling.yarn_beta_fast": f32(16),
+      "rope.scaling.yarn_beta_slow": f32(2),
+    },
+    yarn({ originalMaxPositionEmbeddings: 16, attentionFactor: 0.7, betaFast: 16, betaSlow: 2 }),
+  ],
 ];
 Deno.test("a GGUF file says in its keys by what factor positions are stretched", async () => {
   for (const [keys, wanted] of SCALINGS) {
@@ -301,11 +338,21 @@ Deno.test("a GGUF file says in its keys by what factor positions are stretched",
 
 Deno.test("a GGUF file with a scaling that is not known is refused", async () => {
   await withFolder(async (folder) => {
-    const metadata = ggufMetadata().set("llama.rope.scaling.type", text("yarn"));
-    const path = await writeGgufModel(folder, { metadata });
-    await assert.rejects(
-      () => openCheckpoint(path),
-      /"llama.rope.scaling.type" is "?yarn"?, "linear" or "none" was wanted/,
-    );
+    const wanted: readonly (readonly [Record<string, GgufValue>, RegExp])[] = [
+      [{ type: text("su") }, /"llama.rope.scaling.type" is "su", "linear", "yarn" or "none" was/],
+      [{ type: text("yarn"), yarn_ext_factor: f32(0.5) }, /yarn_ext_factor" is 0.5, 1 was wanted/],
+      [{ type: text("yarn"), yarn_log_multiplier: f32(1) }, /log_multiplier" is 1, 0 was wanted/],
+      // llama.cpp multiplies by it whatever the type.
+      [{ attn_factor: f32(1.5) }, /"llama.rope.scaling.attn_factor" is 1.5, 1 without YaRN was/],
+    ];
+    for (const [keys, message] of wanted) {
+      const metadata = ggufMetadata();
+      for (const [key, value] of Object.entries(keys)) {
+        metadata.set(`llama.rope.scaling.${key}`, value);
+      }
+      const path = await writeGgufModel(folder, { metadata });
+      await assert.rejects(() => openCheckpoint(path), message);
+      await Deno.remove(path);
+    }
   });
 });

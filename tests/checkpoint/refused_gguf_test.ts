@@ -68,8 +68,8 @@ gguf("an absurd number of layers", {
 }, { metadata: { "llama.block_count": number(0xffffffff) } });
 gguf("another rope scaling", {
   kind: "ConfigError",
-  message: /"llama\.rope\.scaling\.type" is "yarn", "linear" or "none" was wanted/,
-}, { metadata: { "llama.rope.scaling.type": text("yarn") } });
+  message: /"llama\.rope\.scaling\.type" is "longrope", "linear", "yarn" or "none" was wanted/,
+}, { metadata: { "llama.rope.scaling.type": text("longrope") } });
 gguf("rotary positions over a part of the head", {
   kind: "ConfigError",
   message: /"llama\.rope\.dimension_count" is 2, the head's width \(4\)/,

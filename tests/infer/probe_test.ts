@@ -203,3 +203,49 @@ onBackends(
     );
   },
 );
+
+/** The last row's first logits of llama_gqa under other positions, by transformers 5.18 in float64. */
+const STRETCHED: Readonly<Record<string, readonly [Partial<ModelConfig>, readonly number[]]>> = {
+  "YaRN": [{
+    ropeScaling: {
+      type: "yarn",
+      factor: 4,
+      betaFast: 32,
+      betaSlow: 1,
+      originalMaxPositionEmbeddings: 16,
+      attentionFactor: 1 + 0.1 * Math.log(4),
+      truncate: true,
+    },
+  }, [0.1266139, -0.5726138, -0.09809206, 2.047599, -1.30576, 0.6949833]],
+  "YaRN with bounds and an attention factor": [{
+    ropeScaling: {
+      type: "yarn",
+      factor: 4,
+      betaFast: 8,
+      betaSlow: 2,
+      originalMaxPositionEmbeddings: 16,
+      attentionFactor: 0.7,
+      truncate: false,
+    },
+  }, [-0.4526864, 0.6450908, 0.1215006, 1.344168, -2.512632, -0.89026]],
+  "a base that has grown": [{
+    ropeScaling: { type: "dynamic", factor: 4, originalMaxPositionEmbeddings: 8 },
+  }, [0.05531361, -0.3394993, -0.02938353, 2.019274, -1.827788, 0.3824329]],
+  "a base that has not grown yet": [{
+    ropeScaling: { type: "dynamic", factor: 4, originalMaxPositionEmbeddings: 64 },
+  }, [-0.2668804, -0.5563078, -0.9232933, 2.178549, -1.004755, -0.06349445]],
+};
+for (const [name, [change, wanted]] of Object.entries(STRETCHED)) {
+  onBackends(`logits by ${name} are those of transformers`, async (on) => {
+    using opened = await on.open(2);
+    const source = await goldenSource("llama_gqa");
+    const config = { ...source.config, ...change };
+    const batch = batchOf("llama_gqa");
+    const { logits } = await run(opened.backend, { ...source, config }, { batch });
+    const last = logits.subarray(logits.length - config.vocabSize);
+    wanted.forEach((value, i) => {
+      // Its frequencies are in single precision.
+      ok(Math.abs(last[i]! - value) <= 2e-5, `logit ${i} is ${last[i]}, not ${value}`);
+    });
+  });
+}

@@ -160,3 +160,34 @@ testWith(NEEDED, "a prompt cache of the version without checksums is made anew",
     deepStrictEqual([anew, again].map(plain), [wanted, wanted].map(plain));
   });
 });
+
+testWith(
+  NEEDED,
+  "a cache made for a text of another length is of no use to a growing base",
+  async () => {
+    await withModel(async (model, path) => {
+      const { config } = model.decoder;
+      const ropeScaling = {
+        type: "dynamic",
+        factor: 2,
+        originalMaxPositionEmbeddings: 64,
+      } as const;
+      Object.assign(model.decoder, { config: { ...config, ropeScaling } });
+      const cachedFor = async (context: number) => {
+        const pieces = generate(model, {
+          prompt: model.encodePrompt(LONG),
+          maxTokens: 4,
+          context,
+          promptCache: await PromptCache.open(model, path),
+        });
+        for (;;) {
+          const next = await pieces.next();
+          if (next.done) return next.value.cachedTokens;
+        }
+      };
+      strictEqual(await cachedFor(128), 0);
+      ok(await cachedFor(128) > 0);
+      strictEqual(await cachedFor(129), 0);
+    });
+  },
+);

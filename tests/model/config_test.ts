@@ -218,11 +218,44 @@ const REFUSED: readonly (readonly [string, RegExp, Json, Json?])[] = [
   ["eps as text", /"rms_norm_eps" is "1e-5", a number/, { rms_norm_eps: "1e-5" }],
   ["theta of zero", /"rope_theta" is 0, a number above 0/, { rope_theta: 0 }],
   ["theta of infinity", /"rope_theta" is Infinity/, { rope_theta: Infinity }],
-  ["another rope scaling", /"rope_scaling.rope_type" is "yarn", "linear", "llama3" or "default"/, {
-    rope_scaling: { rope_type: "yarn", factor: 4 },
+  [
+    "another rope scaling",
+    /"rope_scaling.rope_type" is "mrope", "linear", "llama3", "yarn", "dynamic" or "default"/,
+    { rope_scaling: { rope_type: "mrope", factor: 4 } },
+  ],
+  ["another rope scaling in the old spelling", /"rope_scaling.type" is "su"/, {
+    rope_scaling: { type: "su", factor: 2 },
   }],
-  ["another rope scaling in the old spelling", /"rope_scaling.type" is "dynamic"/, {
-    rope_scaling: { type: "dynamic", factor: 2 },
+  [
+    "a dynamic scaling that shrinks",
+    /"factor" of the rope scaling is 0.5, a number of at least 1/,
+    {
+      rope_scaling: { type: "dynamic", factor: 0.5 },
+    },
+  ],
+  ["a YaRN without a magnitude", /"attention_factor" of the rope scaling is -1, a number above 0/, {
+    rope_scaling: { type: "yarn", factor: 4, attention_factor: -1 },
+  }],
+  [
+    "a YaRN with its bounds the wrong way round",
+    /"beta_fast" of the rope scaling is 0.5, at least/,
+    {
+      rope_scaling: { type: "yarn", factor: 4, beta_fast: 0.5 },
+    },
+  ],
+  ["a YaRN of no first positions", /"original_max_position_embeddings" of the rope scaling is 0/, {
+    rope_scaling: { type: "yarn", factor: 4, original_max_position_embeddings: 0 },
+  }],
+  [
+    "a YaRN whose base has no logarithm",
+    /"rope_theta" of the rope scaling is 1, a number above 1/,
+    {
+      rope_theta: 1,
+      rope_scaling: { type: "yarn", factor: 4 },
+    },
+  ],
+  ["a scaling of a part of the head", /"rope_parameters.partial_rotary_factor" is 0.5, 1 was/, {
+    rope_parameters: { rope_type: "default", partial_rotary_factor: 0.5 },
   }],
   ["another rope scaling in the new place", /"rope_parameters.rope_type" is "longrope"/, {
     rope_parameters: { rope_type: "longrope" },

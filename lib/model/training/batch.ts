@@ -8,7 +8,7 @@ import type { Address, Backend } from "../../backend/backend.ts";
 import type { Part } from "../../comm/parts.ts";
 import type { ModelConfig } from "../config.ts";
 import { aligned } from "../memory_plan.ts";
-import { fillRopeTable, ropeFrequencies } from "../rope.ts";
+import { fillRopeTable, ropeAngles } from "../rope.ts";
 import type { TrainBatch } from "./trainable.ts";
 
 /** Addresses of a batch of T rows; E is the head dim. */
@@ -57,7 +57,6 @@ export interface BatchPlaceOptions {
 export class BatchPlace {
   readonly #backend: Backend;
   readonly #options: BatchPlaceOptions;
-  readonly #frequencies: Float64Array;
   readonly #rope: Float32Array<ArrayBuffer>;
   readonly #ropeBack: Float32Array<ArrayBuffer>;
   /** Positions of the rows of the tables; 0 to 0 before the first. */
@@ -68,7 +67,6 @@ export class BatchPlace {
     const { config, maxRows } = options;
     this.#backend = backend;
     this.#options = options;
-    this.#frequencies = ropeFrequencies(config);
     this.#rope = new Float32Array(maxRows * config.headDim);
     this.#ropeBack = new Float32Array(maxRows * config.headDim);
   }
@@ -116,9 +114,11 @@ export class BatchPlace {
     const last = this.#positions;
     if (positions.length === last.length && positions.every((p, row) => p === last[row])) return;
     this.#positions = positions.slice();
-    const count = positions.length * this.#options.config.headDim;
+    const { config } = this.#options;
+    const count = positions.length * config.headDim;
     const table = this.#rope.subarray(0, count);
-    fillRopeTable(table, positions, { frequencies: this.#frequencies });
+    const reached = positions.reduce((most, position) => Math.max(most, position), 0) + 1;
+    fillRopeTable(table, positions, ropeAngles(config, reached));
     const back = this.#ropeBack.subarray(0, count);
     for (let i = 0; i < count; i += 2) {
       back[i] = table[i]!;

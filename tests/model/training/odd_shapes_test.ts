@@ -104,6 +104,23 @@ const CASES: Readonly<Record<string, Case>> = {
     sequences: 2,
     length: 11,
   },
+  "YaRN": {
+    config: {
+      ...LLAMA,
+      ropeTheta: 20,
+      ropeScaling: {
+        type: "yarn",
+        factor: 4,
+        betaFast: 3,
+        betaSlow: 1,
+        originalMaxPositionEmbeddings: 40,
+        attentionFactor: 1.3,
+        truncate: true,
+      },
+    },
+    sequences: 1,
+    length: 13,
+  },
   "LayerNorm in serial blocks, RMSNorm elsewhere": {
     config: { ...LLAMA, norm: "layer", logitsScale: 0.5 },
     sequences: 2,

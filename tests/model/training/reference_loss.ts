@@ -42,13 +42,23 @@ function normed(x: Float64Array, scale: Float64Array, config: ModelConfig): Floa
   return x.map((value, i) => scale[i]! * (value - mean) * factor);
 }
 
-/** Frequencies of pairs, stretched as Llama 3.1's published code does, or all by one factor. */
+/** Frequencies of pairs, stretched as Llama 3.1's published code or YaRN's does, or all by one factor. */
 function frequencies({ headDim, ropeTheta, ropeScaling }: ModelConfig): number[] {
+  if (ropeScaling?.type === "dynamic") throw new Error("no reference has a dynamic scaling here");
   return Array.from({ length: headDim / 2 }, (_, i) => {
     const frequency = 1 / ropeTheta ** (2 * i / headDim);
     if (ropeScaling === undefined) return frequency;
     const { factor } = ropeScaling;
     if (ropeScaling.type === "linear") return frequency / factor;
+    if (ropeScaling.type === "yarn") {
+      const pairOf = (turns: number) =>
+        headDim / 2 * Math.log(ropeScaling.originalMaxPositionEmbeddings / (2 * Math.PI * turns)) /
+        Math.log(ropeTheta);
+      const low = Math.max(0, Math.floor(pairOf(ropeScaling.betaFast)));
+      const high = Math.min(headDim - 1, Math.ceil(pairOf(ropeScaling.betaSlow)));
+      const share = i <= low ? 0 : i >= high ? 1 : (i - low) / (high - low);
+      return share * frequency / factor + (1 - share) * frequency;
+    }
     const { lowFreqFactor, highFreqFactor } = ropeScaling;
     const original = ropeScaling.originalMaxPositionEmbeddings;
     const wavelength = 2 * Math.PI / frequency;
@@ -64,12 +74,13 @@ function turn(x: Float64Array, position: number, config: ModelConfig): void {
   const { headDim: E } = config;
   const half = E / 2;
   const speeds = frequencies(config);
+  const magnitude = config.ropeScaling?.type === "yarn" ? config.ropeScaling.attentionFactor : 1;
   for (let head = 0; head < x.length; head += E) {
     for (let i = 0; i < half; i++) {
       const [cos, sin] = [Math.cos(position * speeds[i]!), Math.sin(position * speeds[i]!)];
       const [a, b] = [x[head + i]!, x[head + i + half]!];
-      x[head + i] = a * cos - b * sin;
-      x[head + i + half] = b * cos + a * sin;
+      x[head + i] = magnitude * (a * cos - b * sin);
+      x[head + i + half] = magnitude * (b * cos + a * sin);
     }
   }
 }
