@@ -74,6 +74,7 @@ Context::~Context() {
   delete cublas_;
   for (auto &[address, bytes] : owned_) cudaFree(reinterpret_cast<void *>(address));
   cudaFree(scratch_);
+  cudaFree(workspace_);
   cudaFree(fault_);
   for (cudaEvent_t event : events_) {
     if (event != nullptr) cudaEventDestroy(event);
@@ -137,6 +138,21 @@ unsigned Context::identify(char *text, unsigned capacity) const {
 int32_t Context::launched(const char *kernel) {
   cudaError_t status = cudaGetLastError();
   return status == cudaSuccess ? 0 : refuse("%s: %s", kernel, cudaGetErrorString(status));
+}
+
+void *Context::workspace(size_t bytes) {
+  if (bytes <= workspaceBytes_) return workspace_;
+  // Lets kernels that still use it end.
+  cudaFree(workspace_);
+  workspace_ = nullptr;
+  workspaceBytes_ = 0;
+  if (cudaMalloc(&workspace_, bytes) != cudaSuccess) {
+    cudaGetLastError();
+    workspace_ = nullptr;
+    return nullptr;
+  }
+  workspaceBytes_ = bytes;
+  return workspace_;
 }
 
 address_t Context::alloc(size_t bytes) {

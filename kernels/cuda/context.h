@@ -84,6 +84,8 @@ class Context {
 
   // Memory of one call's own; kernels of one queue run in order.
   void *scratch() const { return scratch_; }
+  // The same for as much as is asked for: grows at the first call that wants more, null where it cannot.
+  void *workspace(size_t bytes);
   // Products in bf16 where cuBLASLt is installed; null where it is not.
   CublasLt *cublas() const { return cublas_; }
   // Where kernels leave a fault.
@@ -97,6 +99,8 @@ class Context {
   Stream streams_[QUEUES] = {};
   unsigned queue_ = 0;
   void *scratch_ = nullptr;
+  void *workspace_ = nullptr;
+  size_t workspaceBytes_ = 0;
   int *fault_ = nullptr;
   CublasLt *cublas_ = nullptr;
   const char *cublasAbsent_ = "";

@@ -8,6 +8,9 @@
 
 #define LAUNCH(context, kernel, blocks, threads, sharedBytes, ...) \
   kernel<<<blocks, threads, sharedBytes, (context).stream()>>>(__VA_ARGS__)
+// Lets the blocks of a kernel have so much dynamic shared memory; more than 48 KiB must be asked for.
+#define ALLOW_SHARED(kernel, bytes) \
+  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes))
 #define DYNAMIC_SHARED(type, name)                          \
   extern __shared__ __align__(16) unsigned char raw_shared[]; \
   type *name = reinterpret_cast<type *>(raw_shared)

@@ -1,24 +1,9 @@
 // Causal attention of whole documents for training, forward and backward (Dao 2023, algorithms 1 and 2),
 // plain: a warp takes one row of one head, lanes take the rows that it meets, 32 at a time from the first.
-// Nothing of rows x rows is stored, and every sum has one order.
+// Nothing of rows x rows is stored, and every sum has one order. In bf16 tensor cores do it (`flash.h`), for
+// all head sizes that they take.
 
-#include "context.h"
-#include "device.h"
-
-struct Heads {
-  const int *starts;
-  unsigned rows, heads, kv_heads, head_dim;
-  float scale;
-  // Whether factors of products are rounded to bf16.
-  bool brain;
-  int *fault;
-};
-
-struct Forward {
-  float *out, *log_z;
-  const float *q, *k, *v;
-  size_t out_stride, q_stride, k_stride, v_stride;
-};
+#include "flash.h"
 
 __device__ __forceinline__ float factor_of(float x, bool brain) {
   return brain ? bf16_to_f32(f32_to_bf16(x)) : x;
@@ -30,15 +15,6 @@ __device__ __forceinline__ float dot(const Heads &h, const float *a, const float
     sum = __fmaf_rn(factor_of(a[i], h.brain), factor_of(b[i], h.brain), sum);
   }
   return sum;
-}
-
-// First row that a row sees; a start that is none is told, and the row sees itself.
-__device__ __forceinline__ unsigned first_visible(const Heads &h, unsigned row) {
-  int start = h.starts[row];
-  bool own = start == static_cast<int>(row);
-  if (own || (row > 0 && start == h.starts[row - 1])) return static_cast<unsigned>(start);
-  if (threadIdx.x == 0) *h.fault = FAULT_START;
-  return row;
 }
 
 // sums[i] += sum over lanes of weight * rows[lane][i], lanes in order; `row` is this lane's. They add up by
@@ -85,12 +61,6 @@ __global__ void attention_forward_kernel(Heads h, Forward p) {
   for (unsigned i = lane; i < dim; i += WARP) out[i] = sums[i] / total;
   if (lane == 0) p.log_z[static_cast<size_t>(row) * h.heads + head] = largest + logf(total);
 }
-
-struct Backward {
-  float *dq, *dk, *dv;
-  const float *dout, *out, *log_z, *q, *k, *v;
-  size_t dq_stride, dk_stride, dv_stride, dout_stride, out_stride, q_stride, k_stride, v_stride;
-};
 
 // Of one query row and one key row: the softmax's share and the gradient of the score.
 struct Pair {
@@ -208,6 +178,7 @@ int32_t k_attention_forward(address_t handle, address_t out, address_t log_z, ad
   if (rows == 0 || heads == 0) return 0;
   Forward p = {at<float>(out), at<float>(log_z), at<float>(q), at<float>(k), at<float>(v),
                out_stride,     q_stride,         k_stride,     v_stride};
+  if (takesTensorCores(h)) return flashForward(context, h, p);
   LAUNCH(context, attention_forward_kernel, dim3(rows, heads), WARP, head_dim * sizeof(float), h, p);
   return context.launched("attention_forward");
 }
@@ -235,6 +206,7 @@ int32_t k_attention_backward(address_t handle, address_t dq, address_t dk, addre
                 at<float>(log_z), at<float>(q),  at<float>(k),  at<float>(v),    dq_stride,
                 dk_stride,        dv_stride,     dout_stride,   out_stride,      q_stride,
                 k_stride,         v_stride};
+  if (takesTensorCores(h)) return flashBackward(context, h, p);
   size_t row_bytes = head_dim * sizeof(float);
   LAUNCH(context, attention_dq_kernel, dim3(rows, heads), WARP, row_bytes, h, p);
   if (int32_t status = context.launched("attention_backward")) return status;

@@ -109,9 +109,15 @@ function gemm(backend: Backend, dtype: "f32" | "bf16"): Measured {
   };
 }
 
+/** What attention is measured with: factors of products, and the size of its heads. */
+interface AttentionKind {
+  readonly dtype: "f32" | "bf16";
+  readonly head_dim: number;
+}
+
 /** Causal attention of one document, forward and backward; operations without what is masked. */
-function attention(backend: Backend): Measured[] {
-  const [rows, heads, head_dim] = [4096, 8, 128];
+function attention(backend: Backend, { dtype, head_dim }: AttentionKind): Measured[] {
+  const [rows, heads] = [4096, 1024 / head_dim];
   const count = rows * heads * head_dim;
   const [q, k, v, dout] = Array.from({ length: 4 }, () => filled(backend, "f32", count)) as [
     Address,
@@ -126,7 +132,8 @@ function attention(backend: Backend): Measured[] {
     Address,
   ];
   const stride = heads * head_dim;
-  const shape = { rows, heads, kv_heads: heads, head_dim, scale: head_dim ** -0.5, precision: 0 };
+  const precision = DTYPE_CODES[dtype];
+  const shape = { rows, heads, kv_heads: heads, head_dim, scale: head_dim ** -0.5, precision };
   const strides = { out_stride: stride, q_stride: stride, k_stride: stride, v_stride: stride };
   const tensors = { log_z: backend.alloc(4 * rows * heads), starts: backend.alloc(4 * rows) };
   const forward = { out, q, k, v, ...tensors, ...shape, ...strides };
@@ -134,12 +141,12 @@ function attention(backend: Backend): Measured[] {
   const flops = 2 * rows * rows * heads * head_dim;
   return [
     {
-      name: `attention_forward ${rows} x ${head_dim}`,
+      name: `attention_forward ${dtype} ${rows} x ${head_dim}`,
       flops,
       run: () => backend.kernels.attention_forward(forward),
     },
     {
-      name: `attention_backward ${rows} x ${head_dim}`,
+      name: `attention_backward ${dtype} ${rows} x ${head_dim}`,
       flops: 2.5 * flops,
       run: () =>
         backend.kernels.attention_backward({ ...forward, ...gradients, dout_stride: stride }),
@@ -179,7 +186,8 @@ async function benchKernels(): Promise<void> {
     ...elementwise(backend),
     gemm(backend, "f32"),
     gemm(backend, "bf16"),
-    ...attention(backend),
+    ...attention(backend, { dtype: "f32", head_dim: 128 }),
+    ...[64, 128, 256].flatMap((head_dim) => attention(backend, { dtype: "bf16", head_dim })),
   ];
   for (const { name, run, bytes, flops } of all) {
     const ms = timed(backend, run);

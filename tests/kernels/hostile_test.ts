@@ -366,6 +366,17 @@ onBackends(
       const shape = { rows: 2, vocab: 9 };
       backend.kernels.score({ log_prob: tensor, log_z: tensor, logits: tensor, targets, ...shape });
     });
+    for (const precision of [f32, DTYPE_CODES.bf16]) {
+      for (const starts of [[0, 9, 9], [-7, -7, -7], [0, 2, 1]]) {
+        told(/a row's start is not its document's/, () => {
+          backend.kernels.attention_forward({
+            ...{ out: tensor, log_z: tensor + 4096, q: tensor, k: tensor, v: tensor },
+            ...{ starts: integers(...starts), rows: 3, heads: 4, kv_heads: 2, head_dim: 8 },
+            ...{ out_stride: 32, q_stride: 32, k_stride: 16, v_stride: 16, scale: 1, precision },
+          });
+        });
+      }
+    }
     told(/a page of page_table is not below pages/, () => {
       backend.kernels.attention({
         ...{ out: tensor, q: tensor, keys: tensor, values: tensor, ...cache, rows: 1, heads: 1 },

@@ -44,10 +44,22 @@ bool Context::start(unsigned device) {
 Context::~Context() {
   for (auto &[address, bytes] : owned_) std::free(reinterpret_cast<void *>(address));
   std::free(scratch_);
+  std::free(workspace_);
   std::free(fault_);
 }
 
 int32_t Context::launched(const char *) { return 0; }
+
+// Filled with NaN: nothing may count on zeros, or on what a call left there.
+void *Context::workspace(size_t bytes) {
+  if (bytes > workspaceBytes_) {
+    std::free(workspace_);
+    workspace_ = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+    workspaceBytes_ = workspace_ == nullptr ? 0 : bytes;
+  }
+  if (workspace_ != nullptr) std::memset(workspace_, 0xff, bytes);
+  return workspace_;
+}
 
 address_t Context::alloc(size_t bytes) {
   size_t rounded = bytes / 64 * 64 + 64;

@@ -1,5 +1,7 @@
 #include "emulator.h"
 
+#include <cstring>
+#include <deque>
 #include <memory>
 #include <stdexcept>
 #include <vector>
@@ -9,7 +11,15 @@
 namespace emulated {
 namespace {
 
-enum class State { fresh, running, atBlockBarrier, atWarpExchange, ended };
+enum class State { fresh, running, atBlockBarrier, atWarpExchange, atWarpShare, ended };
+
+// A copy that was begun, and after how many ends of groups.
+struct Copy {
+  void *to;
+  const void *from;
+  unsigned bytes;
+  unsigned group;
+};
 
 struct Fiber {
   FiberContext context;
@@ -18,6 +28,9 @@ struct Fiber {
   uint64_t given = 0;
   uint64_t got = 0;
   unsigned wanted = 0;
+  Words shown = {};
+  std::deque<Copy> copies;
+  unsigned groups = 0;
 };
 
 // What one operating-system thread runs: one launch at a time.
@@ -27,6 +40,8 @@ struct Machine {
   Fiber *current = nullptr;
   const std::function<void()> *body = nullptr;
   std::vector<uint64_t> shared;
+  // What the lanes of every warp have shown last.
+  std::vector<Words> shown;
 };
 
 thread_local Machine machine;
@@ -50,8 +65,22 @@ void yieldAs(State state) {
   switchFiber(self->context, machine.scheduler);
 }
 
+// Lets a warp go on whose 32 lanes all show something.
+bool releaseShare(size_t first, size_t count) {
+  if (first + 32 > count) return false;
+  for (size_t i = first; i < first + 32; i++) {
+    if (machine.fibers[i].state != State::atWarpShare) return false;
+  }
+  for (size_t i = first; i < first + 32; i++) {
+    machine.shown[i] = machine.fibers[i].shown;
+    machine.fibers[i].state = State::running;
+  }
+  return true;
+}
+
 // Lets a warp go on whose lanes have all given their values.
 bool releaseWarp(size_t first, size_t count) {
+  if (releaseShare(first, count)) return true;
   size_t last = first + 32 < count ? first + 32 : count;
   for (size_t i = first; i < last; i++) {
     if (machine.fibers[i].state != State::atWarpExchange) return false;
@@ -80,7 +109,10 @@ bool releaseBlock(size_t count) {
 }
 
 void runBlock(size_t count) {
-  for (size_t i = 0; i < count; i++) machine.fibers[i].state = State::fresh;
+  for (size_t i = 0; i < count; i++) {
+    machine.fibers[i].state = State::fresh;
+    machine.fibers[i].copies.clear();
+  }
   for (;;) {
     size_t ended = 0;
     for (size_t i = 0; i < count; i++) {
@@ -101,7 +133,11 @@ void runBlock(size_t count) {
 
 Place &here() { return machine.current->place; }
 
-unsigned char *dynamicShared() { return reinterpret_cast<unsigned char *>(machine.shared.data()); }
+// Aligned like the banks of a GPU.
+unsigned char *dynamicShared() {
+  uintptr_t start = reinterpret_cast<uintptr_t>(machine.shared.data());
+  return reinterpret_cast<unsigned char *>((start + 127) & ~uintptr_t(127));
+}
 
 void blockBarrier() { yieldAs(State::atBlockBarrier); }
 
@@ -113,11 +149,38 @@ uint64_t warpExchange(uint64_t value, unsigned lane) {
   return self->got;
 }
 
+const Words *warpShare(const Words &mine) {
+  Fiber *self = machine.current;
+  self->shown = mine;
+  yieldAs(State::atWarpShare);
+  return &machine.shown[(self - machine.fibers.data()) / 32 * 32];
+}
+
+void beginCopy(void *shared, const void *global, unsigned bytes) {
+  bool aligned = reinterpret_cast<uintptr_t>(shared) % bytes == 0 &&
+                 reinterpret_cast<uintptr_t>(global) % bytes == 0;
+  if (!aligned) throw std::logic_error("an asynchronous copy is not aligned");
+  machine.current->copies.push_back({shared, global, bytes, machine.current->groups});
+}
+
+void commitCopies() { machine.current->groups++; }
+
+void waitCopies(unsigned ahead) {
+  Fiber *self = machine.current;
+  while (!self->copies.empty() && self->copies.front().group + ahead < self->groups) {
+    Copy copy = self->copies.front();
+    self->copies.pop_front();
+    if (copy.from == nullptr) std::memset(copy.to, 0, copy.bytes);
+    else std::memcpy(copy.to, copy.from, copy.bytes);
+  }
+}
+
 void launch(dim3 blocks, dim3 threads, size_t sharedBytes, const std::function<void()> &body) {
   size_t count = static_cast<size_t>(threads.x) * threads.y * threads.z;
   if (machine.fibers.size() < count) machine.fibers.resize(count);
   // Shared memory starts with what the last block left: nothing may count on zeros.
-  machine.shared.assign(sharedBytes / 8 + 1, 0x7ff8dead7fc0deadull);
+  machine.shared.assign(sharedBytes / 8 + 17, 0x7ff8dead7fc0deadull);
+  machine.shown.resize(count + 32);
   machine.body = &body;
   for (unsigned z = 0; z < blocks.z; z++) {
     for (unsigned y = 0; y < blocks.y; y++) {

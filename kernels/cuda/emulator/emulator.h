@@ -6,12 +6,15 @@
 // ends; blocks run one after the other, so that their shared memory can be static.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <functional>
 
 using std::isfinite;
+
+inline unsigned min(unsigned a, unsigned b) { return a < b ? a : b; }
 
 struct dim3 {
   unsigned x, y, z;
@@ -38,6 +41,17 @@ void blockBarrier();
 
 // Gives every lane of the warp the value of another; all 32 take part.
 uint64_t warpExchange(uint64_t value, unsigned lane);
+
+// What a lane shows to its warp.
+typedef std::array<uint32_t, 8> Words;
+
+// What all 32 lanes show, lane by lane; theirs until the warp shares again.
+const Words *warpShare(const Words &mine);
+
+// Asynchronous copies of the running thread: done no sooner than somebody waits for them. Null copies zeros.
+void beginCopy(void *shared, const void *global, unsigned bytes);
+void commitCopies();
+void waitCopies(unsigned ahead);
 
 template <typename T>
 T shuffle(T value, unsigned lane) {
@@ -102,6 +116,9 @@ inline float __uint_as_float(unsigned bits) {
   std::memcpy(&x, &bits, 4);
   return x;
 }
+
+// Shared memory that a block of a GPU may have (sm_80 has less than sm_90: 163 KiB).
+#define ALLOW_SHARED(kernel, bytes) static_assert((bytes) <= 163 * 1024, "more than sm_80 has")
 
 #define LAUNCH(context, kernel, blocks, threads, sharedBytes, ...) \
   (context).emulate(blocks, threads, sharedBytes, emulated::bound(kernel, __VA_ARGS__))
