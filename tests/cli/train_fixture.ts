@@ -1,5 +1,6 @@
 /** What tests of the command `train` train with: a tokenizer of bytes, and a text. */
 
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** Tokenizer and text in a temporary folder. */
@@ -45,3 +46,11 @@ intermediate-size = 24
 num-hidden-layers = 1
 head-dim = 4
 `;
+
+/** Arguments of `train` for a run of {@linkcode TINY_CONFIG} in the folder. */
+export function tinyRun({ folder, tokenizer, text }: TrainingFolder, run: string): string[] {
+  const config = join(folder, "tiny.toml");
+  writeFileSync(config, TINY_CONFIG);
+  const out = join(folder, run);
+  return ["train", "--out", out, "--config", config, "--tokenizer", tokenizer, "--text", text];
+}
