@@ -5,12 +5,12 @@
  */
 
 import { ConfigError } from "../base/errors.ts";
-import { formatCount, formatInteger } from "../base/format.ts";
 import { BatchRamp } from "../data/ramp.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { presetLike, presetOf, type PresetVocabulary } from "../model/presets.ts";
 import type { Recipe } from "../model/recipe.ts";
 import { type RequestLayer, Resolver } from "./request_layers.ts";
+import { takeLength } from "./run_length.ts";
 import { modelOfRun } from "./run_model.ts";
 import { SETTING_NAMES } from "./setting_checks.ts";
 import type { SettingName, TrainSettings } from "./settings.ts";
@@ -37,8 +37,6 @@ export interface RunConfig {
   readonly origins: ReadonlyMap<string, string>;
 }
 
-/** Rows that a micro-batch has by default: enough that products are large, few enough for caches. */
-const MICRO_BATCH_ROWS = 4096;
 /** Steps between checkpoints at most, by default. */
 const LARGEST_SAVE_EVERY = 1000;
 
@@ -80,7 +78,7 @@ export function resolveRun(
   takeRecipe(resolver, preset);
   const model = modelOfRun(resolver, { ...surroundings, base: preset.config });
   takeModel(resolver, model);
-  takeLength(resolver, { ...surroundings, preset });
+  takeLength(resolver, { ...preset, tokensOfData: surroundings.tokensOfData });
   takeRun(resolver);
   const { values, origins } = resolver;
   const settings = Object.fromEntries(
@@ -154,87 +152,6 @@ function takeRecipe(resolver: Resolver, { recipe, origin }: Base): void {
 
 function takeModel(resolver: Resolver, model: ModelConfig): void {
   resolver.take("zLoss", model.zLoss, "the model");
-}
-
-/** Batches and steps. */
-function takeLength(
-  resolver: Resolver,
-  { preset, tokensOfData }: RunSurroundings & { readonly preset: Base },
-): void {
-  const { recipe, origin } = preset;
-  const asked = resolver.layerOf("batchTokens") ?? resolver.layerOf("seqLen");
-  const seqLen = resolver.values.seqLen as number;
-  const sameLength = seqLen === recipe.seqLen;
-  const batchTokens = resolver.take(
-    "batchTokens",
-    sameLength ? recipe.batchTokens : Math.max(1, Math.round(recipe.batchTokens / seqLen)) * seqLen,
-    sameLength ? origin : `the batch of ${origin} in sequences of ${seqLen}`,
-  );
-  // The ramp of a recipe begins with its batch: another batch has none.
-  const ramp = resolver.take(
-    "batchRamp",
-    asked ? [] : recipe.batchRamp,
-    asked ? "default" : origin,
-  );
-  const batches = new BatchRamp({ seqLen, batchTokens, batchRamp: ramp });
-  takeSteps(resolver, { batches, preset, tokensOfData });
-  const most = Math.max(1, Math.floor(MICRO_BATCH_ROWS / batches.largest.seqLen));
-  const isTree = resolver.requested("reduce") === "tree";
-  resolver.take(
-    "microBatch",
-    isTree ? 1 : Math.min(most, batches.largest.sequences),
-    isTree ? "one sequence, which every number of replicas has whole" : "default",
-  );
-}
-
-function takeSteps(
-  resolver: Resolver,
-  { batches, preset, tokensOfData }: {
-    readonly batches: BatchRamp;
-    readonly preset: Base;
-    readonly tokensOfData: RunSurroundings["tokensOfData"];
-  },
-): void {
-  if (resolver.isAskedByOne("tokens", "steps")) {
-    throw new ConfigError("Cannot train for both --steps and --tokens: one was wanted");
-  }
-  const layer = resolver.isRatherAsked("tokens", "steps") ? resolver.layerOf("tokens") : undefined;
-  const tokens = layer?.settings.tokens;
-  const isOpen = tokens === undefined && resolver.requested("steps") === undefined;
-  const ofData = isOpen ? tokensOfData?.() : undefined;
-  const total = tokens ?? ofData ?? preset.recipe.tokens;
-  const steps = batches.stepsOf(total);
-  const taken = layer !== undefined
-    ? resolver.set("steps", steps, `${formatInteger(total)} tokens, ${layer.origin("tokens")}`)
-    : resolver.take(
-      "steps",
-      steps,
-      ofData !== undefined
-        ? `${formatInteger(ofData)} tokens, the epochs of the data`
-        : `${formatCount(total)} tokens, ${preset.origin}`,
-    );
-  if (taken < 1) {
-    throw new ConfigError(
-      `Cannot train for ${formatInteger(total)} tokens: a batch alone has ` +
-        `${formatInteger(batches.tokensBefore(1))}`,
-      { hint: "lower --batch-tokens, or give more --tokens" },
-    );
-  }
-  shorten(resolver, taken);
-}
-
-/** A rise that a recipe made for a longer run would take up a short one: a tenth is enough. */
-function shorten(resolver: Resolver, steps: number): void {
-  const tenth = Math.floor(steps / 10);
-  for (const name of ["warmup", "hold"] as const) {
-    if (resolver.requested(name) !== undefined) continue;
-    if ((resolver.values[name] as number) <= tenth) continue;
-    const scheduled = name === "hold" && resolver.values.schedule === "inverse-sqrt";
-    if (scheduled && (resolver.values[name] as number) <= steps) continue;
-    const before = resolver.origins.get(name);
-    resolver.set(name, tenth, `a tenth of the steps, fewer than ${before}`);
-  }
-  resolver.take("decay", Math.max(1, Math.floor(steps / 5)), "a fifth of the steps");
 }
 
 /** What decides nothing about the result, and the run's inputs. */

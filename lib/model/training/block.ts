@@ -12,7 +12,7 @@
  */
 
 import type { Address } from "../../backend/backend.ts";
-import type { TrainedWeight } from "../linear.ts";
+import type { TrainedWeight } from "./linear.ts";
 import { attend, backwardAttend } from "./attention.ts";
 import type { BlocksRun } from "./block_run.ts";
 import type { DropoutSite } from "./dropout.ts";

@@ -10,7 +10,7 @@
 
 import type { Address, Backend } from "../../backend/backend.ts";
 import type { ModelConfig } from "../config.ts";
-import type { TrainingProducts } from "../linear.ts";
+import type { TrainingProducts } from "./linear.ts";
 import type { RopeLayout } from "../rope.ts";
 import type { PlacedBatch } from "./batch.ts";
 import type { Dropout } from "./dropout.ts";

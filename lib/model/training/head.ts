@@ -11,7 +11,7 @@
 import type { Address, Backend } from "../../backend/backend.ts";
 import { normalize } from "../blocks.ts";
 import type { ModelConfig } from "../config.ts";
-import type { TrainedWeight, TrainingProducts } from "../linear.ts";
+import type { TrainedWeight, TrainingProducts } from "./linear.ts";
 import type { PlacedBatch } from "./batch.ts";
 import type { TrainedNorm } from "./parameters.ts";
 import type { RowRange } from "./row_exchange.ts";

@@ -8,7 +8,7 @@
 import type { Address, Backend } from "../../backend/backend.ts";
 import { evenParts } from "../../comm/parts.ts";
 import type { ModelConfig } from "../config.ts";
-import type { TrainingProducts } from "../linear.ts";
+import type { TrainingProducts } from "./linear.ts";
 import type { RopeLayout } from "../rope.ts";
 import { recordsOf } from "./arenas.ts";
 import { BatchPlace } from "./batch.ts";

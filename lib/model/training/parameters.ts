@@ -7,7 +7,7 @@
 
 import type { Address } from "../../backend/backend.ts";
 import type { ModelConfig } from "../config.ts";
-import { type PackedCopy, packedElements, type Side, type TrainedWeight } from "../linear.ts";
+import { type PackedCopy, packedElements, type Side, type TrainedWeight } from "./linear.ts";
 import { aligned } from "../memory_plan.ts";
 import type { WeightRole } from "../weights.ts";
 import {

@@ -9,7 +9,7 @@
  */
 
 import type { Address } from "../../backend/backend.ts";
-import type { TrainedWeight } from "../linear.ts";
+import type { TrainedWeight } from "./linear.ts";
 import type { BlocksRun } from "./block_run.ts";
 import type { TrainedNorm } from "./parameters.ts";
 import type { OnItsWay } from "./row_exchange.ts";

@@ -7,7 +7,7 @@
 
 import type { Address } from "../../backend/backend.ts";
 import { normalize } from "../blocks.ts";
-import type { TrainedWeight } from "../linear.ts";
+import type { TrainedWeight } from "./linear.ts";
 import type { BlocksRun, BlocksSetup } from "./block_run.ts";
 import type { DropoutSite } from "./dropout.ts";
 import type { TrainedNorm } from "./parameters.ts";

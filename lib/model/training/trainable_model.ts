@@ -10,7 +10,7 @@ import { DTYPE_CODES } from "../../../kernels/abi.ts";
 import type { Address, Backend } from "../../backend/backend.ts";
 import type { ModelConfig } from "../config.ts";
 import { initialWeights } from "../init.ts";
-import { TrainingProducts } from "../linear.ts";
+import { TrainingProducts } from "./linear.ts";
 import type { DecoderSource } from "../load_weights.ts";
 import type { PlannedMemory } from "../memory_plan.ts";
 import type { RopeLayout } from "../rope.ts";
