@@ -3,8 +3,10 @@
 use super::ahead::Ahead;
 use super::blob::{Blob, Flags};
 use super::byte_characters::push_bytes;
+use super::byte_cuts::ByteCuts;
 use super::bytes_missing::MissingBytes;
 use super::cache::{Key, LONGEST};
+use super::cache_long::LongKey;
 use super::few::{self, BytePairs};
 use super::hash::{NONE, PieceTable};
 use super::open::{Refusal, merges, piece_table, whole_table};
@@ -24,6 +26,7 @@ pub struct ByteLevel {
     pub splitter: Splitter,
     pub(super) byte_tokens: [u32; 256],
     pairs: BytePairs,
+    cuts: ByteCuts,
     pub(super) missing: MissingBytes,
 }
 
@@ -59,6 +62,7 @@ impl ByteLevel {
             numbers_alone: blob.flag(Flags::NUMBERS_ALONE),
         };
         let missing = MissingBytes::new(&blob, &byte_tokens);
+        let cuts = ByteCuts::new(&blob.pieces, &used);
         let mut base = byte_tokens.to_vec();
         base.retain(|&token| token != NONE);
         let mut vocabulary = Vocabulary::new(Draft {
@@ -81,6 +85,7 @@ impl ByteLevel {
             whole,
             splitter: Splitter::new(pattern),
             byte_tokens,
+            cuts,
             missing,
         })
     }
@@ -167,9 +172,16 @@ impl ByteLevel {
         out: &mut Vec<u32>,
     ) {
         let before = out.len();
-        self.encode_piece(text, (start, end), worker, out);
         if end - start <= LONGEST {
+            self.encode_piece(text, (start, end), worker, out);
             worker.cache.put(key, &out[before..]);
+        } else if let Some(key) = LongKey::new(&text[start..end]) {
+            if !worker.long.get(key, out) {
+                self.encode_piece(text, (start, end), worker, out);
+                worker.long.put(key, &out[before..]);
+            }
+        } else {
+            self.encode_piece(text, (start, end), worker, out);
         }
     }
 
@@ -187,9 +199,41 @@ impl ByteLevel {
         }
         if self.missing.any {
             self.encode_known(&text[at..end], worker, out);
-        } else {
+        } else if text[at..end].is_ascii() {
             self.merge(&text[at..end], worker, out);
+        } else {
+            let piece = (at, end);
+            let chunk = |at, end| {
+                if (at, end) == piece {
+                    self.merge(&text[at..end], worker, out);
+                } else {
+                    self.merge_chunk(text, (at, end), worker, out);
+                }
+            };
+            unsafe { self.cuts.chunks(text, piece, chunk) };
         }
+    }
+
+    /// Appends the tokens of a part of a piece that no token leaves.
+    #[inline(always)]
+    fn merge_chunk(
+        &self,
+        text: &[u8],
+        (at, end): (usize, usize),
+        worker: &mut Worker,
+        out: &mut Vec<u32>,
+    ) {
+        let chunk = &text[at..end];
+        if chunk.len() > LONGEST {
+            return self.merge(chunk, worker, out);
+        }
+        let key = unsafe { Key::new(text, at, chunk.len()) };
+        if worker.merged.get(key, out) {
+            return;
+        }
+        let before = out.len();
+        self.merge(chunk, worker, out);
+        worker.merged.put(key, &out[before..]);
     }
 
     /// Appends the tokens that bytes merge into, all of which are tokens themselves.

@@ -2,6 +2,7 @@
 
 use super::blocks::Blocks;
 use super::cache::Cache;
+use super::cache_long::LongCache;
 use super::merge::{Agenda, Symbol};
 use super::normalize::Step;
 use super::vocabulary::Vocabulary;
@@ -15,6 +16,8 @@ pub struct Worker {
     pub cache: Cache,
     /// Encodings of pieces that are no tokens themselves, which are dear to find.
     pub merged: Cache,
+    /// Encodings of pieces too long for the others.
+    pub long: LongCache,
     /// For the fast encoders.
     pub blocks: Blocks,
     /// For the general encoder.
@@ -46,6 +49,7 @@ impl Default for Worker {
         Worker {
             cache: Cache::new(RECENT),
             merged: Cache::new(MERGED),
+            long: LongCache::default(),
             blocks: Blocks::default(),
             agenda: Agenda::default(),
             normal: Vec::new(),
