@@ -119,10 +119,14 @@ async function lead(call: Call, world: World): Promise<void> {
     else if (!hasReplaced(paths)) checkResumable(paths);
   });
   const lock = await toldToAll(world, () => RunLock.take(paths));
+  let isBegun = false;
   try {
     const prepared = await toldToAll(world, () => {
       settleReplaced(paths);
       removeLeftovers(paths);
+      // A run that lay aside may be back.
+      if (!values.resume) checkRunFolder(paths, values);
+      isBegun = !values.resume;
       return prepare(call);
     });
     tell(world, { inputs: prepared.inputs });
@@ -130,7 +134,7 @@ async function lead(call: Call, world: World): Promise<void> {
     finish(call, prepared, trained);
   } catch (thrown) {
     // What was refused before its first step is no run, and stands in nobody's way.
-    if (!values.resume && isWithoutSteps(paths)) clearRun(paths);
+    if (isBegun && isWithoutSteps(paths)) clearRun(paths);
     settleReplaced(paths);
     throw thrown;
   } finally {

@@ -64,11 +64,12 @@ export function checkpointSteps({ checkpoints }: RunPaths): number[] {
   }).sort((a, b) => a - b);
 }
 
-/** The step that `latest` names, or `undefined` where it names none. */
+/** The step that `latest` names, or `undefined` where it names none that is there. */
 export function latestStep({ checkpoints }: RunPaths): number | undefined {
+  const link = join(checkpoints, "latest");
   try {
-    const match = /^step-(\d{6,})$/.exec(fs.readlinkSync(join(checkpoints, "latest")));
-    return match === null ? undefined : Number(match[1]);
+    const match = /^step-(\d{6,})$/.exec(fs.readlinkSync(link));
+    return match === null || !fs.existsSync(link) ? undefined : Number(match[1]);
   } catch {
     return undefined; // No link: whoever reads on looks for the newest checkpoint.
   }

@@ -16,33 +16,66 @@ import type { RunConfig } from "./run_config.ts";
 import { checkpointSteps, type RunPaths, runPaths } from "./run_folder.ts";
 import { withPathsInRun } from "./run_sources.ts";
 
+/** How every `config.toml` of a run begins. */
+const CONFIG_MARK = "# A training run of llamero";
+
+/** What a trainer makes in the folders of a run. */
+const MADE: readonly (readonly [folder: keyof RunPaths, names: RegExp])[] = [
+  ["data", /^(text|eval-\d+)\.(bin|idx|json|packing)$/],
+  ["checkpoints", /^(step-\d{6,}|latest)$/],
+  ["tensorboard", /^events\.out\.tfevents\./],
+];
+
 /**
- * Refuses a folder that has a run, unless it may be replaced, or anything that is none.
+ * Refuses a folder that has a run, unless it may be replaced, or anything that is of none: what is
+ * refused here is never removed.
  *
  * @throws {LlameroError} Naming what is there.
  */
 export function checkRunFolder(paths: RunPaths, { force }: { readonly force: boolean }): void {
   const { run, config } = paths;
-  let names: string[];
+  let isThere: boolean, foreign: string | undefined;
   try {
     if (!fs.existsSync(run)) return;
-    names = fs.readdirSync(run);
+    isThere = isRunConfig(config) && !force;
+    foreign = isThere ? undefined : foreignIn(paths);
   } catch (thrown) {
     throw fileError(thrown, { action: "write", path: run });
   }
-  if (fs.existsSync(config) && !force) {
+  if (isThere) {
     throw new LlameroError(`Cannot train in ${quotedPath(run)}: a run is there already`, {
       hint: "go on with it with --resume, or replace it with --force",
     });
   }
-  const own = new Set(ownPaths(paths).map((path) => basename(path)));
-  own.add(basename(replacedFolder(paths)));
-  const foreign = names.find((name) => !own.has(name) && !/^\..*\.tmp$/.test(name));
   if (foreign === undefined) return;
   throw new LlameroError(
     `Cannot train in ${quotedPath(run)}: it has ${quoted(foreign)}, which is of no run`,
     { hint: "choose another folder for --out" },
   );
+}
+
+/** The first name in a run's folder that no trainer has made, or that stands there without a run. */
+function foreignIn(paths: RunPaths): string | undefined {
+  const { run, config, data, lock } = paths;
+  const isRun = hasReplaced(paths) || isRunConfig(config);
+  // Before its config a run has its texts alone.
+  const own = new Set((isRun ? ownPaths(paths) : [data, lock]).map((path) => basename(path)));
+  own.add(basename(replacedFolder(paths)));
+  const isForeign = (name: string) => !/^\..*\.tmp(\.old)?$/.test(name);
+  const foreign = fs.readdirSync(run).find((name) => !own.has(name) && isForeign(name));
+  if (foreign !== undefined) return foreign;
+  for (const [folder, made] of MADE) {
+    const path = paths[folder];
+    if (!fs.existsSync(path)) continue;
+    if (!fs.statSync(path).isDirectory()) return basename(path);
+    const name = fs.readdirSync(path).find((name) => !made.test(name) && isForeign(name));
+    if (name !== undefined) return `${basename(path)}/${name}`;
+  }
+  return undefined;
+}
+
+function isRunConfig(config: string): boolean {
+  return fs.existsSync(config) && fs.readFileSync(config, "utf8").startsWith(CONFIG_MARK);
 }
 
 /** Removes the folder of a run that failed before its config was written: there is nothing to go on with. */
@@ -117,9 +150,9 @@ export function isWithoutSteps(paths: RunPaths): boolean {
   return readMetrics(paths.metrics).length === 0 && checkpointSteps(paths).length === 0;
 }
 
-/** Removes what a run has left in its folder. */
+/** Removes what a run has left in its folder; last what says that it is a run. */
 export function clearRun(paths: RunPaths): void {
-  for (const path of movable(paths)) fs.rmSync(path, { recursive: true, force: true });
+  for (const path of movable(paths).reverse()) fs.rmSync(path, { recursive: true, force: true });
 }
 
 function ownPaths(paths: RunPaths): string[] {

@@ -126,3 +126,48 @@ Deno.test("a run that is refused for too little data or memory leaves no folder"
     }
   });
 });
+
+Deno.test("what no trainer has made stays where it is, whatever is refused or forced", async () => {
+  await inTrainingFolder(async ({ folder, tokenizer, text }) => {
+    const project = join(folder, "project");
+    for (
+      const [name, flags] of [
+        ["data/corpus.txt", []],
+        ["data/corpus.txt", ["--force"]],
+        ["checkpoints/best/model.safetensors", []],
+        ["tensorboard/notes", ["--force"]],
+        ["report.html", []],
+        ["config.toml", ["--force"]],
+      ] as const
+    ) {
+      const file = join(project, name);
+      mkdirSync(join(file, ".."), { recursive: true });
+      writeFileSync(file, "mine");
+      // The slip in a name was what ended the call; the folder was cleared after it.
+      for (const preset of ["debgu", "debug"]) {
+        const { code, stderr } = await runCli([
+          ...["train", "--out", project, "--preset", preset, "--tokenizer", tokenizer],
+          ...["--text", text, "--steps", "2", "--quiet", ...flags],
+        ]);
+        assert.equal(code, 1, stderr);
+        assert.match(stderr, /it has "[^"]+", which is of no run/);
+        assert.equal(await Deno.readTextFile(file), "mine");
+      }
+      rmSync(project, { recursive: true });
+    }
+  });
+});
+
+Deno.test("checkpoints whose config.toml is lost are neither removed nor gone on with", async () => {
+  await inTrainingFolder(async (folder) => {
+    const { paths, again } = await begun(folder);
+    rmSync(paths.config);
+    const before = await checkpointHashes(paths);
+    for (const flags of [["--text", folder.text], ["--text", "none.txt"]]) {
+      const { code, stderr } = await again(...flags, "--steps", "2");
+      assert.equal(code, 1, stderr);
+      assert.match(stderr, /it has "checkpoints", which is of no run/);
+      assert.deepEqual(await checkpointHashes(paths), before);
+    }
+  });
+});
