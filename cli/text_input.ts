@@ -8,7 +8,7 @@ import { readFile } from "node:fs/promises";
 import { FormatError } from "../lib/base/errors.ts";
 import { fileError } from "../lib/base/file_error.ts";
 import { quotedPath } from "../lib/base/quoted.ts";
-import { characterLength } from "../lib/tokenizer/detokenizer.ts";
+import { characterLength } from "../lib/base/utf8.ts";
 import { type Io, readAll } from "./io.ts";
 
 /**

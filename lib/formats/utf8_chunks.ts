@@ -6,25 +6,13 @@
 
 import { isUtf8 } from "node:buffer";
 import { FormatError } from "../base/errors.ts";
+import { joined } from "../base/joined.ts";
 import { quotedPath } from "../base/quoted.ts";
-import { malformedAt } from "../base/utf8.ts";
-
-/** A character's longest encoding. */
-const LONGEST = 4;
+import { malformedAt, wholeCharacters } from "../base/utf8.ts";
 
 /** Length of the character that a lead byte promises. */
 function promised(lead: number): number {
-  return lead < 0xc0 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : LONGEST;
-}
-
-/** Length without the character that the end may cut off. */
-function wholeLength(bytes: Uint8Array): number {
-  for (let at = bytes.length - 1; at >= Math.max(0, bytes.length - LONGEST); at--) {
-    const byte = bytes[at]!;
-    if ((byte & 0xc0) === 0x80) continue;
-    return bytes.length - at < promised(byte) ? at : bytes.length;
-  }
-  return bytes.length;
+  return lead < 0xc0 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
 }
 
 function notUtf8(file: string, bytes: Uint8Array, start: number): FormatError {
@@ -59,25 +47,18 @@ export async function* utf8Chunks(
   for await (const chunk of chunks) {
     // The cut character alone is joined, not the chunk.
     const more = held.length === 0 ? 0 : Math.min(promised(held[0]!) - held.length, chunk.length);
-    held = joined(held, chunk.subarray(0, more));
+    held = joined(Uint8Array, [held, chunk.subarray(0, more)]);
     if (held.length > 0 && held.length === promised(held[0]!)) {
       check(held);
       held = new Uint8Array();
     }
     if (held.length === 0) {
       const rest = chunk.subarray(more);
-      const whole = wholeLength(rest);
+      const whole = wholeCharacters(rest);
       check(rest.subarray(0, whole));
       held = rest.slice(whole);
     }
     yield chunk;
   }
   check(held);
-}
-
-function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
-  const both = new Uint8Array(first.length + second.length);
-  both.set(first);
-  both.set(second, first.length);
-  return both;
 }

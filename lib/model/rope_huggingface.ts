@@ -8,7 +8,8 @@ import type { ModelConfig } from "./config.ts";
 import type { ConfigFields } from "./config_fields.ts";
 import { type RopeScaling, yarnMagnitude, type YarnRopeScaling } from "./rope_scaling.ts";
 
-type Rope = Pick<ModelConfig, "ropeTheta" | "ropeScaling">;
+/** Rotary positions of a model. */
+export type Rope = Pick<ModelConfig, "ropeTheta" | "ropeScaling">;
 
 const TYPES = '"linear", "llama3", "yarn", "dynamic" or "default"';
 

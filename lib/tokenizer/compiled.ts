@@ -5,6 +5,7 @@
  */
 
 import type { Backend } from "../backend/backend.ts";
+import { wholeCharacters } from "../base/utf8.ts";
 import {
   type CompiledTokenizer,
   DefinedTokenizer,
@@ -13,7 +14,6 @@ import {
   type TextBatch,
 } from "./compiled_tokenizer.ts";
 import type { TokenizerDefinition } from "./definition.ts";
-import { characterLength } from "./detokenizer.ts";
 import { PreparedTokenizer, withoutPreparation } from "./prepared.ts";
 import { type EncodedBatch, type EngineOptions, TextEngine } from "./text_engine.ts";
 import type { EncodeOptions } from "./tokenizer.ts";
@@ -203,13 +203,4 @@ function withEnds(
   if (first !== undefined) all[0] = first;
   if (last !== undefined) all[all.length - 1] = last;
   return all;
-}
-
-/** Length without a character that the end cuts off. */
-function wholeCharacters(bytes: Uint8Array): number {
-  for (let at = bytes.length - 1; at >= Math.max(0, bytes.length - 3); at--) {
-    if ((bytes[at]! & 0xc0) === 0x80) continue;
-    return characterLength(bytes, at) < 0 ? at : bytes.length;
-  }
-  return bytes.length;
 }

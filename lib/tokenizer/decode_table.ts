@@ -4,6 +4,7 @@
  * @module
  */
 
+import { characterLength } from "../base/utf8.ts";
 import {
   PIECE_TYPE,
   pieceBytes,
@@ -11,7 +12,7 @@ import {
   type PieceList,
   pieceText,
 } from "../formats/piece_list.ts";
-import { characterLength, type DecodeTable, SURFACE } from "./detokenizer.ts";
+import { type DecodeTable, SURFACE } from "./detokenizer.ts";
 
 const MARK = [0xe2, 0x96, 0x81] as const;
 const SPACE = 0x20;

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { characterLength, isWellFormed, malformedAt } from "../base/utf8.ts";
 import { STORED, SURFACE_WORDS, surfacesOf, UNUSUAL } from "./short_surfaces.ts";
 import type { StreamDecoder } from "./tokenizer.ts";
 
@@ -52,40 +53,6 @@ export interface DecodeTable {
 
 const SPACE = 0x20;
 const REPLACEMENT = [0xef, 0xbf, 0xbd] as const;
-
-/**
- * Length of the well-formed UTF-8 character at `at`; 0 if it is malformed, -1 if it is cut off by the
- * end but could still become well-formed.
- */
-export function characterLength(bytes: Uint8Array, at: number): number {
-  return lengthWithin(bytes, at, bytes.length);
-}
-
-function lengthWithin(bytes: Uint8Array, at: number, end: number): number {
-  const lead = bytes[at]!;
-  if (lead < 0x80) return 1;
-  if (lead < 0xc2 || lead > 0xf4) return 0;
-  const length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-  // The second byte excludes overlong forms, surrogates and what lies beyond U+10FFFF.
-  const low = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80;
-  const high = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf;
-  for (let i = 1; i < length; i++) {
-    if (at + i >= end) return -1;
-    const byte = bytes[at + i]!;
-    if (byte < (i === 1 ? low : 0x80) || byte > (i === 1 ? high : 0xbf)) return 0;
-  }
-  return length;
-}
-
-function isWellFormed(bytes: Uint8Array, from = 0, end = bytes.length): boolean {
-  let at = from;
-  while (at < end) {
-    const length = lengthWithin(bytes, at, end);
-    if (length <= 0) return false;
-    at += length;
-  }
-  return true;
-}
 
 /** The state of decoding one sequence of ids. */
 class Detokenizer {
@@ -228,7 +195,7 @@ class Detokenizer {
       out[at++] = words[word]!;
       next++;
     }
-    return at <= out.length && isWellFormed(out, to, at) ? next : from;
+    return at <= out.length && isWellFormed(out, { from: to, end: at }) ? next : from;
   }
 
   /** Makes room for so many bytes more. */
@@ -281,7 +248,7 @@ class Detokenizer {
     if (this.#table.malformed === "each") return this.#writeRun(true);
     const run = this.#run.subarray(0, this.#runLength);
     this.#runLength = 0;
-    if (isWellFormed(run)) return this.#writeRunBytes(run, 0, run.length);
+    if (malformedAt(run) < 0) return this.#writeRunBytes(run, 0, run.length);
     for (let i = 0; i < run.length; i++) this.#writeRunBytes(REPLACEMENT, 0, 3);
   }
 

@@ -7,8 +7,8 @@
 
 import { FormatError } from "../base/errors.ts";
 import { joined } from "../base/joined.ts";
+import { characterLength } from "../base/utf8.ts";
 import type { CompiledTokenizer, TextBatch } from "./compiled_tokenizer.ts";
-import { characterLength } from "./detokenizer.ts";
 import type { EncodedBatch } from "./text_engine.ts";
 import type { EncodeOptions } from "./tokenizer.ts";
 

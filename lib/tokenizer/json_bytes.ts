@@ -5,7 +5,7 @@
  * @module
  */
 
-import { characterLength } from "./detokenizer.ts";
+import { characterLength } from "../base/utf8.ts";
 
 const encoder = new TextEncoder();
 const QUOTE = 0x22;

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { characterLength } from "../../tokenizer/detokenizer.ts";
+import { characterLength } from "../../base/utf8.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import type { CharClasses } from "./char_set.ts";
 
