@@ -1,8 +1,10 @@
 // cuBLASLt by its documented binary interface (cublasLt.h of CUDA 12 and 13), so that neither its headers
 // nor the library itself need be there to build.
 //
-// An algorithm is chosen once per shape: the heuristic's first. It is not chosen by timing, as two runs
-// would then differ in their bits.
+// An algorithm is chosen once per shape, by timing what the heuristic proposes. Times differ from run to run,
+// and the bits of a sum must not: so no algorithm may add up parts of a sum that several blocks made, and of
+// the others only those are timed that give the very bits of the heuristic's first, for numbers drawn for
+// this. The first one follows from library, GPU, shape and alignment alone; whichever wins, sums are its.
 
 #include "cublaslt.h"
 
@@ -11,6 +13,7 @@
 #include <cuda_runtime.h>
 
 #include "loaded.h"
+#include "product_trial.h"
 
 namespace {
 
@@ -26,6 +29,13 @@ constexpr int DESC_TRANSB = 4;
 constexpr int OP_N = 0;
 constexpr int OP_T = 1;
 constexpr int PREF_MAX_WORKSPACE_BYTES = 1;
+constexpr int PREF_REDUCTION_SCHEME_MASK = 3;
+// Of a, b, c and d, one after another.
+constexpr int PREF_MIN_ALIGNMENT_BYTES = 5;
+constexpr uint32_t NO_REDUCTION = 0;
+
+constexpr int CANDIDATES = 16;
+constexpr int TIMINGS = 3;
 
 struct Algorithm {
   uint64_t data[8];
@@ -59,19 +69,29 @@ struct CublasLt::Functions {
                 size_t, void *);
 };
 
+// Largest power of two up to 256 that divides an address.
+static uint32_t alignmentOf(const void *address) {
+  uintptr_t bits = reinterpret_cast<uintptr_t>(address) | 256;
+  return static_cast<uint32_t>(bits & (~bits + 1));
+}
+
 // What is asked for once per shape, in a list: a model has few shapes.
 struct CublasLt::Plan {
-  unsigned rows, columns, depth;
-  size_t out_stride;
-  bool accumulate;
+  BrainProduct shape;
   void *description = nullptr, *a = nullptr, *b = nullptr, *out = nullptr;
-  HeuristicResult found = {};
+  HeuristicResult found[CANDIDATES] = {};
+  int chosen = 0;
   bool usable = false;
   Plan *next = nullptr;
 
   bool is(const BrainProduct &p) const {
-    return rows == p.rows && columns == p.columns && depth == p.depth &&
-           out_stride == p.out_stride && accumulate == p.accumulate;
+    auto same = [](const BrainOperand &x, const BrainOperand &y) {
+      return x.stride == y.stride && x.across == y.across &&
+             alignmentOf(x.address) == alignmentOf(y.address);
+    };
+    return shape.rows == p.rows && shape.columns == p.columns && shape.depth == p.depth &&
+           shape.out_stride == p.out_stride && shape.accumulate == p.accumulate &&
+           alignmentOf(shape.out) == alignmentOf(p.out) && same(shape.a, p.a) && same(shape.b, p.b);
   }
 };
 
@@ -121,48 +141,86 @@ CublasLt::~CublasLt() {
   delete functions_;
 }
 
-CublasLt::Plan *CublasLt::planOf(const BrainProduct &p) {
+bool CublasLt::describe(Plan &plan, const BrainProduct &p) {
+  // The library goes down columns: row by row, out is the product of b and the transposed a.
+  const Functions &f = *functions_;
+  const int *ofB = p.b.across ? &OP_N : &OP_T, *ofA = p.a.across ? &OP_T : &OP_N;
+  auto layout = [&](void **made, const BrainOperand &from, unsigned lines) {
+    uint64_t rows = from.across ? lines : p.depth, columns = from.across ? p.depth : lines;
+    return f.layoutCreate(made, R_16BF, rows, columns, static_cast<int64_t>(from.stride)) == SUCCESS;
+  };
+  return f.descCreate(&plan.description, COMPUTE_32F, R_32F) == SUCCESS &&
+         f.descSet(plan.description, DESC_TRANSA, ofB, sizeof(int)) == SUCCESS &&
+         f.descSet(plan.description, DESC_TRANSB, ofA, sizeof(int)) == SUCCESS &&
+         layout(&plan.b, p.b, p.columns) && layout(&plan.a, p.a, p.rows) &&
+         f.layoutCreate(&plan.out, R_32F, p.columns, p.rows, static_cast<int64_t>(p.out_stride)) ==
+             SUCCESS;
+}
+
+CublasLt::Plan *CublasLt::planOf(const BrainProduct &p, void *stream) {
   for (Plan *plan = plans_; plan != nullptr; plan = plan->next) {
     if (plan->is(p)) return plan;
   }
   Plan *plan = new Plan();
-  plan->rows = p.rows;
-  plan->columns = p.columns;
-  plan->depth = p.depth;
-  plan->out_stride = p.out_stride;
-  plan->accumulate = p.accumulate;
+  plan->shape = p;
   plan->next = plans_;
   plans_ = plan;
-  // The library goes down columns: row by row, out is the product of b and the transposed a.
+  if (!describe(*plan, p)) return plan;
   const Functions &f = *functions_;
   void *preference = nullptr;
-  int found = 0;
   size_t workspace = WORKSPACE_BYTES;
-  bool made = f.descCreate(&plan->description, COMPUTE_32F, R_32F) == SUCCESS &&
-              f.descSet(plan->description, DESC_TRANSA, &OP_T, sizeof(int)) == SUCCESS &&
-              f.descSet(plan->description, DESC_TRANSB, &OP_N, sizeof(int)) == SUCCESS &&
-              f.layoutCreate(&plan->b, R_16BF, p.depth, p.columns, p.depth) == SUCCESS &&
-              f.layoutCreate(&plan->a, R_16BF, p.depth, p.rows, p.depth) == SUCCESS &&
-              f.layoutCreate(&plan->out, R_32F, p.columns, p.rows,
-                             static_cast<int64_t>(p.out_stride)) == SUCCESS &&
-              f.preferenceCreate(&preference) == SUCCESS &&
-              f.preferenceSet(preference, PREF_MAX_WORKSPACE_BYTES, &workspace,
-                              sizeof(workspace)) == SUCCESS;
+  bool made = f.preferenceCreate(&preference) == SUCCESS &&
+              f.preferenceSet(preference, PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof(workspace)) ==
+                  SUCCESS &&
+              f.preferenceSet(preference, PREF_REDUCTION_SCHEME_MASK, &NO_REDUCTION,
+                              sizeof(NO_REDUCTION)) == SUCCESS;
+  const void *operands[] = {p.b.address, p.a.address, p.out, p.out};
+  for (int i = 0; made && i < 4; i++) {
+    uint32_t alignment = alignmentOf(operands[i]);
+    made = f.preferenceSet(preference, PREF_MIN_ALIGNMENT_BYTES + i, &alignment, sizeof(alignment)) ==
+           SUCCESS;
+  }
+  int found = 0;
   plan->usable = made &&
                  f.heuristic(handle_, plan->description, plan->b, plan->a, plan->out, plan->out,
-                             preference, 1, &plan->found, &found) == SUCCESS &&
-                 found == 1 && plan->found.state == SUCCESS;
+                             preference, CANDIDATES, plan->found, &found) == SUCCESS &&
+                 found > 0 && plan->found[0].state == SUCCESS;
   if (preference != nullptr) f.preferenceDestroy(preference);
+  if (plan->usable) tune(*plan, p, found, stream);
   return plan;
 }
 
-bool CublasLt::multiply(const BrainProduct &p, void *stream) {
-  Plan *plan = planOf(p);
-  if (!plan->usable) return false;
+bool CublasLt::enqueue(const Plan &plan, int algorithm, const BrainProduct &p, void *stream) {
   float one = 1.0f, beta = p.accumulate ? 1.0f : 0.0f;
-  return functions_->matmul(handle_, plan->description, &one, p.b, plan->b, p.a, plan->a, &beta,
-                            p.out, plan->out, p.out, plan->out, &plan->found.algorithm, workspace_,
-                            plan->found.workspaceSize, stream) == SUCCESS;
+  const HeuristicResult &which = plan.found[algorithm];
+  return functions_->matmul(handle_, plan.description, &one, p.b.address, plan.b, p.a.address, plan.a,
+                            &beta, p.out, plan.out, p.out, plan.out, &which.algorithm, workspace_,
+                            which.workspaceSize, stream) == SUCCESS;
+}
+
+void CublasLt::tune(Plan &plan, const BrainProduct &p, int found, void *stream) {
+  Trial trial(p, static_cast<cudaStream_t>(stream));
+  // Without memory for it the first remains, whose bits the others have as well.
+  if (!trial.ready()) return;
+  float best = INFINITY;
+  for (int i = 0; i < found; i++) {
+    if (plan.found[i].state != SUCCESS) continue;
+    auto run = [&](const BrainProduct &product) { return enqueue(plan, i, product, stream); };
+    if (!trial.sameBits(i > 0, run)) {
+      if (i == 0) return;
+      continue;
+    }
+    float milliseconds = trial.time(TIMINGS, run);
+    if (milliseconds < best) {
+      best = milliseconds;
+      plan.chosen = i;
+    }
+  }
+}
+
+bool CublasLt::multiply(const BrainProduct &p, void *stream) {
+  Plan *plan = planOf(p, stream);
+  return plan->usable && enqueue(*plan, plan->chosen, p, stream);
 }
 
 #else

@@ -4,16 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "brain_product.h"
 #include "launch.h"
-
-struct BrainProduct {
-  // out[rows, columns] (+)= a[rows, depth] b[columns, depth]^T, all row by row; out is f32.
-  float *out;
-  const uint16_t *a, *b;
-  unsigned rows, columns, depth;
-  size_t out_stride;
-  bool accumulate;
-};
 
 class CublasLt {
  public:
@@ -28,7 +20,12 @@ class CublasLt {
   struct Functions;
   struct Plan;
   CublasLt() = default;
-  Plan *planOf(const BrainProduct &product);
+  Plan *planOf(const BrainProduct &product, void *stream);
+  // Makes what the library is to be told of a shape; false where it refuses.
+  bool describe(Plan &plan, const BrainProduct &product);
+  bool enqueue(const Plan &plan, int algorithm, const BrainProduct &product, void *stream);
+  // Chooses among the algorithms that were found.
+  void tune(Plan &plan, const BrainProduct &product, int found, void *stream);
 
   Functions *functions_ = nullptr;
   void *handle_ = nullptr;

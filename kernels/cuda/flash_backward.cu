@@ -122,10 +122,10 @@ __device__ __forceinline__ void fetch_queries(QueryTile<WIDTH, QUERIES> &tile, c
   copy_rows<QUERIES, WIDTH, FLASH_THREADS>(tile.dout, f.dout + of_head, f.q_stride, first, h.rows);
   unsigned i = threadIdx.x;
   size_t at = static_cast<size_t>(head) * f.padded + first;
-  if (i < QUERIES / 4) copy_16(tile.log2_z + 4 * i, f.log2_z + at + 4 * i, true);
+  if (i < QUERIES / 4) copy_16(tile.log2_z + 4 * i, f.log2_z + at + 4 * i, 16);
   else if (i < QUERIES / 2) {
     i -= QUERIES / 4;
-    copy_16(tile.delta + 4 * i, f.delta + at + 4 * i, true);
+    copy_16(tile.delta + 4 * i, f.delta + at + 4 * i, 16);
   } else if (i >= 64 && i < 64 + QUERIES) {
     i -= 64;
     copy_4(tile.starts + i, h.starts + (first + i < h.rows ? first + i : 0), first + i < h.rows);

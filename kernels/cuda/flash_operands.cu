@@ -2,32 +2,7 @@
 // copies and half as many bytes cross the caches for every tile that meets them.
 
 #include "flash.h"
-
-struct alignas(16) FourFloats {
-  float x[4];
-};
-struct alignas(8) FourHalves {
-  uint16_t x[4];
-};
-
-// A thread rounds four neighbours of a head; `aligned`: all heads begin at 16 bytes and end with four.
-__global__ void flash_round_kernel(uint16_t *to, const float *from, size_t stride, unsigned heads,
-                                   unsigned head_dim, unsigned width, bool aligned, size_t count) {
-  size_t i = global_index();
-  if (i >= count) return;
-  size_t of_row = static_cast<size_t>(heads) * (width / 4);
-  unsigned within = static_cast<unsigned>(i % of_row);
-  unsigned head = within / (width / 4), first = within % (width / 4) * 4;
-  const float *x = from + i / of_row * stride + static_cast<size_t>(head) * head_dim + first;
-  FourFloats four = {};
-  if (aligned && first < head_dim) four = *reinterpret_cast<const FourFloats *>(x);
-  else {
-    for (unsigned j = 0; j < 4; j++) four.x[j] = first + j < head_dim ? x[j] : 0.0f;
-  }
-  FourHalves halves;
-  for (unsigned j = 0; j < 4; j++) halves.x[j] = f32_to_bf16(four.x[j]);
-  reinterpret_cast<FourHalves *>(to)[i] = halves;
-}
+#include "round_rows.h"
 
 // A warp rounds one head of dout and sums dout out, lanes' shares in a tree.
 __global__ void flash_delta_kernel(Heads h, Backward p, FlashRows f, unsigned width) {
@@ -89,11 +64,7 @@ size_t layOut(FlashRows &f, const Heads &h, bool backward, uint8_t *base) {
 
 void roundHeads(Context &context, uint16_t *to, const float *from, size_t stride, unsigned heads,
                 const Heads &h) {
-  unsigned width = flashWidth(h.head_dim);
-  bool aligned = h.head_dim % 4 == 0 && stride % 4 == 0 && reinterpret_cast<uintptr_t>(from) % 16 == 0;
-  size_t count = static_cast<size_t>(h.rows) * heads * (width / 4);
-  LAUNCH(context, flash_round_kernel, blocksFor(count), BLOCK, 0, to, from, stride, heads, h.head_dim,
-         width, aligned, count);
+  roundRows(context, to, {from, stride, h.rows, heads, h.head_dim}, flashWidth(h.head_dim));
 }
 
 template <typename Call>

@@ -1,8 +1,11 @@
-// Products of matrices in any order of memory. A block makes 64 x 64 outputs from tiles of 16 of the depth in
-// shared memory, a thread 4 x 4 of them; an output's sum goes through the depth in order.
+// Products of matrices in any order of memory. In f32 a block makes 64 x 64 outputs from tiles of 16 of the
+// depth in shared memory, a thread 4 x 4 of them; an output's sum goes through the depth in order. In bf16
+// operands are rounded once, in the order in which they lie, and multiplied on tensor cores.
 
+#include "brain_product.h"
 #include "context.h"
 #include "device.h"
+#include "round_rows.h"
 
 constexpr unsigned SIDE = 64, DEPTH = 16, PER = 4;
 
@@ -23,12 +26,8 @@ struct Gemm {
   Operand a, b;
   unsigned rows, columns, depth;
   size_t out_stride;
-  bool accumulate, brain;
+  bool accumulate;
 };
-
-__device__ __forceinline__ float rounded(float x, bool brain) {
-  return brain ? bf16_to_f32(f32_to_bf16(x)) : x;
-}
 
 // Fills a tile [DEPTH][SIDE]; what lies outside is 0. Neighbouring threads read neighbouring elements.
 __device__ void load_tile(float (*tile)[SIDE + 1], const Operand &from, size_t line, size_t k,
@@ -37,7 +36,7 @@ __device__ void load_tile(float (*tile)[SIDE + 1], const Operand &from, size_t l
   for (unsigned i = threadIdx.x; i < SIDE * DEPTH; i += blockDim.x) {
     unsigned dk = along_depth ? i % DEPTH : i / SIDE, dl = along_depth ? i / DEPTH : i % SIDE;
     bool inside = line + dl < lines && k + dk < p.depth;
-    tile[dk][dl] = inside ? rounded(from.read(line + dl, k + dk), p.brain) : 0.0f;
+    tile[dk][dl] = inside ? from.read(line + dl, k + dk) : 0.0f;
   }
 }
 
@@ -80,66 +79,86 @@ __global__ void gemm_pack_kernel(uint8_t *packed, Operand b, unsigned depth, siz
   else reinterpret_cast<float *>(packed)[i] = x;
 }
 
-// Rows of an operand as bf16, each contiguous over the depth.
-__global__ void brain_rows_kernel(uint16_t *out, Operand from, size_t first, unsigned depth,
-                                  size_t count) {
-  size_t i = global_index();
-  if (i < count) out[i] = f32_to_bf16(from.read(first + i / depth, i % depth));
+// Rows of bf16 whose addresses are not aligned, moved to where they are: element after element.
+__global__ void move_rows_kernel(uint16_t *to, const uint16_t *from, size_t stride, size_t width,
+                                 size_t to_stride) {
+  for (size_t i = threadIdx.x; i < width; i += blockDim.x) {
+    to[blockIdx.x * to_stride + i] = from[blockIdx.x * stride + i];
+  }
 }
 
 namespace {
 
-// Half of the scratch holds rows of a, the other rows of b.
-constexpr size_t HALF_BYTES = Context::SCRATCH_BYTES / 2;
+// What one operand may take of the context's memory at a time.
+#ifdef LLAMERO_EMULATED
+// So little that tests meet products in pieces.
+constexpr size_t OPERAND_BYTES = size_t(48) << 10;
+#else
+constexpr size_t OPERAND_BYTES = size_t(256) << 20;
+#endif
 
-// Lines of an operand from `first` on as bf16: its own memory where it is so already.
-const uint16_t *brainLines(Context &context, const Operand &from, size_t first, unsigned count,
-                           unsigned depth, uint16_t *space) {
-  bool asItIs = from.brain && from.depth_stride == 1 && from.line_stride == depth;
-  if (asItIs) return reinterpret_cast<const uint16_t *>(from.address) + first * depth;
-  size_t elements = static_cast<size_t>(count) * depth;
-  LAUNCH(context, brain_rows_kernel, blocksFor(elements), BLOCK, 0, space, from, first, depth,
-         elements);
-  return space;
-}
+size_t roundedUp(size_t count) { return (count + 7) / 8 * 8; }
 
-Operand from(Operand operand, size_t line) {
-  operand.address += line * operand.line_stride * (operand.brain ? 2 : 4);
-  return operand;
-}
+// One operand of a product in bf16: how it is brought into the form that tensor cores read.
+struct Lines {
+  Operand from;
+  size_t lines, depth;
 
-// Enqueues the plain kernel.
-void multiplyPlainly(Context &context, const Gemm &p) {
-  dim3 blocks(blocksFor(p.columns, SIDE), blocksFor(p.rows, SIDE));
-  LAUNCH(context, gemm_kernel, blocks, BLOCK, 0, p);
-}
+  bool across() const { return from.depth_stride != 1; }
+  size_t stride() const { return across() ? from.depth_stride : from.line_stride; }
+  // Whether it can be read where it is.
+  bool ready() const {
+    return from.brain && stride() % 8 == 0 && reinterpret_cast<uintptr_t>(from.address) % 16 == 0;
+  }
+  // Lines that are brought there at once; a multiple of 8.
+  size_t most() const {
+    if (ready()) return roundedUp(lines);
+    size_t fit = OPERAND_BYTES / (roundedUp(depth) * sizeof(uint16_t)) / 8 * 8;
+    return fit < 8 ? 8 : fit < lines ? fit : roundedUp(lines);
+  }
+  size_t bytes() const { return ready() ? 0 : most() * roundedUp(depth) * sizeof(uint16_t); }
 
-// The product by cuBLASLt, in pieces whose operands fit in the scratch; false where it cannot be.
-bool multiplyByCublas(Context &context, const Gemm &p) {
-  size_t line = static_cast<size_t>(p.depth) * sizeof(uint16_t);
-  if (context.cublas() == nullptr || p.depth == 0 || line > HALF_BYTES) return false;
-  size_t most = HALF_BYTES / line;
-  uint16_t *ofA = static_cast<uint16_t *>(context.scratch());
-  uint16_t *ofB = ofA + HALF_BYTES / sizeof(uint16_t);
-  for (size_t column = 0; column < p.columns; column += most) {
-    unsigned columns = static_cast<unsigned>(p.columns - column < most ? p.columns - column : most);
-    const uint16_t *b = brainLines(context, p.b, column, columns, p.depth, ofB);
-    for (size_t row = 0; row < p.rows; row += most) {
-      unsigned rows = static_cast<unsigned>(p.rows - row < most ? p.rows - row : most);
-      const uint16_t *a = brainLines(context, p.a, row, rows, p.depth, ofA);
-      BrainProduct product = {p.out + row * p.out_stride + column, a, b, rows, columns, p.depth,
+  // Enqueues lines from `first` on, `count` of them, into `space`, if they are not there already.
+  BrainOperand bring(Context &context, size_t first, size_t count, uint16_t *space) const {
+    size_t at = first * (across() ? 1 : from.line_stride);
+    if (ready()) return {reinterpret_cast<const uint16_t *>(from.address) + at, stride(), across()};
+    size_t rows = across() ? depth : count, width = across() ? count : depth;
+    size_t to_stride = roundedUp(width);
+    if (from.brain) {
+      LAUNCH(context, move_rows_kernel, static_cast<unsigned>(rows), BLOCK, 0, space,
+             reinterpret_cast<const uint16_t *>(from.address) + at, stride(), width, to_stride);
+    } else {
+      const float *x = reinterpret_cast<const float *>(from.address) + at;
+      roundRows(context, space, {x, stride(), rows, 1, static_cast<unsigned>(width)},
+                static_cast<unsigned>(to_stride));
+    }
+    return {space, to_stride, across()};
+  }
+};
+
+// The product on tensor cores, in pieces whose operands fit in the context's memory.
+int32_t multiplyBrain(Context &context, const Gemm &p) {
+  Lines a = {p.a, p.rows, p.depth}, b = {p.b, p.columns, p.depth};
+  size_t bytes = a.bytes() + b.bytes();
+  uint16_t *ofA = bytes == 0 ? nullptr : static_cast<uint16_t *>(context.workspace(bytes));
+  if (bytes > 0 && ofA == nullptr) return context.refuse("gemm: no memory for %zu bytes of bf16", bytes);
+  uint16_t *ofB = ofA + a.bytes() / sizeof(uint16_t);
+  BrainOperand left = {};
+  for (size_t column = 0; column < p.columns; column += b.most()) {
+    size_t columns = p.columns - column < b.most() ? p.columns - column : b.most();
+    BrainOperand right = b.bring(context, column, columns, ofB);
+    for (size_t row = 0; row < p.rows; row += a.most()) {
+      size_t rows = p.rows - row < a.most() ? p.rows - row : a.most();
+      bool there = column > 0 && a.most() >= p.rows;
+      if (!there) left = a.bring(context, row, rows, ofA);
+      BrainProduct product = {p.out + row * p.out_stride + column, left, right,
+                              static_cast<unsigned>(rows), static_cast<unsigned>(columns), p.depth,
                               p.out_stride, p.accumulate};
-      if (context.cublas()->multiply(product, context.stream())) continue;
-      Gemm piece = p;
-      piece.out = product.out;
-      piece.a = from(p.a, row);
-      piece.b = from(p.b, column);
-      piece.rows = rows;
-      piece.columns = columns;
-      multiplyPlainly(context, piece);
+      bool done = context.cublas() != nullptr && context.cublas()->multiply(product, context.stream());
+      if (!done) multiplyOnTensorCores(context, product);
     }
   }
-  return true;
+  return context.launched("gemm");
 }
 
 const char *const TYPES = "a_dtype and b_dtype must be f32 or bf16";
@@ -171,10 +190,11 @@ int32_t k_gemm(address_t handle, address_t out, address_t a, address_t b, uint32
   Gemm p = {at<float>(out), operand(a, a_dtype, a_row_stride, a_depth_stride),
             b_packed ? operand(b, precision, depth, 1)
                      : operand(b, b_dtype, b_column_stride, b_depth_stride),
-            rows, columns, depth, out_stride, accumulate != 0, precision == DTYPE_BF16};
+            rows, columns, depth, out_stride, accumulate != 0};
   if (rows > 65535 * SIDE) return context.refuse("rows must be at most %u", 65535 * SIDE);
-  if (p.brain && multiplyByCublas(context, p)) return context.launched("gemm");
-  multiplyPlainly(context, p);
+  if (precision == DTYPE_BF16 && depth > 0) return multiplyBrain(context, p);
+  dim3 blocks(blocksFor(columns, SIDE), blocksFor(rows, SIDE));
+  LAUNCH(context, gemm_kernel, blocks, BLOCK, 0, p);
   return context.launched("gemm");
 }
 

@@ -54,14 +54,14 @@ __device__ __forceinline__ void load_transposed(uint32_t (&to)[4], const uint16_
                : "r"(shared_address(row)));
 }
 
-// Begins to copy 16 bytes to shared memory, both aligned to 16; zeros where `inside` is false. They are
-// there for this thread after `wait_copies`, for others after a barrier besides.
-__device__ __forceinline__ void copy_16(void *shared, const void *global, bool inside) {
+// Begins to copy `bytes`, at most 16, to 16 bytes of shared memory that are filled up with zeros; both are
+// aligned to 16. They are there for this thread after `wait_copies`, for others after a barrier besides.
+__device__ __forceinline__ void copy_16(void *shared, const void *global, unsigned bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)),
-               "l"(global), "r"(inside ? 16 : 0));
+               "l"(global), "r"(bytes));
 }
 
-// The same for 4 bytes.
+// The same for all 4 bytes or none.
 __device__ __forceinline__ void copy_4(void *shared, const void *global, bool inside) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(shared)),
                "l"(global), "r"(inside ? 4 : 0));

@@ -25,7 +25,7 @@ __device__ __forceinline__ void copy_rows(uint16_t *tile, const uint16_t *from, 
     unsigned row = i / PIECES, piece = i % PIECES;
     bool inside = first + row < end;
     const uint16_t *at = from + (inside ? (first + row) * stride + piece * PIECE : 0);
-    copy_16(piece_at<WIDTH>(tile, row, piece), at, inside);
+    copy_16(piece_at<WIDTH>(tile, row, piece), at, inside ? 16 : 0);
   }
 }
 

@@ -54,6 +54,12 @@ const SHAPES: readonly ProductShape[] = [
   { rows: 150, columns: 97, depth: 48, accumulate: 1 },
 ];
 
+/** Extents of products of mixed types: none a multiple of anything, all multiples of 8. */
+const MIXED: readonly ProductShape[] = [
+  { rows: 19, columns: 35, depth: 67 },
+  { rows: 136, columns: 264, depth: 72, accumulate: 1 },
+];
+
 const gemmCases: readonly KernelCase[] = ORDERS.flatMap((order) => [
   ...SHAPES.flatMap((shape) => [f32, bf16].map((precision) => product(shape, order, precision))),
   {
@@ -61,10 +67,12 @@ const gemmCases: readonly KernelCase[] = ORDERS.flatMap((order) => [
     strides: { out: 25 },
   },
   ...([["bf16", "f32"], ["f32", "bf16"], ["bf16", "bf16"]] as const).flatMap(([a_dtype, b_dtype]) =>
-    [f32, bf16].map((precision) => ({
-      ...product({ rows: 19, columns: 35, depth: 67 }, order, precision),
-      types: { a_dtype, b_dtype },
-    }))
+    [f32, bf16].flatMap((precision) =>
+      MIXED.map((shape) => ({
+        ...product(shape, order, precision),
+        types: { a_dtype, b_dtype },
+      }))
+    )
   ),
 ]);
 

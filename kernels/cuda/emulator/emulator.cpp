@@ -17,7 +17,7 @@ enum class State { fresh, running, atBlockBarrier, atWarpExchange, atWarpShare, 
 struct Copy {
   void *to;
   const void *from;
-  unsigned bytes;
+  CopyBytes bytes;
   unsigned group;
 };
 
@@ -156,10 +156,11 @@ const Words *warpShare(const Words &mine) {
   return &machine.shown[(self - machine.fibers.data()) / 32 * 32];
 }
 
-void beginCopy(void *shared, const void *global, unsigned bytes) {
-  bool aligned = reinterpret_cast<uintptr_t>(shared) % bytes == 0 &&
-                 reinterpret_cast<uintptr_t>(global) % bytes == 0;
+void beginCopy(void *shared, const void *global, CopyBytes bytes) {
+  bool aligned = reinterpret_cast<uintptr_t>(shared) % bytes.filled == 0 &&
+                 reinterpret_cast<uintptr_t>(global) % bytes.filled == 0;
   if (!aligned) throw std::logic_error("an asynchronous copy is not aligned");
+  if (bytes.read > bytes.filled) throw std::logic_error("an asynchronous copy is too long");
   machine.current->copies.push_back({shared, global, bytes, machine.current->groups});
 }
 
@@ -170,8 +171,8 @@ void waitCopies(unsigned ahead) {
   while (!self->copies.empty() && self->copies.front().group + ahead < self->groups) {
     Copy copy = self->copies.front();
     self->copies.pop_front();
-    if (copy.from == nullptr) std::memset(copy.to, 0, copy.bytes);
-    else std::memcpy(copy.to, copy.from, copy.bytes);
+    std::memset(copy.to, 0, copy.bytes.filled);
+    std::memcpy(copy.to, copy.from, copy.bytes.read);
   }
 }
 

@@ -48,8 +48,13 @@ typedef std::array<uint32_t, 8> Words;
 // What all 32 lanes show, lane by lane; theirs until the warp shares again.
 const Words *warpShare(const Words &mine);
 
-// Asynchronous copies of the running thread: done no sooner than somebody waits for them. Null copies zeros.
-void beginCopy(void *shared, const void *global, unsigned bytes);
+// Bytes of a copy that are there to be read, and those that it fills.
+struct CopyBytes {
+  unsigned read, filled;
+};
+
+// Asynchronous copies of the running thread: done no sooner than somebody waits for them.
+void beginCopy(void *shared, const void *global, CopyBytes bytes);
 void commitCopies();
 void waitCopies(unsigned ahead);
 

@@ -72,12 +72,12 @@ inline void load_transposed(uint32_t (&to)[4], const uint16_t *row) {
   }
 }
 
-inline void copy_16(void *shared, const void *global, bool inside) {
-  emulated::beginCopy(shared, inside ? global : nullptr, 16);
+inline void copy_16(void *shared, const void *global, unsigned bytes) {
+  emulated::beginCopy(shared, global, {bytes, 16});
 }
 
 inline void copy_4(void *shared, const void *global, bool inside) {
-  emulated::beginCopy(shared, inside ? global : nullptr, 4);
+  emulated::beginCopy(shared, global, {inside ? 4u : 0u, 4});
 }
 
 inline void commit_copies() { emulated::commitCopies(); }
