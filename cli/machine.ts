@@ -15,7 +15,7 @@ import { findMpiLibrary, INSTALL_MPI } from "../lib/comm/mpi/library.ts";
 export interface Gpu {
   /** The product's name. */
   readonly name: string;
-  /** Memory in bytes. */
+  /** The GPU's own memory, all of it, in bytes. */
   readonly memory_bytes: number;
   /** Version of the driver. */
   readonly driver: string;
@@ -66,7 +66,7 @@ function orUndefined<T>(fact: () => T): T | undefined {
   }
 }
 
-/** Name of the processor. */
+/** What the processor is called by its maker, where the system tells. */
 export function processorName(): string | undefined {
   return orUndefined(() => cpus()[0]?.model.trim() || undefined);
 }

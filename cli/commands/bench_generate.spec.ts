@@ -13,7 +13,7 @@ import { MODEL_OPTIONS, type ModelFlags } from "./generate.spec.ts";
 export interface BenchGenerateOptions extends ComputeOptions, Omit<ModelFlags, "context"> {
   /** A model in any format. */
   readonly model: string;
-  /** Tokens of the prompt. */
+  /** How many tokens of prompt are read before decoding begins. */
   readonly promptTokens: number;
   /** Tokens after it. */
   readonly maxTokens: number;

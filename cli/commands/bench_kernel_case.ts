@@ -22,6 +22,6 @@ export interface KernelCase {
   readonly buffers: readonly number[];
   /** Puts numbers into the buffers where those in them will not do. */
   prepare?(backend: Backend, buffers: readonly number[]): void;
-  /** The call. */
+  /** Calls the kernel once, on buffers as `prepare` left them. */
   call(backend: Backend, buffers: readonly number[]): void;
 }

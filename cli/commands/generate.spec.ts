@@ -70,7 +70,7 @@ export interface GenerateCommandOptions
   readonly model: string;
   /** A tokenizer besides the model's own. */
   readonly tokenizer: string | undefined;
-  /** The prompt. */
+  /** The text to continue; without it that of `promptFile`, or stdin's. */
   readonly prompt: string | undefined;
   /** A file with the prompt. */
   readonly promptFile: string | undefined;

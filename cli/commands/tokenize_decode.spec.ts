@@ -9,7 +9,7 @@ import { COMPUTE_OPTIONS, type ComputeOptions, TOKENIZER } from "../options.ts";
 
 /** What `llamero tokenize decode` is told by options. */
 export interface TokenizeDecodeOptions extends ComputeOptions {
-  /** The tokenizer. */
+  /** Path of a tokenizer file, or of a folder that has one. */
   readonly tokenizer: string;
   /** Whether each line is JSON. */
   readonly jsonl: boolean;

@@ -9,7 +9,7 @@ import { COMPUTE_OPTIONS, type ComputeOptions, TOKENIZER } from "../options.ts";
 
 /** What `llamero tokenize encode` is told by options. */
 export interface TokenizeEncodeOptions extends ComputeOptions {
-  /** The tokenizer. */
+  /** Path of a tokenizer file, or of a folder that has one. */
   readonly tokenizer: string;
   /** Whether texts get the begin token. */
   readonly bos: boolean;

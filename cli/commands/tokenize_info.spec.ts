@@ -9,7 +9,7 @@ import { REPORT_OPTIONS, type ReportOptions, TOKENIZER } from "../options.ts";
 
 /** What `llamero tokenize info` is told by options. */
 export interface TokenizeInfoOptions extends ReportOptions {
-  /** The tokenizer. */
+  /** Path of a tokenizer file, or of a folder that has one. */
   readonly tokenizer: string;
   /** Whether all pieces are listed. */
   readonly pieces: boolean;

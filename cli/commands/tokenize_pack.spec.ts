@@ -10,7 +10,7 @@ import { COMPUTE_OPTIONS, type ComputeOptions, TOKENIZER } from "../options.ts";
 
 /** What `llamero tokenize pack` is told by options. */
 export interface TokenizePackOptions extends ComputeOptions {
-  /** The tokenizer. */
+  /** Path of a tokenizer file, or of a folder that has one. */
   readonly tokenizer: string;
   /** What the outputs begin with. */
   readonly out: string;

@@ -19,7 +19,7 @@ export interface RunFlags {
   readonly preset: string | undefined;
   /** A file of settings. */
   readonly config: string | undefined;
-  /** The tokenizer. */
+  /** Path of a tokenizer file, or of a folder that has one. */
   readonly tokenizer: string | undefined;
   /** Indexed datasets, each with weight and epochs. */
   readonly data: readonly string[];
@@ -53,11 +53,11 @@ export interface CourseFlags {
   readonly keep: number | undefined;
   /** Steps between evaluations. */
   readonly evalEvery: number | undefined;
-  /** Sequences of an evaluation. */
+  /** Most held-out sequences that one evaluation judges. */
   readonly evalSequences: number | undefined;
   /** Steps between samples. */
   readonly sampleEvery: number | undefined;
-  /** Tokens of a sample. */
+  /** Tokens that a sample of text goes on for. */
   readonly sampleTokens: number | undefined;
   /** What samples continue. */
   readonly samplePrompt: string | undefined;

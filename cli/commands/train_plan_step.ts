@@ -75,7 +75,7 @@ export type Row = readonly string[];
 export interface PlanSection {
   /** Its heading. */
   readonly title: string;
-  /** Its rows. */
+  /** What stands below it, a line each. */
   readonly rows: readonly Row[];
 }
 
@@ -87,7 +87,7 @@ export interface StepOptions {
   readonly hardware: string;
   /** Tokens of the run. */
   readonly tokens: number;
-  /** Bytes of a checkpoint. */
+  /** Bytes that one checkpoint takes on disk. */
   readonly checkpointBytes: number;
 }
 

@@ -54,9 +54,9 @@ export interface Call {
 
 /** A run that can be trained. */
 export interface Prepared {
-  /** Its config. */
+  /** Every setting, resolved. */
   readonly config: RunConfig;
-  /** Its tokenizer. */
+  /** The tokenizer, opened; it is the caller's to close. */
   readonly tokenizer: CompiledTokenizer;
   /** What it is made from, for the ranks that have not made it. */
   readonly inputs?: RunInputs | undefined;
@@ -79,7 +79,7 @@ export function layersOf(values: TrainOptions, flags: RequestLayer): RequestLaye
 
 /** What is asked to be trained on. */
 export interface AskedInputs {
-  /** Datasets. */
+  /** Datasets that are packed already, with their shares. */
   readonly data: readonly DataSetting[] | undefined;
   /** Texts to tokenize, instead. */
   readonly text: readonly string[] | undefined;

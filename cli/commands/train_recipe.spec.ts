@@ -18,7 +18,7 @@ export interface RecipeFlags {
   readonly tokens: number | undefined;
   /** Tokens of a sequence. */
   readonly seqLen: number | undefined;
-  /** Tokens of a batch. */
+  /** Tokens of a batch over all ranks; a multiple of the sequence's. */
   readonly batchTokens: number | undefined;
   /** Sequences at once. */
   readonly microBatch: number | undefined;
@@ -44,7 +44,7 @@ export interface RecipeFlags {
   readonly beta2: NumberOr<"1-k^-0.8"> | undefined;
   /** Added to the root of the mean of squares. */
   readonly eps: number | undefined;
-  /** Decay of weights. */
+  /** Share of a weight that a step takes off, times the rate; `lr^2` is PaLM's. */
   readonly weightDecay: NumberOr<"lr^2"> | undefined;
   /** Largest norm of the gradients. */
   readonly clip: number | undefined;

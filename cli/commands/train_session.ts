@@ -30,7 +30,7 @@ export interface RankCall {
   readonly config: RunConfig;
   /** The run's folder, whose lock is held. */
   readonly paths: RunPaths;
-  /** The tokenizer. */
+  /** The run's tokenizer, for samples and evaluation in bits per byte. */
   readonly tokenizer: CompiledTokenizer;
   /** Where notes go; nowhere on ranks that do not show. */
   readonly log: Log;

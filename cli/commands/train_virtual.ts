@@ -40,7 +40,7 @@ export type VirtualRankResult =
     readonly ended: "interrupted" | "refused";
     /** What the error says. */
     readonly message: string;
-    /** Its hint. */
+    /** What it advises, where it advises something. */
     readonly hint: string | undefined;
   };
 

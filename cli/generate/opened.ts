@@ -15,7 +15,7 @@ import type { Log } from "../ui/log.ts";
 
 /** A model that is ready, and what the user asked of it. */
 export interface Opened {
-  /** The model. */
+  /** The model that the text is continued with. */
   readonly model: LanguageModel;
   /** The model that guesses. */
   readonly draft: LanguageModel | undefined;

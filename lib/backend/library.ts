@@ -96,7 +96,7 @@ export interface LibraryParts {
   readonly name: BackendName;
   /** The library, which the backend closes. */
   readonly library: KernelLibrary;
-  /** Its context. */
+  /** The context that `open` of the library has made. */
   readonly context: Address;
   /** Whether it maps files. */
   readonly mapsFiles: boolean;

@@ -27,7 +27,7 @@ export function metaAxis(
 
 /** One of the files, by the names in it. */
 export interface MetaPart {
-  /** The path. */
+  /** Path of `consolidated.NN.pth` or `.safetensors`. */
   readonly path: string;
   /** Its tensors, each a part of one. */
   readonly records: ReadonlyMap<string, TensorRecord>;

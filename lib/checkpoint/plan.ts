@@ -25,7 +25,7 @@ export interface SaveOptions extends AtomicFileOptions {
 
 /** A model ready to be written: all that can be refused has been. */
 export interface SavePlan {
-  /** The format. */
+  /** Format that is written. */
   readonly format: CheckpointFormat;
   /** The weights, a slice each where they are cut. */
   readonly tensors: readonly TensorSource[];

@@ -27,7 +27,7 @@ export function ropeRows(headDim: number, to: RopeLayout): Uint32Array {
 export interface RopeOrder {
   /** Rows of a head. */
   readonly headDim: number;
-  /** Bytes of a row. */
+  /** Bytes of a row in the element type that flows. */
   readonly rowBytes: number;
   /** The layout that the rows get; they have the other one. */
   readonly to: RopeLayout;

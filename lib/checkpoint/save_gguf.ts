@@ -33,7 +33,7 @@ export interface GgufMetadataOptions {
   readonly types: ReadonlyMap<string, string>;
   /** `general.file_type`, where it is not one of the float types. */
   readonly fileType?: number | undefined;
-  /** The tokenizer. */
+  /** Tokenizer and chat templates of the source. */
   readonly tokenizer: TravellingTokenizer;
 }
 

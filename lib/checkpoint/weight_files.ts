@@ -15,7 +15,7 @@ import type { DetectedCheckpoint } from "./detect.ts";
 export interface WeightFiles {
   /** Tensors by the names that the files give them. */
   readonly records: ReadonlyMap<string, TensorRecord>;
-  /** The files. */
+  /** Paths of the files that hold them, in the index's order. */
   readonly files: readonly string[];
   /** What the files say of themselves. */
   readonly metadata: ReadonlyMap<string, unknown>;

@@ -33,7 +33,7 @@ export type Steps<T> = Generator<Expected, T, Uint8Array<ArrayBuffer>>;
 
 /** What the steps of a call see of the ranks that share in it. */
 export interface Ranks {
-  /** This rank. */
+  /** Number of this rank, from 0. */
   readonly rank: number;
   /** How many there are. */
   readonly size: number;

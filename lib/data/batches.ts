@@ -84,7 +84,7 @@ export interface WeightedSource {
 
 /** What the batches of a run depend on. */
 export interface TrainingDataOptions extends BatchOptions {
-  /** The seed. */
+  /** Seed of the order in which windows come, from 0 to 2^53 - 1. */
   readonly seed: number;
   /** The sources in order. */
   readonly sources: readonly WeightedSource[];
@@ -94,7 +94,7 @@ export interface TrainingDataOptions extends BatchOptions {
 
 /** Neighbouring sequences of a batch. */
 export interface SequenceRange {
-  /** The first. */
+  /** Index of the first, from 0. */
   readonly first: number;
   /** How many. */
   readonly count: number;

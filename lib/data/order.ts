@@ -24,7 +24,7 @@ export interface Place {
   readonly source: number;
   /** How often the source has been seen whole before. */
   readonly epoch: number;
-  /** The window. */
+  /** Index of the window among those of its length, from 0. */
   readonly window: number;
 }
 
@@ -36,7 +36,7 @@ export interface OrderedSource extends MixtureShare {
 
 /** What an order depends on. */
 export interface DataOrderOptions {
-  /** The seed. */
+  /** Seed that every draw and permutation depends on, from 0 to 2^53 - 1. */
   readonly seed: number;
   /** The sources, whose weights add up to 1. */
   readonly sources: readonly OrderedSource[];

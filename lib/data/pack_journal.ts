@@ -35,7 +35,7 @@ const JOURNAL = "journal.json";
 
 /** The folder of a packing, and its journal. */
 export class PackFolder {
-  /** Its path. */
+  /** Path of the folder, `PREFIX.packing`. */
   readonly path: string;
   readonly #prefix: string;
   readonly #key: string | undefined;

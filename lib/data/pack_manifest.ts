@@ -27,7 +27,7 @@ export interface PackManifest {
   readonly bytes_per_token: number | null;
   /** Element type of the tokens. */
   readonly dtype: string;
-  /** The tokenizer. */
+  /** Whose ids these are. */
   readonly tokenizer: {
     /** Its file, as it was named. */
     readonly file: string;
@@ -73,7 +73,7 @@ export interface PackedTexts {
   readonly hashes: { readonly bin: string; readonly idx: string };
 }
 
-/** The manifest of a packing. */
+/** What `PREFIX.json` says of a packing. */
 export function packManifest(options: PackOptions, packed: PackedTexts): PackManifest {
   const { tokenizer, documents, field = "text", special = "text", invalid = "error" } = options;
   const { tokens, sequences } = packed.dataset;

@@ -18,7 +18,7 @@ import { cutWindows, type WindowOptions } from "./windows.ts";
 
 /** How importance is collected. */
 export interface CollectOptions extends WindowOptions {
-  /** The text. */
+  /** What is run through the model: like what the model is for. */
   readonly text: string;
   /** Stops between layers. */
   readonly signal?: AbortSignal | undefined;

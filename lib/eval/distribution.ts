@@ -46,7 +46,7 @@ export function klDivergence(p: Distribution, q: Distribution): number {
 
 /** A mean with the standard error of it. */
 export interface Estimate {
-  /** The mean. */
+  /** Arithmetic mean of the values. */
   readonly mean: number;
   /** Standard deviation over the square root of the count; 0 for a single value. */
   readonly standardError: number;

@@ -19,7 +19,7 @@ import { cutWindows, type TextWindow, type WindowOptions } from "./windows.ts";
 
 /** How perplexity is measured. */
 export interface PerplexityOptions extends WindowOptions {
-  /** The text. */
+  /** The text whose tokens are predicted. */
   readonly text: string;
   /** A model to compare with, on the same tokens. */
   readonly reference?: LanguageModel | undefined;
@@ -31,7 +31,7 @@ export interface PerplexityOptions extends WindowOptions {
   readonly progress?: ((done: number, total: number) => void) | undefined;
 }
 
-/** A perplexity. */
+/** How well a model predicts a text: `exp` of the mean loss of a token. */
 export interface Perplexity {
   /** exp(mean loss). */
   readonly perplexity: number;

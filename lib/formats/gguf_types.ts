@@ -22,7 +22,7 @@ export interface GgufElements {
   f32: Float32Array;
   /** Booleans as bytes 0 and 1. */
   bool: Uint8Array;
-  /** Strings. */
+  /** Texts, in UTF-8 in the file. */
   string: string[];
   /** Unsigned 64-bit numbers. */
   u64: BigUint64Array;

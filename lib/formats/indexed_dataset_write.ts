@@ -17,7 +17,7 @@ import {
 
 /** How much of a dataset is written. */
 export interface DatasetPlace {
-  /** Tokens. */
+  /** Tokens written, those of the open sequence too. */
   readonly tokens: number;
   /** Sequences that are over. */
   readonly sequences: number;
@@ -27,7 +27,7 @@ export interface DatasetPlace {
   readonly open: number;
 }
 
-/** Nothing. */
+/** Where a dataset begins. */
 const NO_DATASET: DatasetPlace = { tokens: 0, sequences: 0, documents: 0, open: 0 };
 
 /** Names of the files in the folder. */

@@ -23,7 +23,7 @@ export interface Llama2cHeader {
   readonly heads: number;
   /** Key and value heads. */
   readonly kvHeads: number;
-  /** Size of the vocabulary. */
+  /** Rows of the embedding. */
   readonly vocabSize: number;
   /** Longest context. */
   readonly sequenceLength: number;

@@ -24,24 +24,24 @@ export class PickleGlobal {
   ) {}
 }
 
-/** A tuple. */
+/** What Python's `(a, b)` becomes. */
 export class PickleTuple {
   /** Makes a tuple. */
   constructor(
-    /** Its items. */
+    /** The items, in order. */
     readonly items: readonly PickleValue[],
   ) {}
 }
 
-/** A list. */
+/** What Python's `[a, b]` becomes; it can hold itself. */
 export class PickleList {
-  /** Its items. */
+  /** The items, in the order in which they were appended. */
   readonly items: PickleValue[] = [];
 }
 
 /** A dict or OrderedDict whose keys are strings or integers. */
 export class PickleDict {
-  /** Its entries. */
+  /** Values by key, in the order in which they were set. */
   readonly entries: Map<string | number, PickleValue> = new Map();
 }
 

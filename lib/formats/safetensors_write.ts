@@ -198,7 +198,7 @@ export async function writeSafetensorsShards(
 export interface IndexedShard {
   /** The file's name. */
   readonly name: string;
-  /** Its tensors. */
+  /** What the file holds, in any order. */
   readonly tensors: readonly Pick<TensorSource, "name" | "dtype" | "shape">[];
 }
 

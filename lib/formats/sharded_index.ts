@@ -14,7 +14,7 @@ import { JSON_HEADER_LIMIT, refusal, type TensorRecord } from "./tensor_file.ts"
 
 /** One shard: what both kinds of files have. */
 export interface Shard {
-  /** The path. */
+  /** Where the file lies. */
   readonly path: string;
   /** Tensors by name. */
   readonly records: ReadonlyMap<string, TensorRecord>;

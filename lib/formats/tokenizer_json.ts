@@ -18,12 +18,12 @@ const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
-/** A JSON object. */
+/** An object of JSON, its keys in the order of the file. */
 export type JsonObject = Map<string, JsonValue>;
 
 /** An entry of `added_tokens`. */
 export interface AddedToken {
-  /** Its id. */
+  /** The id that the file gives it. */
   readonly id: number;
   /** Its text. */
   readonly content: string;
@@ -39,7 +39,7 @@ export interface AddedToken {
   readonly special: boolean;
 }
 
-/** A `tokenizer.json`. */
+/** The parts of a `tokenizer.json` that decide what it does. */
 export interface TokenizerJson {
   /** The file, for errors. */
   readonly file: string;

@@ -17,7 +17,7 @@ import { PROMPT_ROWS } from "./generate.ts";
 
 /** What is measured. */
 export interface BenchOptions {
-  /** Tokens of the prompt. */
+  /** Length of the prompt; its tokens are drawn at random. */
   readonly promptTokens: number;
   /** Tokens after it, one at a time. */
   readonly maxTokens: number;

@@ -74,7 +74,7 @@ export interface GeneratedText {
   readonly text: string;
   /** Its tokens: those that lie wholly in the text, without the one that ended it. */
   readonly tokens: readonly number[];
-  /** Tokens of the prompt. */
+  /** Length of the prompt. */
   readonly promptTokens: number;
   /** `stop`: an end token or a stop string; `length`: the most tokens, or the end of the context. */
   readonly finishReason: FinishReason;

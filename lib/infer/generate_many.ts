@@ -33,7 +33,7 @@ export interface GenerateManyOptions extends ContinueOptions {
 export interface OneOfMany extends FinishedText {
   /** Its number, from 0. */
   readonly index: number;
-  /** Tokens of its prompt. */
+  /** Length of its prompt. */
   readonly promptTokens: number;
 }
 

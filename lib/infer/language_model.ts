@@ -27,7 +27,7 @@ export interface LanguageModelOptions extends DecoderOptions {
 export class LanguageModel {
   /** The checkpoint that it was opened from. */
   readonly checkpoint: Checkpoint;
-  /** The decoder. */
+  /** The network, with its weights on the backend. */
   readonly decoder: Decoder;
   /** Text to ids and back. */
   readonly tokenizer: Tokenizer;

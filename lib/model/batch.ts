@@ -36,7 +36,7 @@ export interface BatchLimits {
 export interface Batch {
   /** Rows T. */
   readonly rows: number;
-  /** Token ids [T] i32. */
+  /** What each row reads [T] i32. */
   readonly ids_T: Address;
   /** Places in the cache [T] i32. */
   readonly slots_T: Address;

@@ -58,7 +58,7 @@ export class Decoder {
   readonly ropeLayout: RopeLayout;
   /** What weights are multiplied by. */
   readonly activations: Activations;
-  /** The weights. */
+  /** Where its weights lie on the backend. */
   readonly weights: DecoderWeights;
 
   private constructor(
@@ -160,7 +160,7 @@ function reserve(
 
 /** A decoder with a cache and room for activations: what runs. */
 export class DecoderSession {
-  /** The decoder. */
+  /** The network that the session runs. */
   readonly decoder: Decoder;
   /** Keys and values; sequences are opened, forked, trimmed and closed in its book of pages. */
   readonly cache: KvCache;

@@ -17,13 +17,13 @@ import { activationBytes, type Products } from "./linear.ts";
 /** Logits of a chunk take at most this, unless one row takes more. */
 const CHUNK_BYTES = 32 << 20;
 
-/** Buffers of the head. */
+/** Where the head works: a chunk of C rows at a time, D wide, over V tokens. */
 export interface HeadBuffers {
   /** Rows that were picked. */
   readonly picked_CD: Address;
   /** Picked rows after the final norm. */
   readonly finalNormed_CD: Address;
-  /** Logits. */
+  /** Logits of a chunk [C, V] f32. */
   readonly logits_CV: Address;
   /** Row numbers, then targets. */
   readonly integers_C: Address;

@@ -42,7 +42,7 @@ export interface WeightPart {
 
 /** A weight [out, in]: one part, or several whose rows lie apart or differ in type. */
 export interface Weight {
-  /** Inputs. */
+  /** Inputs: elements of a row. */
   readonly inDim: number;
   /** Outputs of all parts. */
   readonly outDim: number;

@@ -11,7 +11,7 @@ export type ScheduleName = "cosine" | "inverse-sqrt" | "linear" | "constant" | "
 export interface BatchStage {
   /** First step (from 0) that the stage holds for. */
   readonly fromStep: number;
-  /** Tokens of a batch. */
+  /** Tokens of a batch from then on. */
   readonly batchTokens: number;
   /** Tokens of a sequence, where it changes too. */
   readonly seqLen?: number;

@@ -16,7 +16,7 @@ import type { Timeline } from "./timeline.ts";
 
 /** A block, and the part of it that a rank has. */
 export interface BlockShape {
-  /** The model. */
+  /** Config of the model that the block belongs to. */
   readonly model: ModelConfig;
   /** Tokens of a micro-batch. */
   readonly rows: number;

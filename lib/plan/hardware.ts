@@ -35,7 +35,7 @@ export interface Hardware {
   readonly name: string;
   /** What it is. */
   readonly title: string;
-  /** Its chip. */
+  /** Whose constants of efficiency hold for it. */
   readonly chip: ChipName;
   /** Peak dense bf16 operations per second, as the maker says. */
   readonly peakFlops: number;

@@ -13,7 +13,7 @@ import type { StepShape, ZeroStage } from "./step_shape.ts";
 
 /** A step that is to be shared out, and what is settled about it. */
 export interface OpenStep extends Pick<StepShape, "model" | "seqLen" | "sequences"> {
-  /** Devices. */
+  /** How many devices share the step. */
   readonly devices: number;
   /** How they are joined. */
   readonly fabric: Fabric;

@@ -27,7 +27,7 @@ export interface PublishedRun {
   readonly unit: "tokens/s/device" | "FLOP/s/device" | "MFU" | "s/step";
   /** Where. */
   readonly source: string;
-  /** The step. */
+  /** How the devices shared the step. */
   readonly step: Omit<StepShape, "model">;
   /** What of the step the paper does not say. */
   readonly assumed: readonly string[];

@@ -17,7 +17,7 @@ import { replayStep, type StepReplay } from "./step_replay.ts";
 
 /** A published figure and what comes out on paper. */
 export interface Residual {
-  /** The run. */
+  /** What the paper reports. */
   readonly run: PublishedRun;
   /** What the figure counts. */
   readonly unit: string;

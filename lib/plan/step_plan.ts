@@ -25,7 +25,7 @@ export interface StepPlanOptions extends Omit<OpenStep, "fabric" | "devices"> {
 
 /** A step on paper. */
 export interface StepPlan extends Omit<StepShape, "model"> {
-  /** Devices. */
+  /** How many devices share the step. */
   readonly devices: number;
   /** Whether the mesh was found, and not given. */
   readonly found: boolean;

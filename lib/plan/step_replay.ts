@@ -27,7 +27,7 @@ export interface StepSeconds {
   readonly replicas: number;
   /** Waiting for other stages. */
   readonly pipeline: number;
-  /** The optimizer. */
+  /** Updating the weights. */
   readonly optimizer: number;
 }
 

@@ -15,7 +15,7 @@ export type ZeroStage = 0 | 1 | 2 | 3;
 
 /** A step, and how it is shared out. */
 export interface StepShape {
-  /** The model. */
+  /** Config of what is trained. */
   readonly model: ModelConfig;
   /** Tokens of a sequence. */
   readonly seqLen: number;

@@ -15,7 +15,7 @@ import { publishedRun } from "./published.ts";
 
 /** What is planned. */
 export interface TrainPlanOptions {
-  /** The model. */
+  /** Config of what is trained. */
   readonly model: ModelConfig;
   /** Name of its preset, where it is one's. */
   readonly preset?: string | undefined;
@@ -25,7 +25,7 @@ export interface TrainPlanOptions {
   readonly seqLen: number;
   /** How memory is planned. */
   readonly training: TrainingOptions;
-  /** The machine. */
+  /** What it is trained on. */
   readonly machine: PlannedMachine;
   /** Share of its peak that a step on paper reaches, where there is one. */
   readonly predictedMfu?: number | undefined;

@@ -7,7 +7,7 @@
 import { decodeF16 } from "../base/float16.ts";
 import { BLOCK_DECODERS, type BlockDecoder } from "../checkpoint/block_values.ts";
 
-/** The error of a tensor. */
+/** How far a quantized tensor is from its values. */
 export interface TensorError {
   /** Root of the mean square of the differences. */
   readonly rms: number;

@@ -21,7 +21,7 @@ export interface Mixture {
   readonly fileType: number;
 }
 
-/** Name of a mixture. */
+/** What llama.cpp calls its mixtures of types. */
 export type MixtureName =
   | "q4_0"
   | "q4_1"

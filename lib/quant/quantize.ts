@@ -38,7 +38,7 @@ import { quantizeRows } from "./quantize_rows.ts";
 export interface QuantizeOptions extends TokenizerChoice {
   /** The file to write. */
   readonly path: string;
-  /** The mixture. */
+  /** Which type each tensor gets. */
   readonly mixture: MixtureName;
   /** Whose kernels compute. */
   readonly backend: Backend;

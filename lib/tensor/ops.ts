@@ -20,7 +20,7 @@ export function embedding(
   call("embedding", { tensors });
 }
 
-/** Arguments of a normalization. */
+/** What RMSNorm and LayerNorm go over: rows of x, each by itself. */
 export interface NormArguments {
   /** Result [rows, dim]; may be `x`. */
   readonly out: Tensor;

@@ -13,7 +13,7 @@ import { call } from "./call.ts";
 import { elementsOf } from "./shape.ts";
 import { reshape, type Tensor } from "./tensor.ts";
 
-/** Arguments of the backward of a normalization. */
+/** What the backward passes of RMSNorm and LayerNorm go over. */
 export interface NormBackwardArguments {
   /** Gradient of the input [rows, dim]; added to. */
   readonly dx: Tensor;

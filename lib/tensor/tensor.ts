@@ -136,7 +136,7 @@ export function toValues(tensor: Tensor): Float64Array<ArrayBuffer> {
 
 /** A range of rows or columns. */
 export interface Range {
-  /** The first. */
+  /** Index of the first, from 0. */
   readonly first: number;
   /** How many. */
   readonly count: number;

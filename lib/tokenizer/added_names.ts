@@ -19,7 +19,7 @@ function characterBefore(text: string, end: number): string {
   return low.length === 2 && low.codePointAt(0)! > 0xffff ? low : low.slice(-1);
 }
 
-/** The character at `at`. */
+/** The whole character, of one or two code units, that begins at `at`. */
 function characterAt(text: string, at: number): string {
   return at < text.length ? String.fromCodePoint(text.codePointAt(at)!) : "";
 }

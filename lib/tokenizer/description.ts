@@ -75,7 +75,7 @@ export interface SpecialToken {
   readonly name: string;
   /** Its name as it is found, where that is normalized. */
   readonly normalName?: string;
-  /** Its id. */
+  /** What its name becomes. */
   readonly id: number;
   /** Bits of {@linkcode SPECIAL_FLAG}. */
   readonly flags: number;
@@ -105,7 +105,7 @@ export interface Description {
   readonly charsmap: Uint8Array;
 }
 
-/** No texts. */
+/** An empty list of texts. */
 export const NO_TEXTS: PackedTexts = { bytes: new Uint8Array(), ends: new Uint32Array() };
 
 /** Puts arrays one behind the other, each at a multiple of four bytes, with zeros between. */

@@ -23,7 +23,7 @@ import type { TokenizerDefinition } from "./definition.ts";
 import { FLAG } from "./description.ts";
 import { LLAMA3_SPLIT, patternOfFlags } from "./split_patterns.ts";
 
-/** A file of a tokenizer. */
+/** One of the files that a tokenizer is written as. */
 export interface TokenizerFile {
   /** Its usual name. */
   readonly name: string;

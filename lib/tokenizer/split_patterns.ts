@@ -35,7 +35,7 @@ function byRegex(pattern: string): SplitStep[] {
 
 const BY_GPT2: SplitStep = { type: "ByteLevel", add_prefix_space: false, use_regex: true };
 
-/** Llama 3's. */
+/** Llama 3's pattern: contractions, words, up to three digits, signs, line breaks. */
 export const LLAMA3_SPLIT: SplitPattern = {
   name: "Llama 3's pattern",
   flags: 0,

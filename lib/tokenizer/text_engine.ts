@@ -42,7 +42,7 @@ export interface StreamPart {
 
 /** What encoding a part gave. */
 export interface StreamResult {
-  /** Its ids. */
+  /** Ids that the part has made certain. */
   readonly ids: Uint32Array;
   /** Bytes encoded. */
   readonly taken: number;

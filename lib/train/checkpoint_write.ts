@@ -36,7 +36,7 @@ export interface SnapshotShard {
 export interface SnapshotFile {
   /** Path inside the checkpoint. */
   readonly name: string;
-  /** Its content. */
+  /** What it holds; text becomes UTF-8. */
   readonly content: string | Uint8Array;
 }
 

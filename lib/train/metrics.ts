@@ -67,7 +67,7 @@ export function formatRow(row: MetricsRow): string {
 
 /** Appends rows to a file. */
 export class MetricsFile {
-  /** The path. */
+  /** Where `metrics.jsonl` lies. */
   readonly path: string;
   #descriptor: number | undefined;
 

@@ -34,7 +34,7 @@ export type Moment = "m" | "v";
 export interface OwnedPiece extends Piece {
   /** Masters. */
   readonly weight: Address;
-  /** Gradients. */
+  /** Gradients (f32) of the elements. */
   readonly grad: Address;
   /** bf16 copies, or 0. */
   readonly compute: Address;
@@ -52,7 +52,7 @@ export interface OptimizerSharing {
 
 /** What an optimizer works on. */
 export interface OptimizerOptions {
-  /** The parameters. */
+  /** Parameters of this rank's model, in the order in which moments and sums are counted. */
   readonly parameters: readonly Parameter[];
   /** How they are updated. */
   readonly settings: OptimizerSettings;

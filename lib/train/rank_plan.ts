@@ -66,7 +66,7 @@ export function planRanks(
 
 /** The ranks of this machine on paper. */
 export interface RanksPlan {
-  /** The mesh. */
+  /** How many ranks each axis has. */
   readonly mesh: MeshNumbers;
   /** Micro-batches of a replica in a step. */
   readonly microBatches: number;

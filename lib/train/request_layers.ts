@@ -10,7 +10,7 @@ import type { SettingName, TrainSettings } from "./settings.ts";
 
 /** What somebody asks for, and what their requests are called. */
 export interface RequestLayer {
-  /** The settings. */
+  /** What this layer asks for; the rest is left to later ones. */
   readonly settings: RequestedSettings;
   /** Where a setting of this layer comes from, such as `flag`, `environment` or a file's name. */
   readonly origin: (name: string) => string;

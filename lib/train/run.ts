@@ -39,7 +39,7 @@ export interface RunOptions {
   readonly paths: RunPaths;
   /** Opens the backend of a session. */
   readonly openBackend: () => Promise<Backend>;
-  /** The tokenizer. */
+  /** Files that checkpoints carry, and bytes of tokens for evaluation. */
   readonly tokenizer: RunTokenizer;
   /** Version of the program, which all ranks must have. */
   readonly version?: string | undefined;
@@ -63,7 +63,7 @@ export interface ObservedSession {
   readonly backend: Backend;
   /** Model and optimizer. */
   readonly machine: RunMachine;
-  /** The data. */
+  /** What is trained and evaluated on. */
   readonly data: RunData;
   /** Peak operations per second of the machine, in the type that is trained in. */
   readonly peakFlops: number;

@@ -29,7 +29,7 @@ export interface RunSurroundings {
 export interface RunConfig {
   /** Name of the preset, where there is one. */
   readonly preset: string | undefined;
-  /** The model. */
+  /** Config of what is trained, its vocabulary that of the tokenizer. */
   readonly model: ModelConfig;
   /** All settings. */
   readonly settings: TrainSettings;

@@ -54,9 +54,9 @@ export interface SessionParts {
   readonly backend: Backend;
   /** Model and optimizer, and the ranks. */
   readonly machine: RunMachine;
-  /** The data. */
+  /** What is trained and evaluated on. */
   readonly data: RunData;
-  /** The tokenizer. */
+  /** Files that checkpoints carry, and bytes of tokens for evaluation. */
   readonly tokenizer: RunTokenizer;
   /** Who writes what of a checkpoint. */
   readonly plan: CheckpointPlan;

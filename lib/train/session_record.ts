@@ -24,7 +24,7 @@ export interface KeptStep {
   readonly evaluation: Evaluation | undefined;
 }
 
-/** The record of a session. */
+/** Who writes down what happens in a session. */
 export interface SessionRecord {
   /** A step was kept. */
   step(step: KeptStep): void;

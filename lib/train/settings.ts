@@ -33,7 +33,7 @@ export interface TrainSettings {
   readonly batchRamp: readonly BatchStage[];
   /** Sequences that are computed at once. */
   readonly microBatch: number;
-  /** The optimizer. */
+  /** What turns gradients into updates. */
   readonly optimizer: "adamw" | "adafactor";
   /** Peak learning rate. */
   readonly lr: number;
@@ -91,7 +91,7 @@ export interface TrainSettings {
   readonly evalSequences: number;
   /** Steps between samples. */
   readonly sampleEvery: number;
-  /** Tokens of a sample. */
+  /** Tokens that a sample of text goes on for. */
   readonly sampleTokens: number;
   /** What samples continue. */
   readonly samplePrompt: string;
@@ -111,7 +111,7 @@ export interface TrainSettings {
   readonly virtualRanks: number;
   /** Steps between comparisons of the replicas' weights; 0 is never. */
   readonly checkReplicas: number;
-  /** The tokenizer. */
+  /** Path of the tokenizer, as it was named. */
   readonly tokenizer: string;
   /** The training data. */
   readonly data: readonly DataSetting[];
@@ -121,7 +121,7 @@ export interface TrainSettings {
   readonly init?: string | undefined;
 }
 
-/** Name of a setting. */
+/** Key of a setting; in files and flags it is written in kebab case. */
 export type SettingName = keyof TrainSettings;
 
 /**

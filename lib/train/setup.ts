@@ -87,7 +87,7 @@ export function sharesOfData(data: TrainSettings["data"], total?: number): Resol
 
 /** Memory that a backend can give, in bytes, and what it is called. */
 export interface MemoryLimit {
-  /** Bytes. */
+  /** How much there is, in bytes. */
   readonly bytes: number;
   /** What they are, such as `WebAssembly's memory`. */
   readonly name: string;

@@ -42,7 +42,7 @@ const MOST_ATTEMPTS = 4;
 export interface JudgedStep {
   /** Mean loss. */
   readonly loss: number;
-  /** Norm of the gradients. */
+  /** Root of the sum of all squared gradients, before clipping. */
   readonly gradNorm: number;
 }
 

@@ -51,7 +51,7 @@ export function tfRecord(data: Uint8Array): Uint8Array {
 export interface ScalarEvent {
   /** Seconds since 1970. */
   readonly wallTime: number;
-  /** The step. */
+  /** Which step it is of. */
   readonly step: number;
   /** Values by tag, such as `train/loss`. */
   readonly scalars: Readonly<Record<string, number>>;
@@ -121,7 +121,7 @@ function encodeStart(wallTime: number, step: number): Uint8Array {
 
 /** Writes one event file, a session's. */
 export class EventFile {
-  /** The path. */
+  /** Where the file lies: TensorBoard finds it by its name. */
   readonly path: string;
   readonly #descriptor: number;
   #held: Uint8Array[] = [];

@@ -7,7 +7,7 @@
 /** Ranges [first, last] of code points, ascending, apart from one another. */
 export type CharSet = readonly (readonly [number, number])[];
 
-/** The last code point. */
+/** Unicode's last code point. */
 export const LAST_CODE_POINT = 0x10ffff;
 
 /** Every character. */

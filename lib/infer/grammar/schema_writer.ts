@@ -10,7 +10,7 @@ import type { Schema } from "./schema_intersection.ts";
 
 /** A schema and where it stands. */
 export interface PlacedSchema {
-  /** The schema. */
+  /** What values must fit; `true` and `false` are schemas too. */
   readonly schema: Schema;
   /** Its place, for errors. */
   readonly place: string;

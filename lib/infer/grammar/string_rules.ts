@@ -56,7 +56,7 @@ export function stringRule(
 
 /** A pattern and where it stands. */
 export interface PlacedPattern {
-  /** The pattern. */
+  /** A regular expression of ECMA-262, as `pattern` has it. */
   readonly pattern: string;
   /** Its place, for errors. */
   readonly place: string;

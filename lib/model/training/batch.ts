@@ -19,7 +19,7 @@ export interface PlacedBatch {
   readonly tokens: Int32Array;
   /** Targets of the whole vocabulary, outside the backend [T]. */
   readonly targets: Int32Array;
-  /** Token ids [T] i32. */
+  /** What each row reads [T] i32, as `tokens` on the backend. */
   readonly ids_T: Address;
   /** Targets [T] i32, negative where they do not count or are another rank's. */
   readonly targets_T: Address;

@@ -45,7 +45,7 @@ export interface BoardedBatch {
   readonly placed: PlacedBatch;
   /** Whose memory that is. */
   readonly place: BatchPlace;
-  /** Its targets [T]. */
+  /** Ids that rows are to predict [T], negative where none counts. */
   readonly targets: Int32Array;
   /** Whether any target counts; without one nothing goes backward. */
   readonly counts: boolean;
@@ -55,7 +55,7 @@ export interface BoardedBatch {
 
 /** A head, and the hidden states [T, D] that it reads. */
 export interface HeadSeat {
-  /** The head. */
+  /** The final norm, the output matrix and the loss. */
   readonly head: Head;
   /** Its input, which the last layer writes. */
   readonly hidden_TD: Address;

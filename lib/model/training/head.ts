@@ -23,7 +23,7 @@ import { normBackward } from "./stream.ts";
  */
 const CHUNK_BYTES = 64 << 20;
 
-/** Buffers of the head. */
+/** Where the head works while it trains: a chunk of rows at a time. */
 export interface TrainingHeadBuffers {
   /** Hidden states of a chunk after the final norm, scaled as logits are. */
   readonly finalNormed_CD: Address;

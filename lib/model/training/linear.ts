@@ -10,9 +10,9 @@ import type { ProductArguments } from "../linear.ts";
 
 /** A weight [out, in] that trains, with its copies; several parameters below one another may be one. */
 export interface TrainedWeight {
-  /** Inputs. */
+  /** Inputs: elements of a row. */
   readonly inDim: number;
-  /** Outputs. */
+  /** Outputs: rows. */
   readonly outDim: number;
   /** Master (f32). */
   readonly master: Address;
@@ -98,7 +98,7 @@ export interface WeightGradientArguments {
 
 /** Some neighbouring outputs of a weight. */
 export interface OutputRange {
-  /** The first. */
+  /** Index of the first, from 0. */
   readonly first: number;
   /** How many. */
   readonly outDim: number;

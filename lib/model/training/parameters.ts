@@ -115,7 +115,7 @@ export function layOut(config: ModelConfig, parts: PlannedParts = {}): Parameter
 export interface Arenas {
   /** Masters. */
   readonly weights: Address;
-  /** Gradients. */
+  /** Gradients (f32), laid out as the masters unless a layout says otherwise. */
   readonly gradients: Address;
   /** bf16 copies; 0 where there are none. */
   readonly compute: Address;

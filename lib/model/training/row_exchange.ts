@@ -26,7 +26,7 @@ import { TreeSum } from "../../comm/tree_sum.ts";
 
 /** Rows that follow one another. */
 export interface RowRange {
-  /** The first. */
+  /** Index of the first, from 0. */
   readonly first: number;
   /** How many. */
   readonly rows: number;

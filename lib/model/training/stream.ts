@@ -179,7 +179,7 @@ export interface NormBackwardArguments {
   readonly x: Address;
   /** Scale and its gradient, which is added to. */
   readonly norm: TrainedNorm;
-  /** Rows. */
+  /** How many rows all three have. */
   readonly rows: number;
 }
 

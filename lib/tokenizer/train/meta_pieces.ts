@@ -11,9 +11,9 @@ import { type PieceTraining, trainingRefusal } from "./options.ts";
 
 /** A piece with its id. */
 export interface MetaPiece {
-  /** Its id. */
+  /** Place in the vocabulary. */
   readonly id: number;
-  /** Its text. */
+  /** How the piece is written. */
   readonly text: string;
   /** A code of {@linkcode PIECE_TYPE}. */
   readonly type: number;

@@ -77,7 +77,7 @@ export interface PieceTraining extends SamplingOptions {
   readonly eosId: number;
   /** Id of the padding token, -1 for none. */
   readonly padId: number;
-  /** The unknown piece. */
+  /** How the unknown piece is written. */
   readonly unkPiece: string;
   /** The begin token. */
   readonly bosPiece: string;
