@@ -2,8 +2,9 @@
  * From the messages of a conversation to the text that a model was taught to continue: the Jinja
  * template that comes with it, run with bounds on its steps and on what it makes.
  *
- * The variables are those of Hugging Face's `apply_chat_template`: `messages`, `bos_token`,
- * `eos_token`, `add_generation_prompt`, and the functions `raise_exception` and `strftime_now`.
+ * The variables are those of Hugging Face's `apply_chat_template`: `messages`, `tools` and `documents`
+ * (there, and none), `bos_token`, `eos_token`, `add_generation_prompt`, and the functions
+ * `raise_exception` and `strftime_now`.
  *
  * @module
  */
@@ -107,6 +108,8 @@ export class ChatTemplate {
       False: false,
       None: null,
       messages: messages.map((message) => ({ ...message })),
+      tools: null,
+      documents: null,
       bos_token: options.bosToken ?? "",
       eos_token: options.eosToken ?? "",
       add_generation_prompt: options.addGenerationPrompt ?? true,
@@ -159,6 +162,35 @@ function checkDepth(tokens: readonly { readonly type: string }[], limit: number)
   }
 }
 
+type Interpreter = InstanceType<Jinja["Interpreter"]>;
+type Evaluation = Parameters<Interpreter["evaluate"]>;
+type Evaluated = ReturnType<Interpreter["evaluate"]>;
+
+/** `object.property(args)` as the library parses it. */
+interface MethodCall {
+  readonly callee: {
+    readonly type: string;
+    readonly object: unknown;
+    readonly property: { readonly value?: string };
+    readonly computed: boolean;
+  };
+  readonly args: readonly unknown[];
+}
+
+/** Python's `strip`, `lstrip` and `rstrip` of any of the characters. */
+function withoutEnds(
+  text: string,
+  { ends, characters }: { readonly ends: string; readonly characters: string },
+): string {
+  const letters = [...text];
+  const isTaken = (letter: string | undefined) =>
+    letter !== undefined && characters.includes(letter);
+  let [start, end] = [0, letters.length];
+  if (ends !== "rstrip") { while (start < end && isTaken(letters[start])) start++; }
+  if (ends !== "lstrip") { while (end > start && isTaken(letters[end - 1])) end--; }
+  return letters.slice(start, end).join("");
+}
+
 /** Counts steps, and looks at the size of everything that a step makes. */
 function boundedInterpreter(jinja: Jinja, limits: TemplateLimits): Jinja["Interpreter"] {
   return class extends jinja.Interpreter {
@@ -169,17 +201,30 @@ function boundedInterpreter(jinja: Jinja, limits: TemplateLimits): Jinja["Interp
       if (this.#steps > limits.steps) throw refused(`it takes more than ${limits.steps} steps`);
     }
 
-    override evaluate(
-      ...args: Parameters<InstanceType<Jinja["Interpreter"]>["evaluate"]>
-    ): ReturnType<InstanceType<Jinja["Interpreter"]>["evaluate"]> {
+    override evaluate(...args: Evaluation): Evaluated {
       this.#count(1);
-      const result = super.evaluate(...args);
+      const result = this.#strip(...args) ?? super.evaluate(...args);
       const { value } = result as { readonly value: unknown };
       const size = typeof value === "string" || Array.isArray(value) ? value.length : 0;
       if (size > limits.size) throw refused(`it makes more than ${limits.size} characters`);
       // Whoever asks for a list may walk through it, and a loop with nothing in it takes no step.
       this.#count(Array.isArray(value) ? size : size / CHARACTERS_PER_STEP);
       return result;
+    }
+
+    /** `text.lstrip(characters)` and its kin: the library takes spaces away whatever is named. */
+    #strip(...[statement, environment]: Evaluation): Evaluated | undefined {
+      const { callee, args } = (statement ?? {}) as Partial<MethodCall>;
+      if (args?.length !== 1 || callee?.type !== "MemberExpression") return undefined;
+      const name = callee.property?.value ?? "";
+      if (callee.computed || !/^[lr]?strip$/.test(name)) return undefined;
+      const [text, characters] = [callee.object, args[0]]
+        .map((part) => this.evaluate(part as Evaluation[0], environment));
+      if (typeof text?.value !== "string" || typeof characters?.value !== "string") {
+        return undefined;
+      }
+      const kept = withoutEnds(text.value, { ends: name, characters: characters.value });
+      return new (text.constructor as new (value: string) => Evaluated)(kept);
     }
   };
 }
@@ -191,16 +236,33 @@ function formatTime(format: string, date: Date): string {
   const parts: Readonly<Record<string, () => string>> = {
     Y: () => String(date.getFullYear()),
     y: () => two(date.getFullYear() % 100),
+    j: () => String(dayOfYear(date)).padStart(3, "0"),
     m: () => two(date.getMonth() + 1),
     d: () => two(date.getDate()),
+    e: () => String(date.getDate()).padStart(2),
     H: () => two(date.getHours()),
+    I: () => two(date.getHours() % 12 || 12),
+    p: () => date.getHours() < 12 ? "AM" : "PM",
     M: () => two(date.getMinutes()),
     S: () => two(date.getSeconds()),
     A: () => name({ weekday: "long" }),
     a: () => name({ weekday: "short" }),
     B: () => name({ month: "long" }),
     b: () => name({ month: "short" }),
+    h: () => name({ month: "short" }),
+    D: () => formatTime("%m/%d/%y", date),
+    F: () => formatTime("%Y-%m-%d", date),
+    T: () => formatTime("%H:%M:%S", date),
+    R: () => formatTime("%H:%M", date),
     "%": () => "%",
   };
-  return format.replace(/%(.)/g, (whole, letter: string) => parts[letter]?.() ?? whole);
+  return format.replace(/%(-?)(.)/g, (whole, unpadded: string, letter: string) => {
+    const part = parts[letter]?.();
+    return (unpadded === "" ? part : part?.replace(/^[0 ]+(?=.)/, "")) ?? whole;
+  });
+}
+
+function dayOfYear(date: Date): number {
+  const midnight = (month: number, day: number) => Date.UTC(date.getFullYear(), month, day);
+  return (midnight(date.getMonth(), date.getDate()) - midnight(0, 0)) / 86_400_000;
 }

@@ -109,3 +109,56 @@ Deno.test("a template reaches nothing of the program", async () => {
     strictEqual(template.render(MESSAGES), "false", name);
   }
 });
+
+// Wanted: what Python's strftime gives for 2026-02-03 15:04:05, and five past midnight.
+for (
+  const [format, wanted] of [
+    ["%d %b %Y", "03 Feb 2026"],
+    ["%-d/%-m/%y", "3/2/26"],
+    ["%A, %B %e", "Tuesday, February  3"],
+    ["%I:%M %p", "03:04 PM"],
+    ["%j", "034"],
+    ["%F %T", "2026-02-03 15:04:05"],
+    ["%-I", "3"],
+    ["%D", "02/03/26"],
+    ["%R", "15:04"],
+    ["%h", "Feb"],
+  ] as const
+) {
+  Deno.test(`strftime_now knows ${format}`, async () => {
+    const template = await ChatTemplate.parse(`{{ strftime_now('${format}') }}`);
+    const now = new Date(2026, 1, 3, 15, 4, 5);
+    strictEqual(template.render([], { now }), wanted);
+  });
+}
+
+Deno.test("the hour after midnight is the twelfth, and 0 without padding", async () => {
+  const template = await ChatTemplate.parse("{{ strftime_now('%I:%M %p|%-H') }}");
+  strictEqual(template.render([], { now: new Date(2026, 1, 3, 0, 4, 5) }), "12:04 AM|0");
+});
+
+Deno.test("tools and documents are there and none, as in transformers", async () => {
+  const template = await ChatTemplate.parse(
+    "{{ tools is defined }} {{ tools is none }} {{ documents is none }}|" +
+      "{% if tools is not none %}T{% endif %}|{{ custom is defined }}",
+  );
+  // Jinja in JavaScript writes its booleans small.
+  strictEqual(template.render([]).toLowerCase(), "true true true||false");
+});
+
+Deno.test("strip takes the characters that are named, as Python does, and spaces without a name", async () => {
+  const text = "set x = ' \\n a-\\n '";
+  for (
+    const [call, wanted] of [
+      ["x.lstrip(' \\n')", "a-\n "],
+      ["x.lstrip('\\n')", " \n a-\n "],
+      ["x.rstrip(' ')", " \n a-\n"],
+      ["x.strip(' \\n-')", "a"],
+      ["x.strip()", "a-"],
+      ["('<a>' + x).lstrip('><')", "a> \n a-\n "],
+    ] as const
+  ) {
+    const template = await ChatTemplate.parse(`{% ${text} %}[{{ ${call} }}]`);
+    strictEqual(template.render([]), `[${wanted}]`, call);
+  }
+});
