@@ -183,11 +183,11 @@ function withoutEnds(
   { ends, characters }: { readonly ends: string; readonly characters: string },
 ): string {
   const letters = [...text];
-  const isTaken = (letter: string | undefined) =>
-    letter !== undefined && characters.includes(letter);
+  const taken: ReadonlySet<string | undefined> = new Set(characters);
+  const isTaken = (letter: string | undefined) => taken.has(letter);
   let [start, end] = [0, letters.length];
-  if (ends !== "rstrip") { while (start < end && isTaken(letters[start])) start++; }
-  if (ends !== "lstrip") { while (end > start && isTaken(letters[end - 1])) end--; }
+  while (ends !== "rstrip" && start < end && isTaken(letters[start])) start++;
+  while (ends !== "lstrip" && end > start && isTaken(letters[end - 1])) end--;
   return letters.slice(start, end).join("");
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { containingRule, type Items } from "./contained_items.ts";
 import type { GrammarSymbol, Sequence } from "./grammar.ts";
 import { countsBetween, listAt, nothingFits, refusedSchema } from "./schema_checks.ts";
 import { canonicalJson, schemaIntersection } from "./schema_intersection.ts";
@@ -12,15 +13,6 @@ import type { PlacedSchema, SchemaWriter } from "./schema_writer.ts";
 
 /** Most different values of items that may not repeat: each set of them is a state. */
 const MOST_UNIQUE = 30;
-
-/** Items by their place. */
-interface Items {
-  readonly prefix: readonly unknown[];
-  /** What comes after the prefix. */
-  readonly rest: unknown;
-  readonly min: number;
-  readonly max: number;
-}
 
 /** The arrays that fit a schema. @throws {ConfigError} Where it cannot be followed. */
 export function arrayRule({ schema, place }: PlacedSchema, writer: SchemaWriter): Sequence {
@@ -34,7 +26,12 @@ export function arrayRule({ schema, place }: PlacedSchema, writer: SchemaWriter)
   const max = closed < 0 ? most : Math.min(most, closed);
   if (max < min) throw nothingFits(place, `item ${max} cannot be, and minItems is ${min}`);
   const items = { prefix, rest: schema.items ?? true, min, max };
-  if (schema.uniqueItems === true && max > 1) return new UniqueItems(items, place, writer).rule();
+  const isUnique = schema.uniqueItems === true && max > 1;
+  if (schema.contains !== undefined) {
+    if (isUnique) throw refusedSchema(place, '"contains" beside "uniqueItems" cannot be followed');
+    return containingRule({ schema, place }, { items, writer });
+  }
+  if (isUnique) return new UniqueItems(items, place, writer).rule();
   return itemsInOrder(items, place, writer);
 }
 

@@ -11,6 +11,7 @@
 
 import { ConfigError } from "../../base/errors.ts";
 import { quoted } from "../../base/quoted.ts";
+import { withContainsCounts } from "./contains_counts.ts";
 import { commonMultiple, decimalOf } from "./multiples.ts";
 import { withoutConditions } from "./schema_conditions.ts";
 
@@ -30,10 +31,14 @@ const MOST_ALTERNATIVES = 1_000;
 /** Keywords of which the larger or the smaller number holds. */
 const BOUNDS: Readonly<Record<string, (one: number, other: number) => number>> = {
   ...Object.fromEntries(
-    ["minimum", "exclusiveMinimum", "minLength", "minItems"].map((key) => [key, Math.max]),
+    ["minimum", "exclusiveMinimum", "minLength", "minItems", "minContains"].map((
+      key,
+    ) => [key, Math.max]),
   ),
   ...Object.fromEntries(
-    ["maximum", "exclusiveMaximum", "maxLength", "maxItems"].map((key) => [key, Math.min]),
+    ["maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxContains"].map((
+      key,
+    ) => [key, Math.min]),
   ),
 };
 
@@ -52,7 +57,7 @@ export function canonicalJson(value: unknown): string {
 
 /** A schema without what only describes; a constant is a list of one value, conditions are alternatives. */
 export function restrictions(schema: Schema): Schema {
-  return withoutConditions(withoutNotes(schema));
+  return withoutConditions(withContainsCounts(withoutNotes(schema)));
 }
 
 function withoutNotes(schema: Schema): Schema {

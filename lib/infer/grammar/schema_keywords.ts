@@ -9,7 +9,10 @@ import { NUMBER_KEYWORDS } from "./schema_numbers.ts";
 /** Keywords that have a meaning for each type; those of another type do not restrict. */
 export const KEYWORDS: Readonly<Record<string, readonly string[]>> = {
   object: ["properties", "required", "additionalProperties", "patternProperties"],
-  array: ["items", "prefixItems", "minItems", "maxItems", "uniqueItems"],
+  array: [
+    ...["items", "prefixItems", "minItems", "maxItems", "uniqueItems"],
+    ...["contains", "minContains", "maxContains"],
+  ],
   string: ["minLength", "maxLength", "pattern", "format"],
   integer: NUMBER_KEYWORDS,
   number: NUMBER_KEYWORDS,

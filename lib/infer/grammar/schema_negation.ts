@@ -9,6 +9,7 @@
  */
 
 import { quoted } from "../../base/quoted.ts";
+import { brokenContains } from "./contains_counts.ts";
 import { isRecord, refusedSchema } from "./schema_checks.ts";
 import { restrictions, type Schema } from "./schema_intersection.ts";
 import type { FindSchema } from "./schema_overlap.ts";
@@ -62,19 +63,25 @@ export interface NegationContext {
  */
 export function negation(schema: unknown, context: NegationContext): unknown {
   if (typeof schema === "boolean") return !schema;
-  const found = Object.entries(restrictions(schema as Schema))
-    .flatMap(([key, value]) => opposite(key, value, context));
+  const { contains, minContains, maxContains, ...own } = restrictions(schema as Schema);
+  const found = [
+    ...Object.entries(own).flatMap(([key, value]) => opposite(key, value, { ...context, own })),
+    ...brokenContains({ contains, minContains, maxContains }),
+  ];
   return found.length === 0 ? false : found.length === 1 ? found[0] : { anyOf: found };
 }
 
 /** What breaks one keyword, as alternatives. */
-function opposite(key: string, value: unknown, context: NegationContext): unknown[] {
+function opposite(key: string, value: unknown, context: KeywordContext): unknown[] {
   const many = OPPOSITES[key]?.(value, context);
   if (many !== undefined) return many;
   throw refusedSchema(context.place, `the opposite of ${quoted(key)} cannot be written`);
 }
 
-type Opposite = (value: unknown, context: NegationContext) => unknown[] | undefined;
+/** A keyword stands among others. */
+type KeywordContext = NegationContext & { readonly own: Schema };
+
+type Opposite = (value: unknown, context: KeywordContext) => unknown[] | undefined;
 
 const not = (schema: unknown) => ({ not: schema });
 const isList = (value: unknown): value is unknown[] => Array.isArray(value);
@@ -118,6 +125,9 @@ const OPPOSITES: Readonly<Record<string, Opposite>> = {
   maxLength: beyond("string", "minLength", 1),
   minItems: beyond("array", "maxItems", -1),
   maxItems: beyond("array", "minItems", 1),
+  // Those after a prefix cannot be told from it.
+  items: (value, { own }) =>
+    own.prefixItems === undefined ? [{ type: "array", contains: not(value) }] : undefined,
   prefixItems: (value) =>
     !isList(value) ? undefined : value.map((item, i) => ({
       type: "array",

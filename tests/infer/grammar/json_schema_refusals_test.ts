@@ -12,17 +12,40 @@ const REFUSED: Readonly<Record<string, readonly [string, RegExp]>> = {
     '{"properties":{"a":{"type":"text"}}}',
     /at "#\/properties\/a\/type": "text"/,
   ],
-  "a keyword that would be lost": ['{"type":"array","contains":{}}', /"contains" cannot/],
+  "a keyword that would be lost": [
+    '{"type":"array","unevaluatedItems":false}',
+    /"unevaluatedItems" cannot/,
+  ],
   "a lost keyword in a part of all": [
-    '{"allOf":[{"type":"array"},{"contains":{"const":1}}]}',
-    /at "#\/allOf\/1": the keyword "contains" cannot/,
+    '{"allOf":[{"type":"array"},{"unevaluatedItems":false}]}',
+    /at "#\/allOf\/1": the keyword "unevaluatedItems" cannot/,
   ],
   "a lost keyword in a condition": [
-    '{"type":"array","if":{"contains":{}},"then":false}',
-    /at "#\/if": the keyword "contains" cannot/,
+    '{"type":"object","if":{"propertyNames":{}},"then":false}',
+    /at "#\/if": the keyword "propertyNames" cannot/,
+  ],
+  "two things that an array has to contain": [
+    '{"type":"array","allOf":[{"contains":{"const":1}},{"contains":{"const":2}}]}',
+    /"contains" stands in two schemas that both hold/,
+  ],
+  "items that may not repeat and have to be among them": [
+    '{"items":{"enum":[1,2]},"contains":{"const":1},"uniqueItems":true}',
+    /"contains" beside "uniqueItems" cannot be followed/,
+  ],
+  "more to contain than there can be": [
+    '{"contains":{"const":1},"minContains":3,"maxItems":2}',
+    /at most 2 items can be, and at least 3 have to/,
+  ],
+  "no count to contain": [
+    '{"contains":{"const":1},"minContains":-1}',
+    /minContains": a whole number/,
+  ],
+  "counts with too many cases": [
+    '{"contains":{"const":1},"minContains":200,"maxItems":300}',
+    /make more than 10000 cases/,
   ],
   "the opposite of what has none": [
-    '{"type":"array","not":{"items":{"type":"integer"}}}',
+    '{"type":"array","not":{"prefixItems":[true],"items":{"type":"integer"}}}',
     /at "#\/not": the opposite of "items" cannot be written/,
   ],
   "the opposite of a condition that has none": [
