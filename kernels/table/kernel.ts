@@ -59,11 +59,11 @@ export const inout: TensorParameter = tensor("inout", false);
 export const maybeOutput: TensorParameter = tensor("out", true);
 /** A tensor that the kernel reads and writes where it is there. */
 export const maybeInout: TensorParameter = tensor("inout", true);
-/** An unsigned count or code. */
+/** An unsigned count, extent, stride or code, 32 bits. */
 export const u32: Parameter = { kind: "scalar", type: "u32" };
-/** A signed count or code. */
+/** A signed count or code, 32 bits. */
 export const i32: Parameter = { kind: "scalar", type: "i32" };
-/** A real constant. */
+/** A real constant such as an epsilon, in single precision. */
 export const f32: Parameter = { kind: "scalar", type: "f32" };
 /** A number in double precision: a constant, or an integer up to 2^53. */
 export const f64: Parameter = { kind: "scalar", type: "f64" };

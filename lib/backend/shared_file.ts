@@ -17,7 +17,7 @@ const SYMBOLS = {
   shared_wake: { parameters: ["f64"], result: "void" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-/** A mapped file. */
+/** A file that processes map together, to meet and wake one another in. */
 export interface SharedFile {
   /** Its bytes, which change as other processes write them. */
   readonly bytes: ArrayBuffer;

@@ -20,7 +20,7 @@ export interface WorkerOrder {
   readonly stack: number;
 }
 
-/** The workers of one context. */
+/** The Deno workers that lend a WebAssembly context their threads; each lives in the memory of the context. */
 export class WasmCrew {
   readonly #module: WebAssembly.Module;
   readonly #memory: WebAssembly.Memory;

@@ -59,7 +59,10 @@ export class Tree<Value> {
   }
 }
 
-/** Adds vectors. */
+/**
+ * Adds vectors element by element over a fixed binary tree, so that the order of sums depends on the
+ * number of leaves alone.
+ */
 export class TreeSum extends Tree<Numbers> {
   /** A tree without leaves. */
   constructor(operation: ReduceOperation) {

@@ -33,7 +33,7 @@ export interface EncoderPlace {
 
 const BATCH = 1 << 23;
 
-/** Encodes documents into a dataset. */
+/** Gathers documents, encodes many at once on all threads, and appends them to a dataset. */
 export class DocumentEncoder {
   readonly #tokenizer: CompiledTokenizer;
   readonly #writer: IndexedDatasetWriter;

@@ -31,7 +31,10 @@ export interface Draw {
 /** Blocks are no longer than this, which bounds how small a weight can be. */
 const LONGEST_BLOCK = 2 ** 20;
 
-/** Deals sequences to sources. */
+/**
+ * Deals the sequences of a run to its sources by their weights, in blocks, so that every stretch of it has
+ * each source's share.
+ */
 export class Mixture {
   /** Sequences of a block. */
   readonly block: number;

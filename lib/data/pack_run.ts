@@ -19,7 +19,7 @@ import { endTokens, type PackOptions } from "./pack_options.ts";
 
 const KEEP_EVERY = 256e6;
 
-/** A packing in its folder. */
+/** A packing on its way, in a folder of its own from which it can go on after being stopped or killed. */
 export class PackRun {
   readonly #inputs: readonly TextInput[];
   readonly #options: PackOptions;

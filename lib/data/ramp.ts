@@ -31,7 +31,7 @@ interface Stage extends BatchSize {
   readonly tokensBefore: number;
 }
 
-/** Batch sizes by step. */
+/** Batch and sequence sizes of a run, which may grow at given steps (PaLM's ramp), and the tokens before any step. */
 export class BatchRamp {
   readonly #stages: readonly Stage[];
 

@@ -49,14 +49,14 @@ export function ggufFloat(file: GgufMetadata, key: string): number | undefined {
   throw wrongType(file, key, found, "a float");
 }
 
-/** A key of type bool. */
+/** A key of type bool, `undefined` where it is absent. @throws {FormatError} For another type. */
 export function ggufBoolean(file: GgufMetadata, key: string): boolean | undefined {
   const found = file.metadata.get(key);
   if (found === undefined || found.type === "bool") return found?.value;
   throw wrongType(file, key, found, "bool");
 }
 
-/** A key of type string. */
+/** A key of type string, `undefined` where it is absent. @throws {FormatError} For another type. */
 export function ggufString(file: GgufMetadata, key: string): string | undefined {
   const found = file.metadata.get(key);
   if (found === undefined || found.type === "string") return found?.value;

@@ -37,7 +37,7 @@ export function tokenTypeFor(vocabSize: number): TokenTypeCode {
   return vocabSize < 65_500 ? 8 : 4;
 }
 
-/** Both paths of a dataset. */
+/** Paths of a dataset: tokens in `PREFIX.bin`, their lengths and documents in `PREFIX.idx`. */
 export function datasetPaths(prefix: string): { readonly bin: string; readonly idx: string } {
   return { bin: `${prefix}.bin`, idx: `${prefix}.idx` };
 }

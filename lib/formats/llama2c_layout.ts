@@ -100,7 +100,7 @@ export function llama2cSlots(header: Llama2cHeader): Llama2cSlot[] {
     : [...before, ...after, ...finalNorm, ...embedding, ...attention, ...feedForward, ...output];
 }
 
-/** Elements of an array. */
+/** Elements of an array: the product of its extents. */
 export function slotElements(slot: Llama2cSlot): number {
   return slot.shape.reduce((product, extent) => product * extent, 1);
 }

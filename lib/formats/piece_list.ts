@@ -27,7 +27,7 @@ export interface PieceList {
   readonly types: Uint8Array;
 }
 
-/** How many pieces there are. */
+/** Number of pieces: ids are all below it. */
 export function pieceCount(pieces: PieceList): number {
   return pieces.types.length;
 }

@@ -69,7 +69,7 @@ function tokenizerJsonRefusal(file: string): RefuseJson {
     new FormatError(`Cannot read ${quoted(file)} as a tokenizer.json: ${what}`, { file, offset });
 }
 
-/** Parses a `tokenizer.json`. @throws {FormatError} */
+/** Reads a `tokenizer.json` into its parts. @throws {FormatError} With file and byte, where it is none. */
 export function parseTokenizerJson(bytes: Uint8Array, file: string): TokenizerJson {
   const refuse = tokenizerJsonRefusal(file);
   const scanner = new JsonScanner(bytes, refuse);

@@ -45,7 +45,7 @@ export interface TextRequest {
 /** Why a text ended: by itself, or because it was as long as it may be. */
 export type FinishReason = "stop" | "length";
 
-/** A text on its way. */
+/** A text that a scheduler is continuing: what has come of it so far. */
 export interface RunningText {
   /** What was asked for. */
   readonly request: TextRequest;

@@ -22,7 +22,10 @@ export interface FinishedText {
   readonly finishReason: FinishReason;
 }
 
-/** The pieces of one text. */
+/**
+ * Turns the tokens of one text into pieces of whole characters, and ends it at a stop string, of which
+ * nothing is shown.
+ */
 export class TextPieces {
   /** Whether a stop string has come. */
   stopped = false;

@@ -104,7 +104,7 @@ const EFFICIENCIES: Readonly<Record<ChipName, Efficiency>> = {
   "tpu-v4": TPU_V4,
 };
 
-/** What a chip reaches. */
+/** What products, attention and links of a chip reach of its peaks; the module says where each number is from. */
 export function efficiencyOf(chip: ChipName): Efficiency {
   return EFFICIENCIES[chip];
 }

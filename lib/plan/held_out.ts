@@ -52,7 +52,7 @@ function megatron(
   };
 }
 
-/** Megatron's models. */
+/** Megatron's models, to which no constant is fitted (Korthikanti et al. 2022, table 5). */
 export const HELD_OUT_RUNS: readonly PublishedRun[] = [
   megatron("megatron-22b", [6144, 48, 64, 4, 1, 1, 4, 1.1]),
   megatron("megatron-175b", [12288, 96, 96, 1, 8, 3, 64, 13.75]),

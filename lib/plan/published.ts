@@ -79,7 +79,7 @@ const PALM: PublishedRun = {
   assumed: ["one micro-batch for each rank"],
 };
 
-/** Runs whose speed was published. */
+/** Runs whose speed was published, to which the constants of chips are fitted. */
 export const PUBLISHED_RUNS: readonly PublishedRun[] = [
   {
     preset: "llama1-65b",

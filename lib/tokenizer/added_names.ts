@@ -24,7 +24,7 @@ function characterAt(text: string, at: number): string {
   return at < text.length ? String.fromCodePoint(text.codePointAt(at)!) : "";
 }
 
-/** Finds names of tokens. */
+/** Finds the names of added tokens in a text, the longest first, by the flags that each has. */
 export class AddedNames {
   readonly #tokens = new Map<string, SpecialToken>();
   readonly #pattern: RegExp | undefined;

@@ -243,7 +243,10 @@ export function asTokenizerJson(definition: TokenizerDefinition): Uint8Array {
     : bytesJson(definition);
 }
 
-/** The text of a `tokenizer_config.json`. */
+/**
+ * The text of the `tokenizer_config.json` that goes with the `tokenizer.json`: begin, end and unknown
+ * tokens by name.
+ */
 export function asTokenizerConfig(definition: TokenizerDefinition): string {
   const { pieces, bosId, eosId, unkId, padId, addBos, addEos, description } = definition;
   const symbols = description.family === "symbols";

@@ -29,7 +29,7 @@ function bytesOfCharacters(): Uint16Array {
   return table;
 }
 
-/** A part of an array. */
+/** Bytes from `start` to before `end` of an array. */
 export interface Span {
   /** The array. */
   readonly bytes: Uint8Array;

@@ -61,7 +61,7 @@ const CHARACTERS_PER_STEP = 256;
 type Jinja = typeof import("@huggingface/jinja");
 type Program = ReturnType<Jinja["parse"]>;
 
-/** A parsed template. */
+/** A chat template in Jinja, parsed: turns messages into the text of a prompt, within {@linkcode TemplateLimits}. */
 export class ChatTemplate {
   readonly #jinja: Jinja;
   readonly #program: Program;

@@ -26,7 +26,7 @@ export interface NamedTokens {
   readonly added: readonly { readonly id: number; readonly name: string }[];
 }
 
-/** Nothing stands beside the tokenizer. */
+/** What is known of special tokens where no config file lies beside the tokenizer: nothing. */
 export const NO_NAMES: NamedTokens = { added: [] };
 
 function parseObject(bytes: Uint8Array, file: string): JsonObject {

@@ -81,7 +81,7 @@ export interface SpecialToken {
   readonly flags: number;
 }
 
-/** Everything that encoding must know. */
+/** Everything that the kernels must know to encode text. */
 export interface Description {
   /** Whether characters (SentencePiece) or bytes (tiktoken) merge. */
   readonly family: "symbols" | "bytes";
@@ -120,7 +120,7 @@ export function atWords(parts: readonly Uint8Array[]): Uint8Array {
   return bytes;
 }
 
-/** Packs strings as UTF-8. */
+/** Packs strings as UTF-8, one behind the other; text `i` ends at `ends[i]`. */
 export function packTexts(texts: readonly string[]): PackedTexts {
   const encoder = new TextEncoder();
   const parts = texts.map((text) => encoder.encode(text));

@@ -17,7 +17,7 @@ const ESCAPES: readonly Uint8Array[] = Array.from({ length: 0x80 }, (_, code) =>
   return written.length === 1 ? new Uint8Array() : encoder.encode(written);
 });
 
-/** A text that grows. */
+/** A JSON text in UTF-8 that grows by being appended to. */
 export class JsonBytes {
   #bytes = new Uint8Array(1 << 16);
   #length = 0;

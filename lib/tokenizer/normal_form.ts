@@ -12,7 +12,7 @@
 /** The name of a normal form. */
 export type NormalForm = "NFC" | "NFD" | "NFKC" | "NFKD";
 
-/** The names. */
+/** All normal forms of Unicode, by the names that `tokenizer.json` gives them. */
 export const NORMAL_FORMS: readonly NormalForm[] = ["NFC", "NFD", "NFKC", "NFKD"];
 
 /** Ranges of characters that are newer than the reference's tables and behave otherwise there. */

@@ -64,9 +64,9 @@ export interface Snapshot {
 export const TRAINING_FOLDER = "training";
 /** SHA-256 of every other file, by path inside the checkpoint. */
 export const CHECKSUMS_FILE: string = join(TRAINING_FOLDER, "checksums.json");
-/** Moments of the optimizer. */
+/** Moments of the optimizer, in the order and under the names of the weights. */
 export const MOMENTS_FILE: string = join(TRAINING_FOLDER, "optimizer.safetensors");
-/** The rest of the state. */
+/** What else decides the future: step, tokens, recoveries, and the identity of the run. */
 export const STATE_FILE: string = join(TRAINING_FOLDER, "state.json");
 
 /** Index of the moments where several files have them. */

@@ -65,7 +65,10 @@ export function formatRow(row: MetricsRow): string {
   return `${JSON.stringify(row)}\n`;
 }
 
-/** Appends rows to a file. */
+/**
+ * Appends a row of JSON for each step to `metrics.jsonl`, and drops the rows of steps that a resumed run
+ * will take again.
+ */
 export class MetricsFile {
   /** Where `metrics.jsonl` lies. */
   readonly path: string;

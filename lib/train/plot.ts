@@ -94,7 +94,7 @@ function label(value: number): string {
   return String(Number(value.toPrecision(4)));
 }
 
-/** Text as HTML. */
+/** Escapes what HTML gives a meaning: & < > " '. */
 export function escapeHtml(text: string): string {
   const names: Readonly<Record<string, string>> = {
     "&": "&amp;",

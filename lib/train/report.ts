@@ -104,7 +104,7 @@ table{border-collapse:collapse}td{padding:.1rem 1.2rem .1rem 0;vertical-align:to
 pre{white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid var(--line);padding:.7rem;border-radius:6px;font-size:13px}
 `;
 
-/** A report as HTML. */
+/** The report of a run as one HTML page that needs nothing else: facts, plots, events, samples, settings. */
 export function formatReport(content: ReportContent): string {
   const { config, rows, events, samples, settings } = content;
   const title = `Training ${config.preset ?? "a model"}: step ${rows.at(-1)?.step ?? 0} of ` +

@@ -91,7 +91,7 @@ function replacedFolder({ run }: RunPaths): string {
   return join(run, ".replaced");
 }
 
-/** Whether a run lies aside. */
+/** Whether `--force` has laid an earlier run aside that could still come back. */
 export function hasReplaced(paths: RunPaths): boolean {
   return fs.existsSync(replacedFolder(paths));
 }

@@ -34,7 +34,7 @@ export const GRAMMAR_LIMITS = {
   source: 2_097_152,
 } as const;
 
-/** Collects rules. */
+/** Collects the rules of a grammar and bounds their number; `build` makes the grammar of them. */
 export class GrammarBuilder {
   readonly #sets: CharSet[] = [];
   readonly #setIndex = new Map<string, number>();

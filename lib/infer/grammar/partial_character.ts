@@ -14,7 +14,7 @@ export interface PartialCharacter {
   readonly last: number;
 }
 
-/** Nothing has begun. */
+/** Between two characters: no byte of the next has come. */
 export const NO_PARTIAL: PartialCharacter = { missing: 0, first: 0, last: 0 };
 
 /** Smallest code point that is written with as many continuation bytes. */

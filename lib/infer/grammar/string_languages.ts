@@ -141,7 +141,7 @@ export function patternLanguage(pattern: string): Language {
   return (context) => parsePattern(pattern, context);
 }
 
-/** The texts of a list. */
+/** The language of the texts of a list, written as JSON strings without their quotes. */
 export function listLanguage(texts: readonly string[]): Language {
   return ({ builder }) => [
     builder.rule(texts.map((text) => builder.literal(JSON.stringify(text).slice(1, -1)))),

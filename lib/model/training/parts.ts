@@ -175,7 +175,7 @@ export function heldShape({ spec, slice }: Pick<HeldWeight, "spec" | "slice">): 
   return spec.shape.map((extent, axis) => axis === slice.axis ? slice.extent : extent);
 }
 
-/** Elements of what is here. */
+/** Elements of a weight that this rank holds: all, or those of its slice. */
 export function heldElements(held: Pick<HeldWeight, "spec" | "slice">): number {
   return heldShape(held).reduce((product, extent) => product * extent, 1);
 }

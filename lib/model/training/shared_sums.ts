@@ -27,7 +27,7 @@ export function normShare(
   return { weight: norm.weight, gradient: working.normSums_2D + 4 * index * hiddenSize };
 }
 
-/** Empties the shares. */
+/** Sets this rank's shares of the norms' gradients to zero, before a pass adds to them. */
 export function clearNormShares({ exchange, backend, working, config }: NormsRun): void {
   if (exchange !== undefined) backend.fill(working.normSums_2D, 0, 4 * 2 * config.hiddenSize);
 }

@@ -140,7 +140,7 @@ function normalizerSpec(training: PieceTraining, charsmap: Uint8Array): Protobuf
   ];
 }
 
-/** The model of trained pieces. */
+/** The SentencePiece model of trained pieces, with the options that made it, as `spm_train` writes it. */
 export function trainedModel(
   pieces: PieceList,
   training: PieceTraining,

@@ -40,7 +40,7 @@ export interface LearningProgress {
 
 const OUT_BYTES = 64;
 
-/** A training run. */
+/** The kernels' side of a training: takes texts, counts words, merges pairs; its memory is freed by `close`. */
 export class TrainEngine {
   readonly #backend: Backend;
   readonly #out: Address;

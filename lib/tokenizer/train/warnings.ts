@@ -16,7 +16,10 @@ function idOfLearned({ meta }: TrainedTokenizer, n: number): number {
   return id;
 }
 
-/** The warnings, one sentence each. */
+/**
+ * What a user should know of a training that went well: lines left out, choices that depend on a hash
+ * table; one sentence each.
+ */
 export function trainingWarnings(trained: TrainedTokenizer): string[] {
   const { training, text, learning, pieces } = trained;
   const warnings: string[] = [];
