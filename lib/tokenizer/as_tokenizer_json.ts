@@ -103,11 +103,21 @@ function head(added: readonly Json[], parts: Record<string, Json>): Record<strin
 
 /** The steps of a normalizer that come before all others. */
 function preparationSteps({ preparation }: TokenizerDefinition): Json[] {
-  return (preparation?.steps ?? []).map((step) =>
-    step.type === "Strip"
-      ? { type: step.type, strip_left: step.left, strip_right: step.right }
-      : { type: step.type }
-  );
+  return (preparation?.steps ?? []).map((step) => {
+    const { type } = step;
+    switch (type) {
+      case "Strip":
+        return { type, strip_left: step.left, strip_right: step.right };
+      case "Precompiled":
+        return { type, precompiled_charsmap: step.rules.blob.toBase64() };
+      case "Prepend":
+        return { type, prepend: step.prepend };
+      case "Replace":
+        return { type, pattern: { [step.kind]: step.source }, content: step.content };
+      default:
+        return { type };
+    }
+  });
 }
 
 function sequence(steps: readonly Json[]): Json {

@@ -16,7 +16,9 @@ import { NONE, SPECIAL_FLAG, type SpecialToken } from "./description.ts";
 import { defineByteLevelParts } from "./huggingface_bytes.ts";
 import { defineSymbolParts } from "./huggingface_symbols.ts";
 import { NORMAL_FORMS } from "./normal_form.ts";
-import type { TextStep } from "./prepared.ts";
+import { PrecompiledRules } from "./precompiled.ts";
+import { replaceStep } from "./replace_step.ts";
+import type { TextStep } from "./text_steps.ts";
 
 /** What the two families of `tokenizer.json` define differently. */
 export type FamilyParts = Pick<
@@ -46,22 +48,49 @@ export function textSteps(
 ): { readonly before: readonly TextStep[]; readonly rest: readonly JsonObject[] } {
   const rest = steps(json.normalizer, "normalizers");
   const before: TextStep[] = [];
-  for (let step = textStep(rest[0]); step !== undefined; step = textStep(rest[0])) {
+  for (let step = textStep(json, rest[0]); step !== undefined; step = textStep(json, rest[0])) {
     before.push(step);
     rest.shift();
   }
   return { before, rest };
 }
 
-function textStep(step: JsonObject | undefined): TextStep | undefined {
+/** A step of a normalizer that is taken before the kernels, if it is one that can be. */
+export function textStep(json: TokenizerJson, step: JsonObject | undefined): TextStep | undefined {
   const type = step?.get("type");
-  if (type === "Strip") {
-    // What a step does not say is true (normalizers/strip.rs).
-    const side = (name: string): boolean => step!.get(name) !== false;
-    return { type, left: side("strip_left"), right: side("strip_right") };
+  switch (type) {
+    case "Strip": {
+      // What a step does not say is true (normalizers/strip.rs).
+      const side = (name: string): boolean => step!.get(name) !== false;
+      return { type, left: side("strip_left"), right: side("strip_right") };
+    }
+    case "Precompiled":
+      return { type, rules: precompiledRules(json, step!.get("precompiled_charsmap")) };
+    case "Prepend": {
+      const prepend = step!.get("prepend");
+      return typeof prepend === "string" ? { type, prepend } : undefined;
+    }
+    case "Replace":
+      return replaceStep(step);
+    default: {
+      const form = NORMAL_FORMS.find((name) => name === type);
+      return form === undefined ? undefined : { type: form };
+    }
   }
-  const form = NORMAL_FORMS.find((name) => name === type);
-  return form === undefined ? undefined : { type: form };
+}
+
+function precompiledRules(json: TokenizerJson, base64: unknown): PrecompiledRules {
+  let blob: Uint8Array;
+  try {
+    blob = Uint8Array.fromBase64(String(base64));
+  } catch {
+    throw unsupported(json, "its precompiled_charsmap is not in base64");
+  }
+  try {
+    return new PrecompiledRules(blob);
+  } catch {
+    throw unsupported(json, "its precompiled_charsmap has a trie of a wrong size");
+  }
 }
 
 /** The `String` of a pattern like `{"String": " "}`. */

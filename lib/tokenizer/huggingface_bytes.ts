@@ -19,7 +19,8 @@ import {
   unknownId,
   unsupported,
 } from "./huggingface.ts";
-import { describePreparation, type Preparation, takeSteps } from "./prepared.ts";
+import { describePreparation, type Preparation } from "./prepared.ts";
+import { takeSteps } from "./text_steps.ts";
 import { patternOfSteps, SPLIT_PATTERNS, type SplitPattern } from "./split_patterns.ts";
 
 const encoder = new TextEncoder();

@@ -15,11 +15,12 @@ import {
   skippedIds,
   steps,
   stringPattern,
-  textSteps,
+  textStep,
   unknownId,
   unsupported,
 } from "./huggingface.ts";
-import { describePreparation, takeSteps, type TextStep } from "./prepared.ts";
+import { describePreparation } from "./prepared.ts";
+import { takeSteps, type TextStep } from "./text_steps.ts";
 
 const MARK = "\u2581";
 const encoder = new TextEncoder();
@@ -50,7 +51,6 @@ interface Pipeline {
   readonly splitSpaces: boolean;
   readonly marks: boolean;
   readonly removeExtra: boolean;
-  readonly charsmap: Uint8Array;
   /** What is done to text before all that. */
   readonly before: readonly TextStep[];
   /** Whether the kernels normalize anything. */
@@ -68,13 +68,8 @@ function isReplace(step: JsonObject, rule: ReplaceRule): boolean {
 const [LEADING, RUNS, TRAILING] = SPACES_REMOVED;
 const ESCAPE: ReplaceRule = { String: " ", content: MARK };
 
-/** What a normalizer does, its steps in the only orders in which they mean this. */
+/** What a normalizer does in the kernels, its steps in the only orders in which they mean this. */
 const NORMALIZERS: readonly ((step: JsonObject) => Normalization | undefined)[] = [
-  (step) => {
-    const map = step.get("precompiled_charsmap");
-    if (step.get("type") !== "Precompiled" || typeof map !== "string") return undefined;
-    return { rules: map };
-  },
   prepended,
   (step) => isReplace(step, LEADING) ? { removeExtra: true } : undefined,
   (step) => isReplace(step, RUNS) ? {} : undefined,
@@ -83,46 +78,51 @@ const NORMALIZERS: readonly ((step: JsonObject) => Normalization | undefined)[] 
   prepended,
 ];
 
-/** What steps of a normalizer do; `rules` is base64. */
-type Normalization = Partial<Pipeline & { readonly rules: string }>;
-
-function bytesOfRules(json: TokenizerJson, rules: string): Uint8Array {
-  try {
-    return Uint8Array.fromBase64(rules);
-  } catch {
-    throw unsupported(json, "its precompiled_charsmap is not in base64");
-  }
-}
+/** What steps of a normalizer do. */
+type Normalization = Partial<Pick<Pipeline, "prefix" | "marks" | "removeExtra">>;
 
 function prepended(step: JsonObject): Normalization | undefined {
   const isPrepend = step.get("type") === "Prepend" && step.get("prepend") === MARK;
   return isPrepend ? { prefix: PREFIX.always } : undefined;
 }
 
-function normalization(json: TokenizerJson): Pipeline {
-  const { before, rest: all } = textSteps(json);
+/** What the kernels do for steps, if they know all of them. */
+function kernelNormalization(all: readonly JsonObject[]): Normalization | undefined {
   let done: Normalization = {};
   let next = 0;
   for (const step of all) {
     let found: Normalization | undefined;
     while (found === undefined && next < NORMALIZERS.length) found = NORMALIZERS[next++]!(step);
-    if (found === undefined) {
-      const type = String(step.get("type"));
-      throw unsupported(json, `its normalizer has a step ${type} that is not known here`);
-    }
+    if (found === undefined) return undefined;
     done = { ...done, ...found };
   }
-  const { prefix = PREFIX.none, marks = false, removeExtra = false } = done;
+  // Spaces are removed in all three places, and before one is put in front.
   const removals = SPACES_REMOVED.filter((rule) => all.some((step) => isReplace(step, rule)));
-  const [first] = all.filter((step) => step.get("type") !== "Precompiled");
-  const early = first !== undefined && prepended(first) !== undefined;
-  if (removals.length > 0 && (removals.length < 3 || early)) {
-    throw unsupported(json, "its normalizer removes some of the extra spaces alone");
+  const early = all[0] !== undefined && prepended(all[0]) !== undefined;
+  return removals.length === 0 || (removals.length === 3 && !early) ? done : undefined;
+}
+
+/** The steps that the kernels take behind those that are taken before. */
+function normalizationSteps(
+  json: TokenizerJson,
+): Pick<Pipeline, "before" | "named"> & { readonly done: Normalization } {
+  const all = steps(json.normalizer, "normalizers");
+  const before: TextStep[] = [];
+  for (let from = 0;; from++) {
+    const done = kernelNormalization(all.slice(from));
+    if (done !== undefined) return { before, done, named: from < all.length };
+    const step = textStep(json, all[from]);
+    if (step === undefined) {
+      const type = String(all[from]?.get("type"));
+      throw unsupported(json, `its normalizer has a step ${type} that is not known here`);
+    }
+    before.push(step);
   }
-  const charsmap = bytesOfRules(json, done.rules ?? "");
-  if (charsmap.length > 0 && json.addedTokens.some(({ normalized }) => normalized)) {
-    throw unsupported(json, "it has added tokens that are matched after precompiled rules");
-  }
+}
+
+function normalization(json: TokenizerJson): Pipeline {
+  const { before, done, named } = normalizationSteps(json);
+  const { prefix = PREFIX.none, marks = false, removeExtra = false } = done;
   const normalize = (content: string): string => {
     const text = takeSteps(content, before);
     const trimmed = removeExtra ? text.replace(/^ +/, "").replace(/ {2,}/g, " ") : text;
@@ -130,8 +130,7 @@ function normalization(json: TokenizerJson): Pipeline {
     const rest = removeExtra ? escaped.replace(/\u2581+$/, "") : escaped;
     return prefix === PREFIX.always && rest !== "" ? MARK + rest : rest;
   };
-  const named = all.length > 0;
-  return { prefix, splitSpaces: false, marks, removeExtra, charsmap, normalize, before, named };
+  return { prefix, splitSpaces: false, marks, removeExtra, normalize, before, named };
 }
 
 /** How a Metaspace step puts a space in front. */
@@ -262,9 +261,6 @@ export function defineSymbolParts(
 ): FamilyParts {
   const prepared = preparation(json, preTokenizers);
   const { before } = prepared;
-  if (before.length > 0 && prepared.prefix === PREFIX.unlessSpaceAtStart) {
-    throw unsupported(json, `it puts a space before the text alone, and does ${before[0]!.type}`);
-  }
   const steps = before.length === 0 ? undefined : { steps: before, prefixSpace: false };
   const { byteFallback, ...rules } = decodeRules(json);
   const { matched, shown, decoded } = pieceLists(json, prepared, byteFallback);
@@ -287,7 +283,7 @@ export function defineSymbolParts(
       byteIds: fallbackIds(matched),
       merges: { bytes: json.merges.bytes, ends: json.merges.ends },
       specials: addedSpecials(json, prepared.normalize),
-      charsmap: prepared.charsmap,
+      charsmap: new Uint8Array(),
     },
     decode: pieceDecodeTable(decoded, {
       ...rules,
@@ -305,7 +301,7 @@ export function defineSymbolParts(
 function describe(prepared: Pipeline, byteFallback: boolean): string {
   const where = ["", "a space before every stretch", "a space before stretches without one"];
   const parts = [
-    prepared.charsmap.length === 0 ? "identity" : "own rules",
+    "identity",
     prepared.removeExtra ? "extra whitespace removed" : undefined,
     prepared.prefix === PREFIX.unlessSpaceAtStart
       ? "a space before the text"

@@ -17,16 +17,12 @@ import {
   type TextBatch,
 } from "./compiled_tokenizer.ts";
 import type { TokenizerDefinition } from "./definition.ts";
-import { SPECIAL_FLAG } from "./description.ts";
+import { PREFIX, SPECIAL_FLAG } from "./description.ts";
 import { encodeEach, textOf } from "./encode_texts.ts";
-import { type NormalForm, normalForm } from "./normal_form.ts";
+import { NORMAL_FORMS } from "./normal_form.ts";
 import type { EncodedBatch } from "./text_engine.ts";
+import { describeStep, losesStart, takeSteps, type TextStep } from "./text_steps.ts";
 import type { EncodeOptions } from "./tokenizer.ts";
-
-/** A step that a text takes before the kernels. */
-export type TextStep =
-  | { readonly type: NormalForm }
-  | { readonly type: "Strip"; readonly left: boolean; readonly right: boolean };
 
 /** What is done to each stretch of text first. */
 export interface Preparation {
@@ -34,15 +30,6 @@ export interface Preparation {
   readonly steps: readonly TextStep[];
   /** Whether a stretch of bytes that merge gets a space in front, unless it begins with one. */
   readonly prefixSpace: boolean;
-}
-
-/** A text after the steps. */
-export function takeSteps(text: string, steps: readonly TextStep[]): string {
-  return steps.reduce((before, step) => {
-    if (step.type !== "Strip") return normalForm(before, step.type);
-    const left = step.left ? before.replace(/^\p{White_Space}+/u, "") : before;
-    return step.right ? left.replace(/\p{White_Space}+$/u, "") : left;
-  }, text);
 }
 
 /** The definition as the kernels get it: without the tokens that are found before them. */
@@ -55,6 +42,18 @@ export function withoutPreparation(definition: TokenizerDefinition): TokenizerDe
   return { ...rest, description: { ...description, specials: late } };
 }
 
+type FoundToken = Exclude<TextPart, string>;
+
+/** Text between tokens. */
+interface Stretch {
+  readonly stretch: string;
+  /** Whether something of the text stands before it. */
+  readonly inside: boolean;
+}
+
+/** A place behind some of a text, before any of a stretch (kernels/cpu/src/text/normalize.rs). */
+const TEXT_BEGUN = 1;
+
 const encoder = new TextEncoder();
 const NOTHING = new Uint32Array();
 
@@ -64,6 +63,8 @@ export class PreparedTokenizer extends DefinedTokenizer {
   readonly #preparation: Preparation;
   readonly #early: AddedNames;
   readonly #late: AddedNames;
+  /** Whether a space is put in front of the text, but of no stretch behind its start. */
+  readonly #prefixesStart: boolean;
 
   /** Prepares text for `inner`, which is compiled from {@linkcode withoutPreparation}. */
   constructor(
@@ -73,7 +74,8 @@ export class PreparedTokenizer extends DefinedTokenizer {
     super(definition);
     this.#inner = inner;
     this.#preparation = definition.preparation;
-    const { specials, family } = definition.description;
+    const { specials, family, prefix } = definition.description;
+    this.#prefixesStart = prefix === PREFIX.unlessSpaceAtStart;
     const isLate = (flags: number): boolean => (flags & SPECIAL_FLAG.late) !== 0;
     this.#early = new AddedNames(specials.filter(({ flags }) => !isLate(flags)), { normal: false });
     // Where characters merge, the kernels normalize further before they look for these.
@@ -93,27 +95,36 @@ export class PreparedTokenizer extends DefinedTokenizer {
     if (options.bos === true && this.bosId !== undefined) ids.push(this.bosId);
     const plain = { special: options.special };
     for (const part of this.#parts(text, options)) {
-      if (typeof part !== "string") ids.push(part.token.id);
-      else for (const id of this.#inner.encode(part, plain)) ids.push(id);
+      if ("token" in part) ids.push(part.token.id);
+      else for (const id of this.#encodeStretch(part, plain)) ids.push(id);
     }
     if (options.eos === true && this.eosId !== undefined) ids.push(this.eosId);
     return Uint32Array.from(ids);
   }
 
+  #encodeStretch({ stretch, inside }: Stretch, options: EncodeOptions): Uint32Array {
+    if (!inside || !this.#prefixesStart) return this.#inner.encode(stretch, options);
+    const stream = this.#inner.encoder({ ...options, from: { byte: 0, state: TEXT_BEGUN } });
+    return joined(Uint32Array, [stream.push(stretch), stream.end()]);
+  }
+
   /** Tokens, and the stretches between them as the kernels take them. */
-  *#parts(text: string, options: EncodeOptions): Generator<TextPart> {
+  *#parts(text: string, options: EncodeOptions): Generator<FoundToken | Stretch> {
     const all = options.special === "parse" || options.special === "refuse";
     const { steps, prefixSpace } = this.#preparation;
+    let inside = false;
     for (const part of this.#early.split(text, all)) {
       if (typeof part !== "string") {
         yield accepted(part, text, options);
-        continue;
+      } else {
+        const prepared = takeSteps(part, steps);
+        inside ||= this.#prefixesStart && losesStart(part, steps);
+        for (const rest of this.#late.split(prepared, all)) {
+          if (typeof rest !== "string") yield accepted(rest, prepared, options);
+          else yield { stretch: prefixSpace && !rest.startsWith(" ") ? ` ${rest}` : rest, inside };
+        }
       }
-      const prepared = takeSteps(part, steps);
-      for (const rest of this.#late.split(prepared, all)) {
-        if (typeof rest !== "string") yield accepted(rest, prepared, options);
-        else yield prefixSpace && !rest.startsWith(" ") ? ` ${rest}` : rest;
-      }
+      inside = true;
     }
   }
 
@@ -127,7 +138,7 @@ export class PreparedTokenizer extends DefinedTokenizer {
     // Where bytes merge, no token and no normal form reaches from a line into a letter behind it.
     const divisible = this.definition.description.family === "bytes" && this.#early.divisible &&
       this.#late.divisible && !this.#preparation.prefixSpace &&
-      !this.#preparation.steps.some(({ type }) => type === "Strip");
+      this.#preparation.steps.every(({ type }) => NORMAL_FORMS.some((form) => form === type));
     const encode = (text: string, ends: EncodeOptions) =>
       this.#encode(text, { ...options, ...ends });
     return new LineEncoder(encode, { ...options, divisible });
@@ -195,10 +206,10 @@ function lineEnd(bytes: Uint8Array): number {
 }
 
 function accepted(
-  part: Exclude<TextPart, string>,
+  part: FoundToken,
   text: string,
   { special }: EncodeOptions,
-): Exclude<TextPart, string> {
+): FoundToken {
   if (special !== "refuse") return part;
   const at = encoder.encode(text.slice(0, part.at)).length;
   throw new LlameroError(
@@ -211,6 +222,6 @@ function accepted(
 
 /** The steps for people, such as `NFC, spaces stripped`. */
 export function describePreparation({ steps, prefixSpace }: Preparation): string {
-  const names = steps.map(({ type }) => type === "Strip" ? "spaces at the ends stripped" : type);
+  const names = steps.map(describeStep);
   return [...names, ...(prefixSpace ? ["a space in front"] : [])].join(", ");
 }

@@ -13,6 +13,8 @@ interface Pipelines {
 const pipelines = await goldenCases<Pipelines>("pipelines");
 /** What is done to text before, with the same vocabularies. */
 const prepared = await goldenCases<Pick<Pipelines, "cases">>("prepared");
+/** The same by precompiled rules. */
+const precompiled = await goldenCases<Pick<Pipelines, "cases">>("precompiled");
 
 /** The file of a case: its vocabulary is kept apart, and that of characters without its 256 bytes. */
 function fileOf({ json }: PipelineCase): unknown {
@@ -29,7 +31,7 @@ function fileOf({ json }: PipelineCase): unknown {
 
 onBackends("added tokens of all flags in all pipelines are Hugging Face's", async (on) => {
   using opened = await on.open();
-  for (const one of [...pipelines.cases, ...prepared.cases]) {
+  for (const one of [...pipelines.cases, ...prepared.cases, ...precompiled.cases]) {
     assertCase(opened.backend, { ...one, file: fileOf(one) });
   }
 });
