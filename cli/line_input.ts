@@ -7,6 +7,7 @@
 import { open } from "node:fs/promises";
 import { fileError } from "../lib/base/file_error.ts";
 import { joined } from "../lib/base/joined.ts";
+import { splitLines } from "../lib/tokenizer/id_lines.ts";
 import type { Io } from "./io.ts";
 
 const LINE_END = 0x0a;
@@ -55,14 +56,13 @@ function wholeOf(parts: readonly Uint8Array[]): Uint8Array {
   return parts.length === 1 ? parts[0]! : joined(Uint8Array, parts);
 }
 
-/** The lines of a file, or of stdin for `-` or nothing; a line end at the very end begins no line. */
-export async function* inputLines(
+/** The lines of a file, or of stdin for `-` or nothing, many at a time and with their ends. */
+export async function* inputText(
   path: string | undefined,
   io: Io,
-): AsyncGenerator<LineBatch> {
+): AsyncGenerator<{ readonly text: Uint8Array; readonly offset: number }> {
   let rest: Uint8Array[] = [];
   let length = 0;
-  let before = 0;
   let offset = 0;
   for await (const part of inputParts(path, io)) {
     rest.push(part);
@@ -73,27 +73,22 @@ export async function* inputLines(
     rest = [all.slice(end)];
     length = all.length - end;
     if (end === 0) continue;
-    const batch = splitLines(all.subarray(0, end));
-    yield { ...batch, before, offset };
-    before += batch.ends.length;
+    yield { text: all.subarray(0, end), offset };
     offset += end;
   }
-  const all = wholeOf(rest);
-  if (all.length > 0) yield { ...splitLines(all), before, offset };
+  const text = wholeOf(rest);
+  if (text.length > 0) yield { text, offset };
 }
 
-function splitLines(text: Uint8Array): Pick<LineBatch, "bytes" | "ends"> {
-  const bytes = new Uint8Array(text.length);
-  const ends: number[] = [];
-  let length = 0;
-  let start = 0;
-  while (start < text.length) {
-    const found = text.indexOf(LINE_END, start);
-    const end = found < 0 ? text.length : found;
-    bytes.set(text.subarray(start, end), length);
-    length += end - start;
-    ends.push(length);
-    start = end + 1;
+/** The same without their ends; a line end at the very end begins no line. */
+export async function* inputLines(
+  path: string | undefined,
+  io: Io,
+): AsyncGenerator<LineBatch> {
+  let before = 0;
+  for await (const { text, offset } of inputText(path, io)) {
+    const batch = splitLines(text);
+    yield { ...batch, before, offset };
+    before += batch.ends.length;
   }
-  return { bytes: bytes.subarray(0, length), ends: Uint32Array.from(ends) };
 }

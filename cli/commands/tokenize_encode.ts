@@ -5,13 +5,12 @@
  */
 
 import { FormatError } from "../../lib/base/errors.ts";
-import { joined } from "../../lib/base/joined.ts";
 import { quotedPath } from "../../lib/base/quoted.ts";
 import type { CompiledTokenizer } from "../../lib/tokenizer/compiled_tokenizer.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import type { EncodeOptions } from "../../lib/tokenizer/tokenizer.ts";
 import { type Io, writeJson } from "../io.ts";
-import { inputBytes, inputLines, type LineBatch } from "../line_input.ts";
+import { inputBytes, inputLines, inputText, type LineBatch } from "../line_input.ts";
 import { openBackendFor } from "../open_backend.ts";
 import { Log } from "../ui/log.ts";
 import type { TokenizeEncodeArguments, TokenizeEncodeOptions } from "./tokenize_encode.spec.ts";
@@ -19,11 +18,7 @@ import type { TokenizeEncodeArguments, TokenizeEncodeOptions } from "./tokenize_
 /** What the command line gives. */
 export type Values = TokenizeEncodeOptions & TokenizeEncodeArguments;
 
-const SPACE = 0x20;
 const LINE_END = 0x0a;
-const ZERO = 0x30;
-/** Digits of the largest id, and what stands behind it. */
-const ID_BYTES = 11;
 
 /** Runs `llamero tokenize encode`. */
 export async function run(values: Values, io: Io): Promise<void> {
@@ -34,32 +29,44 @@ export async function run(values: Values, io: Io): Promise<void> {
     const { special, invalid, bos, eos } = values;
     const options: EncodeOptions = { special, invalid, bos, eos };
     if (values.json) return await encodeWhole(tokenizer, { values, options, io });
-    for await (const batch of inputLines(values.file, io)) {
-      const texts = values.jsonl ? jsonTexts(batch, values.file) : batch;
-      const write = values.jsonl ? writeObjects : writeLines;
-      try {
-        write(tokenizer, { texts, values, options, io });
-      } catch (thrown) {
-        throw located(thrown, batch, values);
-      }
-    }
+    if (values.jsonl) return await encodeObjects(tokenizer, { values, options, io });
+    await encodeLines(tokenizer, { values, options, io });
   } finally {
     backend.close();
   }
 }
 
-/** An error about a byte of many lines as one about a byte of the file. */
-function located(thrown: unknown, batch: LineBatch, values: Values): unknown {
-  if (!(thrown instanceof FormatError) || thrown.offset === undefined || values.jsonl) {
-    return thrown;
+/** Writes the ids of each line as a line. */
+async function encodeLines(tokenizer: CompiledTokenizer, job: Job): Promise<void> {
+  let before = 0;
+  for await (const { text, offset } of inputText(job.values.file, job.io)) {
+    try {
+      const { bytes, lines } = tokenizer.encodeLines(text, { ...job.options, offset });
+      job.io.stdout.write(bytes);
+      before += lines;
+    } catch (thrown) {
+      throw inFile(thrown, { text, offset, before, file: job.values.file });
+    }
   }
-  const at = thrown.offset;
-  const line = batch.ends.findIndex((end) => end > at);
-  const offset = batch.offset + at + line;
-  const name = values.file === undefined || values.file === "-" ? "stdin" : quotedPath(values.file);
+}
+
+/** Some lines of a file. */
+interface Lines {
+  readonly text: Uint8Array;
+  readonly offset: number;
+  readonly before: number;
+  readonly file: string | undefined;
+}
+
+/** An error about a byte of some lines as one that names the file and the line. */
+function inFile(thrown: unknown, { text, offset, before, file }: Lines): unknown {
+  if (!(thrown instanceof FormatError) || thrown.offset === undefined) return thrown;
+  const ended = text.subarray(0, thrown.offset - offset).filter((byte) => byte === LINE_END);
+  const line = before + ended.length + 1;
+  const name = file === undefined || file === "-" ? "stdin" : quotedPath(file);
   return new FormatError(
-    `Cannot encode ${name}: byte ${offset}, in line ${batch.before + line + 1}, is not UTF-8`,
-    { offset, cause: thrown, hint: thrown.hint },
+    `Cannot encode ${name}: byte ${thrown.offset}, in line ${line}, is not UTF-8`,
+    { offset: thrown.offset, cause: thrown, hint: thrown.hint },
   );
 }
 
@@ -116,11 +123,15 @@ function jsonText(
   return text;
 }
 
-function writeObjects(tokenizer: CompiledTokenizer, job: Job & { readonly texts: Texts }): void {
-  forEachText(tokenizer, job, (ids) => {
-    const pieces = job.values.pieces ? Array.from(ids, (id) => tokenizer.piece(id)) : undefined;
-    writeJson(job.io.stdout, { ids, pieces });
-  });
+/** Writes the ids of the text in each line's JSON as JSON. */
+async function encodeObjects(tokenizer: CompiledTokenizer, job: Job): Promise<void> {
+  for await (const batch of inputLines(job.values.file, job.io)) {
+    const texts = jsonTexts(batch, job.values.file);
+    forEachText(tokenizer, { ...job, texts }, (ids) => {
+      const pieces = job.values.pieces ? Array.from(ids, (id) => tokenizer.piece(id)) : undefined;
+      writeJson(job.io.stdout, { ids, pieces });
+    });
+  }
 }
 
 function forEachText(
@@ -137,30 +148,4 @@ function forEachText(
     const part = ids.subarray(start, start += count);
     take(bare ? part : Uint32Array.from([...before, ...part, ...behind]));
   }
-}
-
-/** Writes each text's ids as a line. */
-function writeLines(tokenizer: CompiledTokenizer, job: Job & { readonly texts: Texts }): void {
-  const parts: Uint8Array[] = [];
-  forEachText(tokenizer, job, (ids) => parts.push(idLine(ids)));
-  job.io.stdout.write(joined(Uint8Array, parts));
-}
-
-/** Ids in decimal, with spaces between and a line end behind. */
-function idLine(ids: Uint32Array): Uint8Array {
-  const line = new Uint8Array(ids.length * ID_BYTES + 1);
-  let at = 0;
-  for (const id of ids) {
-    if (at > 0) line[at++] = SPACE;
-    let digits = 1;
-    for (let rest = id; rest >= 10; rest = Math.floor(rest / 10)) digits++;
-    let rest = id;
-    for (let i = at + digits - 1; i >= at; i--) {
-      line[i] = ZERO + rest % 10;
-      rest = Math.floor(rest / 10);
-    }
-    at += digits;
-  }
-  line[at++] = LINE_END;
-  return line.subarray(0, at);
 }

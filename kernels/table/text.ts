@@ -39,6 +39,26 @@ export const TEXT_KERNELS: Readonly<Record<string, Kernel>> = {
     bytes: "bytes",
     flops: "0",
   },
+  text_lines: {
+    doc:
+      "Encodes each line of a text for itself and writes the ids in decimal, with spaces between them " +
+      "and a line end behind each line's; a line end at the very end begins no line. first and last: ids " +
+      "before and behind those of each line, 0xffffffff for none. out = [address of the bytes written, " +
+      "their number, number of lines, what, a, b]; the rest as in text_encode.",
+    source: "google/sentencepiece, bpe_model.cc; openai/tiktoken, lib.rs",
+    params: {
+      out: output("f64", "6"),
+      handle: inout("u8", "1"),
+      text: input("u8", "bytes"),
+      bytes: size,
+      special: u32,
+      replace: u32,
+      first: u32,
+      last: u32,
+    },
+    bytes: "bytes",
+    flops: "0",
+  },
   text_stream: {
     doc:
       "Encodes the next part of one text, up to where what follows could change it (all of it, if " +

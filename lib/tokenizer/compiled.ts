@@ -14,6 +14,7 @@ import {
   type TextBatch,
 } from "./compiled_tokenizer.ts";
 import type { TokenizerDefinition } from "./definition.ts";
+import { hasLongLine, type IdLines, type LineOptions } from "./id_lines.ts";
 import { PreparedTokenizer, withoutPreparation } from "./prepared.ts";
 import { type EncodedBatch, type EngineOptions, TextEngine } from "./text_engine.ts";
 import type { EncodeOptions } from "./tokenizer.ts";
@@ -96,6 +97,17 @@ class EngineTokenizer extends DefinedTokenizer {
     const all = new Uint8Array(length);
     parts.forEach((part, i) => all.set(part, newEnds[i]! - part.length));
     return { bytes: all, ends: newEnds };
+  }
+
+  override encodeLines(text: Uint8Array, options: LineOptions = {}): IdLines {
+    const cleaned = options.invalid === "replace" && !this.definition.replaceBytes;
+    if (cleaned || hasLongLine(text)) return super.encodeLines(text, options);
+    return this.#engine.encodeLines(text, {
+      ...this.#engineOptions(options),
+      first: options.bos === true ? this.bosId : undefined,
+      last: options.eos === true ? this.eosId : undefined,
+      offset: options.offset ?? 0,
+    });
   }
 
   encoder(

@@ -7,6 +7,7 @@
 import { pieceText } from "../formats/piece_list.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { decodeIds, streamDecoder } from "./detokenizer.ts";
+import { encodeLines, type IdLines, type LineOptions } from "./id_lines.ts";
 import { surfaceOf } from "./surface.ts";
 import type { EncodedBatch } from "./text_engine.ts";
 import type {
@@ -49,6 +50,8 @@ export interface CompiledTokenizer extends Tokenizer {
   readonly definition: TokenizerDefinition;
   /** Encodes many texts at once, on all threads. Begin and end tokens are left to the caller. */
   encodeBatch(texts: TextBatch, options?: EncodeOptions): EncodedBatch;
+  /** Encodes each line of a text for itself, on all threads, and writes the ids as they are printed. */
+  encodeLines(text: Uint8Array, options?: LineOptions): IdLines;
   /** An encoder for text that comes in parts, from a place where another one was. */
   encoder(options?: EncodeOptions & { readonly from?: StreamPlace | undefined }): StreamEncoder;
   /** Frees its tables. */
@@ -84,6 +87,10 @@ export abstract class DefinedTokenizer implements CompiledTokenizer {
     options?: EncodeOptions & { readonly from?: StreamPlace | undefined },
   ): StreamEncoder;
   abstract close(): void;
+
+  encodeLines(text: Uint8Array, options: LineOptions = {}): IdLines {
+    return encodeLines(this, { ...options, text });
+  }
 
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     return decodeIds(this.definition.decode, ids, options);

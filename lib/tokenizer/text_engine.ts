@@ -10,6 +10,7 @@ import { FormatError, LlameroError } from "../base/errors.ts";
 import { quoted } from "../base/quoted.ts";
 import { pieceText } from "../formats/piece_list.ts";
 import { type Description, formatDescription } from "./description.ts";
+import type { IdLines } from "./id_lines.ts";
 import type { SpecialTokens } from "./tokenizer.ts";
 
 /** Ids of many texts. */
@@ -26,6 +27,16 @@ export interface EngineOptions {
   readonly special: SpecialTokens;
   /** Malformed bytes become U+FFFD, one for each, instead of an error. */
   readonly replace: boolean;
+}
+
+/** How the kernels take lines. */
+export interface EngineLineOptions extends EngineOptions {
+  /** Id before those of every line. */
+  readonly first: number | undefined;
+  /** Id behind those of every line. */
+  readonly last: number | undefined;
+  /** Where the lines stand in a file, for errors. */
+  readonly offset: number;
 }
 
 /** A part of one text. */
@@ -52,6 +63,8 @@ export interface StreamResult {
 
 const SPECIAL_CODE: Readonly<Record<SpecialTokens, number>> = { text: 0, parse: 1, refuse: 2 };
 const OUT_BYTES = 64;
+/** Stands for no id. */
+const NO_ID = 0xffff_ffff;
 
 let shared: Promise<Backend> | undefined;
 
@@ -174,6 +187,27 @@ export class TextEngine {
     const [ids, count, counts, what, a, b] = this.#result as unknown as number[];
     this.#check(what!, a!, b!, 0);
     return { ids: this.#download(ids!, count!), counts: this.#download(counts!, ends.length) };
+  }
+
+  /** Encodes each line of a text for itself and writes the ids in decimal. */
+  encodeLines(text: Uint8Array, options: EngineLineOptions): IdLines {
+    const [address] = this.#put(text);
+    this.#backend.kernels.text_lines({
+      out: this.#out,
+      handle: this.#open(),
+      text: address!,
+      bytes: text.length,
+      special: SPECIAL_CODE[options.special],
+      replace: options.replace ? 1 : 0,
+      first: options.first ?? NO_ID,
+      last: options.last ?? NO_ID,
+    });
+    this.#backend.download(this.#result, this.#out);
+    const [written, count, lines, what, a, b] = this.#result as unknown as number[];
+    this.#check(what!, a!, b!, options.offset);
+    const bytes = new Uint8Array(count!);
+    if (count! > 0) this.#backend.download(bytes, written!);
+    return { bytes, lines: lines! };
   }
 
   /** Encodes a part of one text as far as what follows cannot change it. */

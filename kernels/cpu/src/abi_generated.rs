@@ -4,7 +4,7 @@ use crate::context::{Address, enter, guard, pointer};
 use crate::{ops, runtime};
 
 /// Hash of the kernel table that this library was built from.
-pub const ABI_HASH: f64 = 796754217980746.0;
+pub const ABI_HASH: f64 = 2118619189676822.0;
 
 /// Codes of element and block types as they cross the ABI.
 #[allow(dead_code)]
@@ -173,6 +173,13 @@ pub unsafe extern "C" fn k_text_open(context: Address, out: Address, blob: Addre
 #[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
 pub unsafe extern "C" fn k_text_encode(context: Address, out: Address, handle: Address, text: Address, ends: Address, bytes: f64, texts: u32, special: u32, replace: u32) -> i32 {
     unsafe { enter(context, &[out, handle, text, ends], |context| ops::text_encode(context, pointer::<f64>(out), pointer::<u8>(handle), pointer::<u8>(text) as *const u8, pointer::<u32>(ends) as *const u32, bytes as usize, texts, special, replace)) }
+}
+
+/// Encodes each line of a text for itself and writes the ids in decimal, with spaces between them and a line end behind each line's; a line end at the very end begins no line. first and last: ids before and behind those of each line, 0xffffffff for none. out = [address of the bytes written, their number, number of lines, what, a, b]; the rest as in text_encode.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_text_lines(context: Address, out: Address, handle: Address, text: Address, bytes: f64, special: u32, replace: u32, first: u32, last: u32) -> i32 {
+    unsafe { enter(context, &[out, handle, text], |context| ops::text_lines(context, pointer::<f64>(out), pointer::<u8>(handle), pointer::<u8>(text) as *const u8, bytes as usize, special, replace, first, last)) }
 }
 
 /// Encodes the next part of one text, up to where what follows could change it (all of it, if `last`). place says what came before: 1 some text, 2 some text since the last special token, 4 a space that swallows further ones; 0 at first, then what the last call gave. out = [address of the ids (u32), their number, bytes encoded, what, a, b, next place]; what, a and b as in text_encode.

@@ -1,5 +1,7 @@
 //! The kernels through which tokenizers are used from outside.
 
+use super::hash::NONE;
+use super::lines::Ends;
 use super::normalize::Place;
 use super::open::Refusal;
 use super::tokenizer::{Outcome, Request, SpecialMode, Tokenizer};
@@ -94,6 +96,40 @@ pub unsafe fn text_encode(
     let ids = as_address(tokenizer.ids.as_mut_ptr()) as f64;
     let counts = as_address(tokenizer.counts.as_mut_ptr()) as f64;
     unsafe { write(out, &[ids, tokenizer.ids.len() as f64, counts, what, a, b]) };
+    Ok(())
+}
+
+/// Encodes the lines of a text and writes their ids in decimal.
+pub unsafe fn text_lines(
+    context: &Context,
+    out: *mut f64,
+    handle: *mut u8,
+    text: *const u8,
+    len: usize,
+    special: u32,
+    replace: u32,
+    first: u32,
+    last: u32,
+) -> Status {
+    let tokenizer = unsafe { &mut *handle.cast::<Tokenizer>() };
+    let text = unsafe { bytes(text, len) };
+    let request = Request {
+        special: special_mode(special)?,
+        replace: replace != 0,
+        streaming: false,
+        place: Place::default(),
+    };
+    let id = |id: u32| (id != NONE).then_some(id);
+    let ends = Ends {
+        first: id(first),
+        last: id(last),
+    };
+    let parallel =
+        |tasks: usize, work: &(dyn Fn(usize, usize) + Sync)| context.share_out(tasks, work);
+    let [what, a, b] = outcome(tokenizer.encode_lines(text, request, ends, &parallel));
+    let written = as_address(tokenizer.written.as_mut_ptr()) as f64;
+    let (count, lines) = (tokenizer.written.len() as f64, tokenizer.lines as f64);
+    unsafe { write(out, &[written, count, lines, what, a, b]) };
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use super::blob::{Blob, Flags, Head};
 use super::bytes::ByteLevel;
 use super::class::{CharClasses, LETTER};
+use super::gather::{Shared, gather};
 use super::normalize::Place;
 use super::open::Refusal;
 use super::special::{LATE, Search, Specials};
@@ -27,13 +28,17 @@ pub struct Tokenizer {
     /// Names that are found in the text, and those that are found in what the first leave.
     pub(super) names: [Specials; 2],
     pub(super) classes: CharClasses,
-    workers: Vec<Worker>,
+    pub(super) workers: Vec<Worker>,
     /// Ids of each task of the last call, and how many each of its units has.
     results: Vec<(Vec<u32>, Vec<u32>)>,
     /// Ids of the last call.
     pub ids: Vec<u32>,
     /// Number of ids of each text of the last call.
     pub counts: Vec<u32>,
+    /// Ids of the lines of the last call, in decimal.
+    pub written: Vec<u8>,
+    /// How many lines these are.
+    pub lines: usize,
 }
 
 /// What is done with names of special tokens.
@@ -107,6 +112,8 @@ impl Tokenizer {
             results: Vec::new(),
             ids: Vec::new(),
             counts: Vec::new(),
+            written: Vec::new(),
+            lines: 0,
         })
     }
 
@@ -120,7 +127,8 @@ impl Tokenizer {
     ) -> Outcome {
         self.ids.clear();
         self.counts.clear();
-        if let Some(refused) = self.refuse(text, *request, parallel) {
+        let whole = core::iter::once((0, text.len()));
+        if let Some(refused) = self.refuse(text, whole, *request, parallel) {
             return refused;
         }
         let inside = self.encode_inside(text, request, parallel);
@@ -170,7 +178,9 @@ impl Tokenizer {
     ) -> Outcome {
         self.ids.clear();
         self.counts.clear();
-        if let Some(refused) = self.refuse(text, request, parallel) {
+        let starts = core::iter::once(0).chain(ends.iter().map(|&end| end as usize));
+        let texts = starts.zip(ends.iter().map(|&end| end as usize));
+        if let Some(refused) = self.refuse(text, texts, request, parallel) {
             return refused;
         }
         let threads = self.workers.len();
@@ -183,22 +193,30 @@ impl Tokenizer {
         Outcome::Done(text.len())
     }
 
-    /// Texts that are not well-formed, and special tokens where none may be.
-    fn refuse(&self, text: &[u8], request: Request, parallel: Parallel) -> Option<Outcome> {
+    /// Bytes that are not well-formed, and special tokens in texts where none may be.
+    pub(super) fn refuse(
+        &self,
+        bytes: &[u8],
+        mut texts: impl Iterator<Item = (usize, usize)>,
+        request: Request,
+        parallel: Parallel,
+    ) -> Option<Outcome> {
         if !request.replace
-            && let Some(at) = first_invalid_of_all(text, parallel)
+            && let Some(at) = first_invalid_of_all(bytes, parallel)
         {
             return Some(Outcome::Invalid(at));
         }
         if request.special != SpecialMode::Refuse {
             return None;
         }
-        let find = |names: &Specials| {
-            let mut search = Search::new(true, request.place.after_word);
-            names.find(text, &mut search, &self.classes)
-        };
-        let found = self.names.iter().find_map(find)?;
-        Some(Outcome::Special(found.start, found.id))
+        texts.find_map(|(start, end)| {
+            let find = |names: &Specials| {
+                let mut search = Search::new(true, request.place.after_word);
+                names.find(&bytes[start..end], &mut search, &self.classes)
+            };
+            let found = self.names.iter().find_map(find)?;
+            Some(Outcome::Special(start + found.start, found.id))
+        })
     }
 
     fn encode_alone(&mut self, text: &[u8], ends: &[u32], request: Request) {
@@ -243,31 +261,10 @@ impl Tokenizer {
             }
         });
         self.workers = workers;
-        self.gather(&results[..tasks.len()], parallel);
-        self.count(&results[..tasks.len()], units);
+        let done = &results[..tasks.len()];
+        gather(&mut self.ids, done, |result| &result.0, parallel);
+        self.count(done, units);
         self.results = results;
-    }
-
-    /// Puts the ids of all tasks one behind another.
-    fn gather(&mut self, results: &[(Vec<u32>, Vec<u32>)], parallel: Parallel) {
-        let mut starts = Vec::with_capacity(results.len());
-        let mut total = 0;
-        for (ids, _) in results {
-            starts.push(total);
-            total += ids.len();
-        }
-        self.ids.clear();
-        reserve(&mut self.ids, total);
-        let shared = Shared(self.ids.as_mut_ptr());
-        parallel(results.len(), &|task, _| {
-            let (all, ids) = (&shared, &results[task].0);
-            // There is room for all, and each has its own place.
-            unsafe {
-                core::ptr::copy_nonoverlapping(ids.as_ptr(), all.0.add(starts[task]), ids.len())
-            };
-        });
-        // Each of them is written now.
-        unsafe { self.ids.set_len(total) };
     }
 
     /// Counts the ids of each text.
@@ -331,8 +328,3 @@ impl Tokenizer {
         units
     }
 }
-
-/// Lets threads write to different elements of one array.
-struct Shared<T>(*mut T);
-
-unsafe impl<T> Sync for Shared<T> {}
