@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-#define LLAMERO_ABI_HASH 2118619189676822.0
+#define LLAMERO_ABI_HASH 4401021790139673.0
 
 #define DTYPE_F32 0u
 #define DTYPE_F16 1u
@@ -68,6 +68,8 @@ int32_t k_peak_read(address_t context, address_t out, address_t x, double bytes,
 int32_t k_text_open(address_t context, address_t out, address_t blob, double bytes);
 // Encodes texts that stand one after another and end at `ends`. special 0: names of special tokens are text, 1: they are tokens, 2: they are refused; replace: malformed bytes become U+FFFD, one for each. out = [address of the ids (u32), their number, address of the number of ids of each text (u32), what, a, b]; what is 0, or 1: byte a is not UTF-8, or 2: special token b at byte a.
 int32_t k_text_encode(address_t context, address_t out, address_t handle, address_t text, address_t ends, double bytes, uint32_t texts, uint32_t special, uint32_t replace);
+// Lets other threads encode the beginning of a text while the rest still comes. `bytes` of it are there, well-formed UTF-8; in the end it has at most `most`, which need not be there yet. It may be called again with more bytes; then text_encode takes the whole, as its only text and with the same special (0 or 1), before anything else is done with the tokenizer. bytes = 0 gives it up.
+int32_t k_text_begin(address_t context, address_t handle, address_t text, double bytes, double most, uint32_t special);
 // Encodes each line of a text for itself and writes the ids in decimal, with spaces between them and a line end behind each line's; a line end at the very end begins no line. first and last: ids before and behind those of each line, 0xffffffff for none. out = [address of the bytes written, their number, number of lines, what, a, b]; the rest as in text_encode.
 int32_t k_text_lines(address_t context, address_t out, address_t handle, address_t text, double bytes, uint32_t special, uint32_t replace, uint32_t first, uint32_t last);
 // Encodes the next part of one text, up to where what follows could change it (all of it, if `last`). place says what came before: 1 some text, 2 some text since the last special token, 4 a space that swallows further ones; 0 at first, then what the last call gave. out = [address of the ids (u32), their number, bytes encoded, what, a, b, next place]; what, a and b as in text_encode.

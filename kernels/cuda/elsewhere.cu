@@ -24,6 +24,9 @@ int32_t k_text_encode(address_t context, address_t, address_t, address_t, addres
                       uint32_t, uint32_t, uint32_t) {
   ELSEWHERE(context);
 }
+int32_t k_text_begin(address_t context, address_t, address_t, double, double, uint32_t) {
+  ELSEWHERE(context);
+}
 int32_t k_text_lines(address_t context, address_t, address_t, address_t, double, uint32_t,
                      uint32_t, uint32_t, uint32_t) {
   ELSEWHERE(context);

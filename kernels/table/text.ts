@@ -39,6 +39,23 @@ export const TEXT_KERNELS: Readonly<Record<string, Kernel>> = {
     bytes: "bytes",
     flops: "0",
   },
+  text_begin: {
+    doc:
+      "Lets other threads encode the beginning of a text while the rest still comes. `bytes` of it are " +
+      "there, well-formed UTF-8; in the end it has at most `most`, which need not be there yet. It may be " +
+      "called again with more bytes; then text_encode takes the whole, as its only text and with the same " +
+      "special (0 or 1), before anything else is done with the tokenizer. bytes = 0 gives it up.",
+    source: "DESIGN section 2",
+    params: {
+      handle: inout("u8", "1"),
+      text: input("u8", "bytes"),
+      bytes: size,
+      most: size,
+      special: u32,
+    },
+    bytes: "bytes",
+    flops: "0",
+  },
   text_lines: {
     doc:
       "Encodes each line of a text for itself and writes the ids in decimal, with spaces between them " +

@@ -21,17 +21,11 @@ import type { EncodeOptions } from "./tokenizer.ts";
 
 const encoder = new TextEncoder();
 
-/** Longer texts get memory of their own; shorter ones share some that is warm. */
-const LONGEST_SHARED = 1 << 24;
-let shared = new Uint8Array(1 << 12);
-
-/** A text as UTF-8, valid until the next call. */
-function utf8(text: string): Uint8Array {
-  if (text.length > LONGEST_SHARED) return encoder.encode(text);
-  const most = text.length * 3;
-  if (shared.length < most) shared = new Uint8Array(Math.min(most * 2, LONGEST_SHARED * 3));
-  return shared.subarray(0, encoder.encodeInto(text, shared).written);
-}
+/** Strings up to this length become bytes at once, in memory that they share. */
+const SHORT = 1 << 16;
+/** For longer ones it pays to count the bytes first instead of making room for all that they can be. */
+const LONG = 1 << 26;
+const shared = new Uint8Array(SHORT * 3);
 
 /** Compiles a definition on a backend. @throws {FormatError} If it is not consistent. */
 export function compileTokenizer(
@@ -66,13 +60,24 @@ class EngineTokenizer extends DefinedTokenizer {
   }
 
   encode(text: string | Uint8Array, options: EncodeOptions = {}): Uint32Array {
-    const bytes = typeof text === "string" ? utf8(text) : this.#clean(text, options);
-    const ends = Uint32Array.of(bytes.length);
-    const { ids } = this.#engine.encode(bytes, ends, this.#engineOptions(options));
+    const ids = this.#encode(text, options);
     return withEnds(ids, {
       first: options.bos === true ? this.bosId : undefined,
       last: options.eos === true ? this.eosId : undefined,
     });
+  }
+
+  #encode(text: string | Uint8Array, options: EncodeOptions): Uint32Array {
+    const engineOptions = this.#engineOptions(options);
+    if (typeof text === "string" && text.length > SHORT && text.length <= LONG) {
+      return this.#engine.encodeString(text, engineOptions);
+    }
+    const bytes = typeof text !== "string"
+      ? this.#clean(text, options)
+      : text.length > LONG
+      ? encoder.encode(text)
+      : shared.subarray(0, encoder.encodeInto(text, shared).written);
+    return this.#engine.encode(bytes, Uint32Array.of(bytes.length), engineOptions).ids;
   }
 
   encodeBatch(

@@ -63,6 +63,11 @@ export interface StreamResult {
 
 const SPECIAL_CODE: Readonly<Record<SpecialTokens, number>> = { text: 0, parse: 1, refuse: 2 };
 const OUT_BYTES = 64;
+/** Bytes of UTF-8 that a unit of UTF-16 takes at most. */
+const MOST_BYTES = 3;
+const ALIGNMENT = 8;
+/** Units of UTF-16 that are turned into bytes at a time; the bytes stay near the processor. */
+const PART_UNITS = 1 << 17;
 /** Stands for no id. */
 const NO_ID = 0xffff_ffff;
 
@@ -71,6 +76,21 @@ let shared: Promise<Backend> | undefined;
 /** The backend of tokenizers that are opened without one: the best that is there, on one thread. */
 export function sharedTextBackend(): Promise<Backend> {
   return shared ??= openBackend({ threads: 1, processor: true });
+}
+
+const encoder = new TextEncoder();
+const partBytes = new Uint8Array(PART_UNITS * MOST_BYTES);
+
+/** The bytes of a string, part after part, each of whole characters and valid until the next. */
+function* utf8Parts(text: string): Generator<Uint8Array> {
+  for (let at = 0; at < text.length;) {
+    let end = Math.min(at + PART_UNITS, text.length);
+    const last = text.charCodeAt(end - 1);
+    // The first half of a pair waits for the second.
+    if (end < text.length && last >= 0xd800 && last < 0xdc00) end--;
+    yield partBytes.subarray(0, encoder.encodeInto(text.slice(at, end), partBytes).written);
+    at = end;
+  }
 }
 
 /** A tokenizer in a backend's memory. */
@@ -131,19 +151,27 @@ export class TextEngine {
   /** Copies bytes into the backend's memory; gives their address. */
   #put(...parts: ArrayBufferView[]): Address[] {
     const total = parts.reduce((sum, part) => sum + ((part.byteLength + 7) & ~7), 8);
-    if (total > this.#capacity) {
-      if (this.#input !== 0) this.#backend.free(this.#input);
-      this.#input = 0;
-      this.#capacity = Math.max(total, Math.min(total * 2, 1 << 20));
-      this.#input = this.#backend.alloc(this.#capacity);
-    }
-    let at = this.#input;
+    let at = total > this.#capacity
+      ? this.#reserve(Math.max(total, Math.min(total * 2, 1 << 20)))
+      : this.#input;
     return parts.map((part) => {
       const address = at;
       if (part.byteLength > 0) this.#backend.upload(address, part);
       at += (part.byteLength + 7) & ~7;
       return address;
     });
+  }
+
+  /** Room for so many bytes behind one another; what stands there before is lost. */
+  #reserve(bytes: number): Address {
+    if (bytes > this.#capacity) {
+      if (this.#input !== 0) this.#backend.free(this.#input);
+      this.#input = 0;
+      this.#capacity = 0;
+      this.#input = this.#backend.alloc(bytes);
+      this.#capacity = bytes;
+    }
+    return this.#input;
   }
 
   #download(address: number, count: number): Uint32Array {
@@ -173,20 +201,62 @@ export class TextEngine {
   encode(bytes: Uint8Array, ends: Uint32Array, options: EngineOptions): EncodedBatch {
     if (ends.length === 0) return { ids: new Uint32Array(), counts: new Uint32Array() };
     const [text, endsAddress] = this.#put(bytes, ends);
+    return this.#encode(
+      text!,
+      { bytes: bytes.length, ends: endsAddress!, texts: ends.length },
+      options,
+    );
+  }
+
+  /** Encodes texts that are in the backend's memory. */
+  #encode(
+    text: Address,
+    { bytes, ends, texts }: { bytes: number; ends: Address; texts: number },
+    options: EngineOptions,
+  ): EncodedBatch {
     this.#backend.kernels.text_encode({
       out: this.#out,
       handle: this.#open(),
-      text: text!,
-      ends: endsAddress!,
-      bytes: bytes.length,
-      texts: ends.length,
+      text,
+      ends,
+      bytes,
+      texts,
       special: SPECIAL_CODE[options.special],
       replace: options.replace ? 1 : 0,
     });
     this.#backend.download(this.#result, this.#out);
     const [ids, count, counts, what, a, b] = this.#result as unknown as number[];
     this.#check(what!, a!, b!, 0);
-    return { ids: this.#download(ids!, count!), counts: this.#download(counts!, ends.length) };
+    return { ids: this.#download(ids!, count!), counts: this.#download(counts!, texts) };
+  }
+
+  /** Encodes a string; other threads begin while it is turned into bytes. */
+  encodeString(text: string, options: EngineOptions): Uint32Array {
+    const handle = this.#open();
+    const most = text.length * MOST_BYTES;
+    const input = this.#reserve(most + 2 * ALIGNMENT);
+    let bytes = 0;
+    const begin = (bytes: number): void =>
+      this.#backend.kernels.text_begin({
+        handle,
+        text: input,
+        bytes,
+        most,
+        special: SPECIAL_CODE[options.special],
+      });
+    try {
+      for (const part of utf8Parts(text)) {
+        this.#backend.upload(input + bytes, part);
+        bytes += part.length;
+        if (options.special !== "refuse") begin(bytes);
+      }
+      const ends = input + Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+      this.#backend.upload(ends, Uint32Array.of(bytes));
+      return this.#encode(input, { bytes, ends, texts: 1 }, options).ids;
+    } catch (thrown) {
+      begin(0);
+      throw thrown;
+    }
   }
 
   /** Encodes each line of a text for itself and writes the ids in decimal. */

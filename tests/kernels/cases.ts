@@ -71,6 +71,7 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
   peak_read: "measures the machine and computes nothing",
   text_open: "tests/tokenizer",
   text_encode: "tests/tokenizer",
+  text_begin: "tests/tokenizer",
   text_lines: "tests/tokenizer",
   text_stream: "tests/tokenizer",
   text_close: "tests/tokenizer",

@@ -4,7 +4,7 @@ use crate::context::{Address, enter, guard, pointer};
 use crate::{ops, runtime};
 
 /// Hash of the kernel table that this library was built from.
-pub const ABI_HASH: f64 = 2118619189676822.0;
+pub const ABI_HASH: f64 = 4401021790139673.0;
 
 /// Codes of element and block types as they cross the ABI.
 #[allow(dead_code)]
@@ -173,6 +173,13 @@ pub unsafe extern "C" fn k_text_open(context: Address, out: Address, blob: Addre
 #[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
 pub unsafe extern "C" fn k_text_encode(context: Address, out: Address, handle: Address, text: Address, ends: Address, bytes: f64, texts: u32, special: u32, replace: u32) -> i32 {
     unsafe { enter(context, &[out, handle, text, ends], |context| ops::text_encode(context, pointer::<f64>(out), pointer::<u8>(handle), pointer::<u8>(text) as *const u8, pointer::<u32>(ends) as *const u32, bytes as usize, texts, special, replace)) }
+}
+
+/// Lets other threads encode the beginning of a text while the rest still comes. `bytes` of it are there, well-formed UTF-8; in the end it has at most `most`, which need not be there yet. It may be called again with more bytes; then text_encode takes the whole, as its only text and with the same special (0 or 1), before anything else is done with the tokenizer. bytes = 0 gives it up.
+#[unsafe(no_mangle)]
+#[allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub unsafe extern "C" fn k_text_begin(context: Address, handle: Address, text: Address, bytes: f64, most: f64, special: u32) -> i32 {
+    unsafe { enter(context, &[handle, text], |context| ops::text_begin(context, pointer::<u8>(handle), pointer::<u8>(text) as *const u8, bytes as usize, most as usize, special)) }
 }
 
 /// Encodes each line of a text for itself and writes the ids in decimal, with spaces between them and a line end behind each line's; a line end at the very end begins no line. first and last: ids before and behind those of each line, 0xffffffff for none. out = [address of the bytes written, their number, number of lines, what, a, b]; the rest as in text_encode.

@@ -57,7 +57,9 @@ pub use training::{
     embedding_backward, layer_norm_backward, rms_norm_backward, score_part, swiglu_backward,
 };
 
-pub use crate::text::kernels::{text_close, text_encode, text_lines, text_open, text_stream};
+pub use crate::text::kernels::{
+    text_begin, text_close, text_encode, text_lines, text_open, text_stream,
+};
 pub use crate::text::train::kernels::{
     text_train_close, text_train_feed, text_train_open, text_train_pieces, text_train_prepare,
     text_train_step,

@@ -155,9 +155,14 @@ impl Board {
         }
     }
 
+    /// Whether so many chunks, all of the current job, have been reported.
+    pub fn has_done(&self, chunks: u32) -> bool {
+        self.done.0.load(SeqCst) == chunks
+    }
+
     /// Returns when all chunks of the current job have been reported.
     pub fn join(&self, chunks: u32, patience: &mut Patience) {
-        let finished = || self.done.0.load(SeqCst) == chunks;
+        let finished = || self.has_done(chunks);
         if finished() || patience.spin(finished) {
             return;
         }

@@ -13,6 +13,7 @@ mod patience;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 
+use alloc::boxed::Box;
 use core::cell::{Cell, RefCell};
 
 use board::Board;
@@ -24,6 +25,8 @@ use platform::{Crew, Shared, clock, learn_of_memory};
 #[cfg(target_arch = "wasm32")]
 use wasm as platform;
 
+type Begun = (f64, Box<dyn Fn(usize, usize) + Sync>);
+
 /// The threads of one context. One thread at a time calls it.
 pub struct Pool {
     board: Shared<Board>,
@@ -31,6 +34,8 @@ pub struct Pool {
     patience: RefCell<Patience>,
     judge: RefCell<Judge>,
     busy: Cell<bool>,
+    /// When a job was begun that the caller does not wait for, and what it is.
+    begun: RefCell<Option<Begun>>,
     threads: usize,
 }
 
@@ -44,6 +49,7 @@ impl Pool {
             patience: RefCell::new(Patience::new()),
             judge: RefCell::new(Judge::new()),
             busy: Cell::new(false),
+            begun: RefCell::new(None),
             threads,
         }
     }
@@ -70,6 +76,47 @@ impl Pool {
             self.board.work(0);
             self.board.join(parts, &mut self.patience.borrow_mut());
         });
+    }
+
+    /// Lets other threads begin a job while the caller does something else, and says in how many parts
+    /// `work` runs; 0 is none, where nobody can. Until [`Pool::finish`] what the caller runs, it runs alone.
+    ///
+    /// # Safety
+    /// What `work` refers to must stay until then.
+    pub unsafe fn begin(&self, work: Box<dyn Fn(usize, usize) + Sync>) -> usize {
+        if self.threads == 1 || self.busy.get() || self.board.stopped() {
+            return 0;
+        }
+        self.crew.borrow_mut().before(&self.board);
+        if self.board.present() == 0 {
+            return 0;
+        }
+        self.busy.set(true);
+        let mut begun = self.begun.borrow_mut();
+        let (_, work) = begun.insert((clock(), work));
+        // One part more than others take wakes all of them, and is the caller's in the end.
+        self.board.publish(self.threads as u32, &**work);
+        self.threads
+    }
+
+    /// Whether all parts of the job that was begun are done.
+    pub fn has_done(&self, parts: usize) -> bool {
+        self.board.has_done(parts as u32)
+    }
+
+    /// Does what is left of the job that was begun, and waits for what others do of it.
+    pub fn finish(&self) {
+        self.board.work(0);
+        self.board
+            .join(self.threads as u32, &mut self.patience.borrow_mut());
+        self.busy.set(false);
+        if let Some((began, _)) = self.begun.borrow_mut().take() {
+            self.crew.borrow_mut().after(&self.board, began);
+        }
+        learn_of_memory();
+        if self.board.take_failure() {
+            panic!("a part of the kernel panicked");
+        }
     }
 
     /// Runs a job on this thread where no other can help, else by `together(chunks, now)`.

@@ -1,4 +1,5 @@
 use super::*;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -125,4 +126,37 @@ fn a_stopped_pool_runs_on_the_calling_thread() {
         count.fetch_add(1, Ordering::Relaxed);
     });
     assert_eq!(count.load(Ordering::Relaxed), 9);
+}
+
+#[test]
+fn a_job_that_was_begun_is_done_by_others_while_the_caller_runs_alone() {
+    let pool = Pool::new(3);
+    for round in 0..300 {
+        let runs: Arc<Vec<AtomicU32>> = Arc::new((0..3).map(|_| AtomicU32::new(0)).collect());
+        let shared = Arc::clone(&runs);
+        let work = move |part: usize, _: usize| {
+            shared[part].fetch_add(1, Ordering::Relaxed);
+        };
+        let parts = unsafe { pool.begin(Box::new(work)) };
+        assert_eq!(parts, 3);
+        if round % 2 == 0 {
+            pool.share_out(5, &|_, worker| assert_eq!(worker, 0));
+            while !pool.has_done(parts) {
+                std::thread::yield_now();
+            }
+        }
+        pool.finish();
+        assert!(runs.iter().all(|run| run.load(Ordering::Relaxed) == 1));
+        let helped = AtomicUsize::new(0);
+        pool.share_out(4, &|_, _| {
+            helped.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(helped.into_inner(), 4);
+    }
+}
+
+#[test]
+fn nothing_is_begun_where_nobody_else_is() {
+    let pool = Pool::new(1);
+    assert_eq!(unsafe { pool.begin(Box::new(|_, _| unreachable!())) }, 0);
 }

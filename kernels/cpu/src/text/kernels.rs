@@ -58,6 +58,30 @@ pub unsafe fn text_open(context: &Context, out: *mut f64, blob: *const u8, len: 
     Ok(())
 }
 
+/// Encodes the beginning of a text on other threads.
+pub unsafe fn text_begin(
+    context: &Context,
+    handle: *mut u8,
+    text: *const u8,
+    len: usize,
+    most: usize,
+    special: u32,
+) -> Status {
+    let tokenizer: *mut Tokenizer = handle.cast();
+    if len == 0 {
+        unsafe { &mut *tokenizer }.drop_begun(context.pool());
+        return Ok(());
+    }
+    let request = Request {
+        special: special_mode(special)?,
+        replace: false,
+        streaming: false,
+        place: Place::default(),
+    };
+    unsafe { Tokenizer::begin(tokenizer, (text, len, most), request, context.pool()) };
+    Ok(())
+}
+
 /// Encodes a batch of texts.
 pub unsafe fn text_encode(
     context: &Context,
@@ -70,7 +94,18 @@ pub unsafe fn text_encode(
     special: u32,
     replace: u32,
 ) -> Status {
-    let tokenizer = unsafe { &mut *handle.cast::<Tokenizer>() };
+    let parallel =
+        |tasks: usize, work: &(dyn Fn(usize, usize) + Sync)| context.share_out(tasks, work);
+    let tokenizer: *mut Tokenizer = handle.cast();
+    if unsafe { (*tokenizer).begun.is_some() } {
+        let pool = context.pool();
+        unsafe {
+            Tokenizer::finish_begun(tokenizer, len, (pool, &parallel));
+            write_batch(out, &mut *tokenizer, [0.0; 3]);
+        }
+        return Ok(());
+    }
+    let tokenizer = unsafe { &mut *tokenizer };
     let text = unsafe { bytes(text, len) };
     let ends = unsafe { from_raw_parts(ends, texts as usize) };
     let ascending = ends.windows(2).all(|w| w[0] <= w[1]);
@@ -90,13 +125,16 @@ pub unsafe fn text_encode(
         streaming: false,
         place: Place::default(),
     };
-    let parallel =
-        |tasks: usize, work: &(dyn Fn(usize, usize) + Sync)| context.share_out(tasks, work);
-    let [what, a, b] = outcome(tokenizer.encode_batch(text, ends, request, &parallel));
+    let done = outcome(tokenizer.encode_batch(text, ends, request, &parallel));
+    unsafe { write_batch(out, tokenizer, done) };
+    Ok(())
+}
+
+/// Writes where the ids of a batch are.
+unsafe fn write_batch(out: *mut f64, tokenizer: &mut Tokenizer, [what, a, b]: [f64; 3]) {
     let ids = as_address(tokenizer.ids.as_mut_ptr()) as f64;
     let counts = as_address(tokenizer.counts.as_mut_ptr()) as f64;
     unsafe { write(out, &[ids, tokenizer.ids.len() as f64, counts, what, a, b]) };
-    Ok(())
 }
 
 /// Encodes the lines of a text and writes their ids in decimal.

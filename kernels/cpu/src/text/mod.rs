@@ -9,6 +9,7 @@
 
 pub mod ahead;
 pub mod backtrack;
+mod begun;
 pub mod blob;
 pub mod blocks;
 pub mod byte_characters;

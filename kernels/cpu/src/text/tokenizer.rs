@@ -1,5 +1,6 @@
 //! A compiled tokenizer and what is done with it: many texts at once, on all threads.
 
+use super::begun::{Begun, TaskResult};
 use super::blob::{Blob, Flags, Head};
 use super::bytes::ByteLevel;
 use super::class::{CharClasses, LETTER};
@@ -30,7 +31,9 @@ pub struct Tokenizer {
     pub(super) classes: CharClasses,
     pub(super) workers: Vec<Worker>,
     /// Ids of each task of the last call, and how many each of its units has.
-    results: Vec<(Vec<u32>, Vec<u32>)>,
+    pub(super) results: Vec<TaskResult>,
+    /// A text that is not there as a whole yet.
+    pub(super) begun: Option<Box<Begun>>,
     /// Ids of the last call.
     pub ids: Vec<u32>,
     /// Number of ids of each text of the last call.
@@ -110,6 +113,7 @@ impl Tokenizer {
             classes: CharClasses::new(),
             workers: (0..threads.max(1)).map(|_| Worker::default()).collect(),
             results: Vec::new(),
+            begun: None,
             ids: Vec::new(),
             counts: Vec::new(),
             written: Vec::new(),
@@ -278,16 +282,28 @@ impl Tokenizer {
         }
     }
 
-    /// The texts, long ones cut where no token reaches across.
-    fn units(&self, text: &[u8], ends: &[u32], request: Request) -> Vec<Unit> {
-        let mut units = Vec::with_capacity(ends.len());
+    /// Whether there are places where text may be cut.
+    pub(super) fn divisible(&self, request: Request) -> bool {
         let parse = request.special == SpecialMode::Parse;
-        let divisible = !request.replace
+        !request.replace
             && self.names.iter().all(|n| !n.any(parse) || n.simple)
             && match &self.family {
                 Family::Symbols(symbols) => symbols.has_cuts(),
                 Family::Bytes(_) => true,
-            };
+            }
+    }
+
+    /// The first place behind `from` where a text that is divisible may be cut.
+    ///
+    /// # Safety
+    /// As of [`cut`].
+    pub(super) unsafe fn next_cut(
+        &self,
+        text: &[u8],
+        from: usize,
+        request: Request,
+    ) -> Option<usize> {
+        let parse = request.special == SpecialMode::Parse;
         // In every split pattern a piece ends with the last of a word's letters.
         let may = |left: u32, right: u32| {
             let byte = first_byte(right);
@@ -298,13 +314,21 @@ impl Tokenizer {
                     Family::Bytes(_) => self.classes.of(right) != LETTER,
                 }
         };
+        unsafe { cut(text, from, &self.classes, may) }
+    }
+
+    /// The texts, long ones cut where no token reaches across.
+    fn units(&self, text: &[u8], ends: &[u32], request: Request) -> Vec<Unit> {
+        let mut units = Vec::with_capacity(ends.len());
+        let divisible = self.divisible(request);
         let mut start = 0;
         for &end in ends {
             let end = end as usize;
             let mut first = true;
             while divisible && end - start > 2 * TASK_BYTES {
+                let from = start + TASK_BYTES;
                 // Texts are divisible only where malformed bytes are refused before.
-                let found = unsafe { cut(&text[..end], start + TASK_BYTES, &self.classes, may) };
+                let found = unsafe { self.next_cut(&text[..end], from, request) };
                 let Some(cut) = found else {
                     break;
                 };
