@@ -7,7 +7,7 @@
 import type { CommandSpec } from "../command.ts";
 import { integer } from "../option_values.ts";
 import { COMPUTE_OPTIONS, type ComputeOptions } from "../options.ts";
-import { MODEL_OPTIONS, type ModelFlags } from "./generate.spec.ts";
+import { MODEL_OPTIONS, type ModelFlags } from "./model_options.spec.ts";
 
 /** What `llamero bench generate` is called with. */
 export interface BenchGenerateOptions extends ComputeOptions, Omit<ModelFlags, "context"> {

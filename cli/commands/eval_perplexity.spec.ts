@@ -11,7 +11,7 @@ import {
   MODEL_TOKENIZER,
   WINDOW_CONTEXT,
 } from "../options.ts";
-import { MODEL_OPTIONS, type ModelFlags } from "./generate.spec.ts";
+import { MODEL_OPTIONS, type ModelFlags } from "./model_options.spec.ts";
 
 /** What `llamero eval perplexity` is called with. */
 export interface EvalPerplexityOptions extends ComputeOptions, Omit<ModelFlags, "repack"> {

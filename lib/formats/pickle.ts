@@ -8,54 +8,13 @@
  */
 
 import { quoted } from "../base/quoted.ts";
-
-/** A value that the caller's rules made: a tensor, a storage. */
-export abstract class PickleObject {
-  /** What it is, for messages. */
-  abstract readonly kind: string;
-}
-
-/** The name of a Python function or class that the caller's rules allow; it can be called through them and no more. */
-export class PickleGlobal {
-  /** Makes a name of a module and what it holds. */
-  constructor(
-    /** `module.name`. */
-    readonly name: string,
-  ) {}
-}
-
-/** What Python's `(a, b)` becomes. */
-export class PickleTuple {
-  /** Makes a tuple. */
-  constructor(
-    /** The items, in order. */
-    readonly items: readonly PickleValue[],
-  ) {}
-}
-
-/** What Python's `[a, b]` becomes; it can hold itself. */
-export class PickleList {
-  /** The items, in the order in which they were appended. */
-  readonly items: PickleValue[] = [];
-}
-
-/** A dict or OrderedDict whose keys are strings or integers. */
-export class PickleDict {
-  /** Values by key, in the order in which they were set. */
-  readonly entries: Map<string | number, PickleValue> = new Map();
-}
-
-/** Anything that can come of a pickle here. */
-export type PickleValue =
-  | null
-  | boolean
-  | number
-  | string
-  | PickleTuple
-  | PickleList
-  | PickleDict
-  | PickleGlobal
-  | PickleObject;
+import {
+  PickleDict,
+  PickleGlobal,
+  PickleList,
+  PickleTuple,
+  type PickleValue,
+} from "./pickle_values.ts";
 
 /** What a pickle may name and what comes of it. */
 export interface PickleRules {

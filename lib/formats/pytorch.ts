@@ -10,11 +10,13 @@
 import { crc32 } from "node:zlib";
 import { quoted } from "../base/quoted.ts";
 import { InputFile } from "./input_file.ts";
-import { PickleDict, unpickle } from "./pickle.ts";
+import { unpickle } from "./pickle.ts";
+import { PickleDict } from "./pickle_values.ts";
 import { PickledTensor, stateDictRules } from "./pytorch_rules.ts";
 import { recordOf } from "./pytorch_tensor.ts";
 import { refusal, type TensorRecord } from "./tensor_file.ts";
-import { readZip, type ZipEntry } from "./zip.ts";
+import { readZip } from "./zip.ts";
+import type { ZipEntry } from "./zip_entry.ts";
 
 /** What a PyTorch file holds. */
 export interface PytorchFile {

@@ -4,15 +4,15 @@
  * @module
  */
 
+import { type PickleRules } from "./pickle.ts";
 import {
   PickleDict,
   PickleGlobal,
   PickleList,
   PickleObject,
-  type PickleRules,
   PickleTuple,
   type PickleValue,
-} from "./pickle.ts";
+} from "./pickle_values.ts";
 
 /** The memory of one or more tensors: one entry of the archive. */
 export class PickledStorage extends PickleObject {

@@ -8,7 +8,7 @@ import { quoted } from "../base/quoted.ts";
 import { blockOf, tensorBytes } from "./file_dtype.ts";
 import type { PickledTensor } from "./pytorch_rules.ts";
 import { refusal, type TensorRecord } from "./tensor_file.ts";
-import type { ZipEntry } from "./zip.ts";
+import type { ZipEntry } from "./zip_entry.ts";
 
 /** A tensor of the pickle with the entry of the archive that its storage names. */
 export interface TensorInArchive {

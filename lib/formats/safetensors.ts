@@ -151,10 +151,12 @@ class HeaderParser {
         shape = this.#integers(() => `an extent of tensor ${quoted(name)}`, MOST_AXES);
       } else if (key === "data_offsets") {
         span = this.#integers(() => `an offset of tensor ${quoted(name)}`, 2);
-      } else {throw this.#refuse(
+      } else {
+        throw this.#refuse(
           start,
           `tensor ${quoted(name)} has the unknown field ${quoted(key)}`,
-        );}
+        );
+      }
     });
     const missing = dtype === undefined ? "dtype" : shape === undefined ? "shape" : "data_offsets";
     if (dtype === undefined || shape === undefined || span === undefined) {

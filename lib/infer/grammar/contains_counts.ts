@@ -4,7 +4,7 @@
  * @module
  */
 
-type Schema = Readonly<Record<string, unknown>>;
+import type { Schema } from "./schema_intersection.ts";
 
 /** The schema of what does not fit. */
 export function schemaOpposite(schema: unknown): unknown {
