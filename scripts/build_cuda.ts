@@ -25,6 +25,9 @@ export const EMULATED_LIBRARY: string = join(BUILT, "libllamero_cuda_emulated.so
 /** Where the NCCL for emulated GPUs lies. */
 export const EMULATED_NCCL: string = join(BUILT, "libnccl_emulated.so");
 
+/** Where the cuBLASLt for emulated GPUs lies. */
+export const EMULATED_CUBLASLT: string = join(BUILT, "libcublaslt_emulated.so");
+
 const NEWEST = "arch=compute_90a,code=sm_90a";
 const ARCHITECTURES = [
   "arch=compute_80,code=sm_80",
@@ -85,12 +88,14 @@ async function buildEmulated(): Promise<void> {
       ...["-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-DLLAMERO_EMULATED"],
       ...["-x", "c++", ...kernels, ...sources(emulator, ".cpp"), "-o", out],
     ]));
-  if (Deno.build.os !== "linux") return; // it needs /dev/shm
-  await build("libnccl_emulated.so", (out) =>
-    run(compiler, [
-      ...["-std=c++17", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared"],
-      ...[...sources(join(emulator, "nccl"), ".cpp"), "-o", out],
-    ]));
+  const library = (name: string) =>
+    build(`lib${name}_emulated.so`, (out) =>
+      run(compiler, [
+        ...["-std=c++17", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared"],
+        ...[...sources(join(emulator, name), ".cpp"), "-o", out],
+      ]));
+  await library("cublaslt");
+  if (Deno.build.os === "linux") await library("nccl"); // it needs /dev/shm
 }
 
 if (import.meta.main) {

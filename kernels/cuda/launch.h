@@ -2,10 +2,13 @@
 #pragma once
 
 #ifdef LLAMERO_EMULATED
+#include "emulator/cuda_runtime.h"
 #include "emulator/emulator.h"
 #else
 #include <cuda_runtime.h>
 
+#define LAUNCH_ON(stream, kernel, blocks, threads, ...) \
+  kernel<<<blocks, threads, 0, stream>>>(__VA_ARGS__)
 #define LAUNCH(context, kernel, blocks, threads, sharedBytes, ...) \
   kernel<<<blocks, threads, sharedBytes, (context).stream()>>>(__VA_ARGS__)
 // Lets the blocks of a kernel have so much dynamic shared memory; more than 48 KiB must be asked for.

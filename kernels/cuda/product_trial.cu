@@ -1,7 +1,6 @@
-// Operands of a trial: bf16 between -1 and 1 by a hash of the index, so that every trial of a shape has the
-// same and no sum is exact.
-
-#ifndef LLAMERO_EMULATED
+// Operands of a trial by a hash of the index, so that every trial of a shape has the same: bf16 of either sign
+// from 2^-12 to 1, all exponents alike. Products then span more bits than f32 has, and sums of a few of them
+// are not exact in every order.
 
 #include "product_trial.h"
 
@@ -15,7 +14,8 @@ __global__ void draw_kernel(uint16_t *x, size_t count, unsigned seed) {
   hash = (hash ^ (hash >> 16)) * 0x85ebca6bu;
   hash = (hash ^ (hash >> 13)) * 0xc2b2ae35u;
   hash ^= hash >> 16;
-  x[i] = f32_to_bf16(static_cast<float>(hash) * (1.0f / 2147483648.0f) - 1.0f);
+  uint32_t exponent = 115 + (hash >> 16) % 12;
+  x[i] = static_cast<uint16_t>((hash & 0x807fu) | exponent << 7);
 }
 
 __global__ void differ_kernel(int *differs, const uint32_t *x, const uint32_t *y, size_t count) {
@@ -52,8 +52,8 @@ Trial::Trial(const BrainProduct &shape, cudaStream_t stream) : shape_(shape), st
   memory_ = static_cast<uint8_t *>(memory);
   if (cudaEventCreate(&begun_) != cudaSuccess || cudaEventCreate(&ended_) != cudaSuccess) return;
   uint16_t *ofA = reinterpret_cast<uint16_t *>(memory_), *ofB = reinterpret_cast<uint16_t *>(memory_ + ofB_);
-  draw_kernel<<<blocks(a), THREADS, 0, stream>>>(ofA, a, 0x9e3779b9u);
-  draw_kernel<<<blocks(b), THREADS, 0, stream>>>(ofB, b, 0x7f4a7c15u);
+  LAUNCH_ON(stream, draw_kernel, blocks(a), THREADS, ofA, a, 0x9e3779b9u);
+  LAUNCH_ON(stream, draw_kernel, blocks(b), THREADS, ofB, b, 0x7f4a7c15u);
   ready_ = cudaGetLastError() == cudaSuccess;
 }
 
@@ -82,12 +82,10 @@ bool Trial::equal() {
   int *differs = reinterpret_cast<int *>(memory_ + ofDiffers_);
   size_t count = (ofSecond_ - ofOut_) / sizeof(float);
   if (cudaMemsetAsync(differs, 0, sizeof(int), stream_) != cudaSuccess) return false;
-  differ_kernel<<<blocks(count), THREADS, 0, stream_>>>(
-      differs, reinterpret_cast<uint32_t *>(memory_ + ofOut_),
-      reinterpret_cast<uint32_t *>(memory_ + ofSecond_), count);
+  LAUNCH_ON(stream_, differ_kernel, blocks(count), THREADS, differs,
+            reinterpret_cast<uint32_t *>(memory_ + ofOut_),
+            reinterpret_cast<uint32_t *>(memory_ + ofSecond_), count);
   int found = 1;
   bool read = cudaMemcpyAsync(&found, differs, sizeof(int), cudaMemcpyDeviceToHost, stream_) == cudaSuccess;
   return read && ended() && found == 0;
 }
-
-#endif

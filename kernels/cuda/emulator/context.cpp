@@ -36,6 +36,7 @@ Context *Context::open(unsigned device) {
 bool Context::start(unsigned device) {
   device_ = device;
   streams_[RANKS_QUEUE] = &ranks_;
+  cublas_ = CublasLt::open(&cublasAbsent_);
   scratch_ = std::malloc(SCRATCH_BYTES);
   fault_ = static_cast<int *>(std::calloc(1, sizeof(int)));
   return scratch_ != nullptr && fault_ != nullptr;
@@ -45,6 +46,7 @@ Context::~Context() {
   for (auto &[address, bytes] : owned_) std::free(reinterpret_cast<void *>(address));
   std::free(scratch_);
   std::free(workspace_);
+  delete cublas_;
   std::free(fault_);
 }
 

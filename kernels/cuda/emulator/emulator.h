@@ -125,6 +125,8 @@ inline float __uint_as_float(unsigned bits) {
 // Shared memory that a block of a GPU may have (sm_80 has less than sm_90: 163 KiB).
 #define ALLOW_SHARED(kernel, bytes) static_assert((bytes) <= 163 * 1024, "more than sm_80 has")
 
+#define LAUNCH_ON(stream, kernel, blocks, threads, ...) \
+  emulated::launch(blocks, threads, 0, emulated::bound(kernel, __VA_ARGS__))
 #define LAUNCH(context, kernel, blocks, threads, sharedBytes, ...) \
   (context).emulate(blocks, threads, sharedBytes, emulated::bound(kernel, __VA_ARGS__))
 #define DYNAMIC_SHARED(type, name) type *name = reinterpret_cast<type *>(emulated::dynamicShared())
