@@ -12,6 +12,7 @@ import type { DecoderSource } from "../../lib/model/load_weights.ts";
 import { readTensor } from "../../lib/formats/read_tensor.ts";
 import { readSafetensors } from "../../lib/formats/safetensors.ts";
 import { golden } from "../fixtures.ts";
+import { assertClose } from "../numeric.ts";
 
 /** Folders with a config, a batch and expected numbers. */
 export const GOLDEN_MODELS = [
@@ -79,22 +80,12 @@ export async function goldenOutput(name: GoldenModel, tensor: string): Promise<F
     : Float64Array.from(new Float32Array(buffer, byteOffset));
 }
 
-/** Fails unless all numbers are within `tolerance`; shows the first that differ and the worst. */
+/** Fails unless all numbers are within `tolerance`, and none of them is NaN. */
 export function assertNear(
   got: ArrayLike<number>,
   wanted: ArrayLike<number>,
   tolerance: number,
 ): void {
-  ok(got.length === wanted.length, `${got.length} numbers instead of ${wanted.length}`);
-  const wrong: string[] = [];
-  let [worst, at] = [0, 0];
-  for (let i = 0; i < wanted.length; i++) {
-    const difference = Math.abs(got[i]! - wanted[i]!);
-    // Written so that NaN fails.
-    if (!(difference <= tolerance) && wrong.length < 5) {
-      wrong.push(`[${i}] ${got[i]} instead of ${wanted[i]}`);
-    }
-    if (!(difference <= worst)) [worst, at] = [difference, i];
-  }
-  ok(wrong.length === 0, `${wrong.join("; ")}; largest difference ${worst} at ${at}`);
+  assertClose([got, wanted], { what: "the numbers", absolute: tolerance });
+  for (let i = 0; i < wanted.length; i++) ok(!Number.isNaN(wanted[i]), `number ${i} is NaN`);
 }
