@@ -39,7 +39,7 @@ export interface Recipe {
   readonly eps: number;
   /** Share of a decayed weight taken off per step, times lr; `"lr^2"` is PaLM's (without lr). */
   readonly weightDecay: number | "lr^2";
-  /** Largest norm of the gradient over all weights. */
+  /** Largest norm of the gradient over all weights; 0 is none. */
   readonly clip: number;
   /** Tokens of a sequence. */
   readonly seqLen: number;

@@ -8,7 +8,7 @@
  */
 
 import type { Skip } from "../data/order.ts";
-import type { BatchStage, ScheduleName } from "../model/recipe.ts";
+import type { Recipe } from "../model/recipe.ts";
 import type { PipelineScheduleName } from "../parallel/pipeline_schedule.ts";
 
 /** A source of training data, as it is asked for. */
@@ -22,41 +22,13 @@ export interface DataSetting {
 }
 
 /** All settings of a run besides the model's sizes. */
-export interface TrainSettings {
+export interface TrainSettings extends Omit<Recipe, "tokens" | "unpublished"> {
   /** Optimizer steps of the whole run. */
   readonly steps: number;
-  /** Tokens of a sequence. */
-  readonly seqLen: number;
-  /** Tokens of a batch, at first. */
-  readonly batchTokens: number;
-  /** Larger batches of later steps. */
-  readonly batchRamp: readonly BatchStage[];
   /** Sequences that are computed at once. */
   readonly microBatch: number;
-  /** What turns gradients into updates. */
-  readonly optimizer: "adamw" | "adafactor";
-  /** Peak learning rate. */
-  readonly lr: number;
-  /** Learning rate that the schedule ends at. */
-  readonly minLr: number;
-  /** Steps of the linear rise from 0. */
-  readonly warmup: number;
-  /** Steps at the peak before the schedule sets in. */
-  readonly hold: number;
-  /** How the learning rate falls. */
-  readonly schedule: ScheduleName;
   /** Steps of the fall at the end of `wsd`. */
   readonly decay: number;
-  /** Decay of the mean of gradients. */
-  readonly beta1: number;
-  /** Decay of the mean of squares. */
-  readonly beta2: number | "1-k^-0.8";
-  /** Added to the root of the mean of squares (AdamW). */
-  readonly eps: number;
-  /** Share of a decayed weight taken off per step, times lr; `"lr^2"` without lr. */
-  readonly weightDecay: number | "lr^2";
-  /** Largest norm of the gradient over all weights; 0 is none. */
-  readonly clip: number;
   /** Largest root mean square of a tensor's update (Adafactor); 0 is none. */
   readonly updateClip: number;
   /** Weight of log^2 Z in the loss. */
@@ -65,10 +37,6 @@ export interface TrainSettings {
   readonly dtype: "f32" | "bf16";
   /** Which activations are computed again in the backward pass. */
   readonly recompute: "none" | "selective" | "full";
-  /** Share of activations dropped. */
-  readonly dropout: number;
-  /** Whether documents in one sequence do not see each other. */
-  readonly documentMask: boolean;
   /** Batches that are left out. */
   readonly skipBatches: readonly Skip[];
   /** Goes back and skips data when the loss jumps. */

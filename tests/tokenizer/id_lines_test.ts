@@ -1,21 +1,11 @@
 import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { FormatError, LlameroError } from "../../lib/base/errors.ts";
 import { encodeLines, type LineOptions } from "../../lib/tokenizer/id_lines.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import { onBackends } from "../on_backends.ts";
-import { HAS_VECTORS, TEXTS, TOKENIZERS } from "./vectors.ts";
+import { KINDS, NEEDS_VECTORS, TEXTS, TOKENIZERS } from "./vectors.ts";
 
-const FILES = [
-  "llama2/tokenizer.model",
-  "llama3/tokenizer.model",
-  "hf/llama2.legacy.tokenizer.json.gz",
-  "spm-trained/mix-default-4096.model",
-];
-
-const missing = HAS_VECTORS.find((path) => !existsSync(path));
-const options = { ignored: missing === undefined ? undefined : `no ${missing}` };
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
 const written = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
@@ -26,7 +16,7 @@ onBackends("lines become the ids that each gives alone, with any number of threa
     (name) => Deno.readTextFileSync(join(TEXTS, name)).slice(0, 60_000).toWellFormed(),
   );
   const text = `\n\n${parts.join("\n")}</s><|eot_id|>\n\nno line end`;
-  for (const file of FILES) {
+  for (const file of KINDS) {
     for (const backend of [one, three]) {
       const tokenizer = await openTokenizer(join(TOKENIZERS, file), backend);
       const ways: LineOptions[] = [{}, { special: "parse", bos: true, eos: true }];
@@ -42,11 +32,11 @@ onBackends("lines become the ids that each gives alone, with any number of threa
       tokenizer.close();
     }
   }
-}, options);
+}, NEEDS_VECTORS);
 
 onBackends("a line end at the very end begins no line, and no text has no line", async (on) => {
   using opened = await on.open(2);
-  const tokenizer = await openTokenizer(join(TOKENIZERS, FILES[0]!), opened);
+  const tokenizer = await openTokenizer(join(TOKENIZERS, KINDS[0]!), opened);
   const cases: [string, string, number][] = [
     ["", "", 0],
     ["\n", "\n", 1],
@@ -60,14 +50,14 @@ onBackends("a line end at the very end begins no line, and no text has no line",
     deepStrictEqual([written(bytes), lines], [wanted, count]);
   }
   tokenizer.close();
-}, options);
+}, NEEDS_VECTORS);
 
 onBackends("a line that threads share gives the ids that one thread gives", async (on) => {
   using one = await on.open(1);
   using two = await on.open(2);
   const words = "sharing a line out among threads ".repeat(40_000);
   const text = utf8(`first\n${words}\nlast\n`);
-  for (const file of FILES) {
+  for (const file of KINDS) {
     const [alone, together] = await Promise.all(
       [one, two].map((backend) => openTokenizer(join(TOKENIZERS, file), backend)),
     );
@@ -77,11 +67,11 @@ onBackends("a line that threads share gives the ids that one thread gives", asyn
     alone!.close();
     together!.close();
   }
-}, options);
+}, NEEDS_VECTORS);
 
 onBackends("what is refused in a line is named by its byte in the file", async (on) => {
   using opened = await on.open(2);
-  for (const file of FILES) {
+  for (const file of KINDS) {
     const tokenizer = await openTokenizer(join(TOKENIZERS, file), opened);
     const line = utf8(`${"line\n".repeat(100_000)}`);
     const text = new Uint8Array(line.length + 6);
@@ -97,7 +87,7 @@ onBackends("what is refused in a line is named by its byte in the file", async (
     strictEqual(replaced.lines, 100_003);
     tokenizer.close();
   }
-}, options);
+}, NEEDS_VECTORS);
 
 onBackends("a name of a token is refused in a line, not across two", async (on) => {
   using opened = await on.open(2);
@@ -110,4 +100,4 @@ onBackends("a name of a token is refused in a line, not across two", async (on) 
     return error instanceof LlameroError && /"<\|eot_id\|>" at byte 14,/.test(error.message);
   });
   tokenizer.close();
-}, options);
+}, NEEDS_VECTORS);

@@ -1,20 +1,9 @@
 import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { LlameroError } from "../../lib/base/errors.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import { onBackends } from "../on_backends.ts";
-import { HAS_VECTORS, TEXTS, TOKENIZERS } from "./vectors.ts";
-
-const FILES = [
-  "llama2/tokenizer.model",
-  "llama3/tokenizer.model",
-  "hf/llama2.legacy.tokenizer.json.gz",
-  "spm-trained/mix-default-4096.model",
-];
-
-const missing = HAS_VECTORS.find((path) => !existsSync(path));
-const options = { ignored: missing === undefined ? undefined : `no ${missing}` };
+import { KINDS, NEEDS_VECTORS, TEXTS, TOKENIZERS } from "./vectors.ts";
 
 /** Strings that are turned into bytes part after part while threads begin with the first ones. */
 function longStrings(): string[] {
@@ -36,7 +25,7 @@ onBackends("a long string gives the ids of its bytes, with any number of threads
   for (const threads of [1, 2, 3]) {
     using opened = await on.open(threads);
     await opened.backend.ready();
-    for (const file of FILES) {
+    for (const file of KINDS) {
       const tokenizer = await openTokenizer(join(TOKENIZERS, file), opened);
       for (const text of longStrings()) {
         const bytes = new TextEncoder().encode(text);
@@ -48,7 +37,7 @@ onBackends("a long string gives the ids of its bytes, with any number of threads
       tokenizer.close();
     }
   }
-}, options);
+}, NEEDS_VECTORS);
 
 onBackends(
   "a long string with a token that is refused leaves the tokenizer as it was",
@@ -62,5 +51,5 @@ onBackends(
     strictEqual(tokenizer.encode(text, { special: "parse" }).at(-1), 128_009);
     tokenizer.close();
   },
-  options,
+  NEEDS_VECTORS,
 );

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { FIXTURES } from "../fixtures.ts";
 
@@ -31,6 +32,21 @@ export interface Vector {
 
 /** Whether the fixtures are here. */
 export const HAS_VECTORS: readonly string[] = [TOKENIZERS, TEXTS];
+
+/** A tokenizer of each kind, below {@linkcode TOKENIZERS}. */
+export const KINDS: readonly string[] = [
+  "llama2/tokenizer.model",
+  "llama3/tokenizer.model",
+  "hf/llama2.legacy.tokenizer.json.gz",
+  "spm-trained/mix-default-4096.model",
+];
+
+const missing = HAS_VECTORS.find((path) => !existsSync(path));
+
+/** For `onBackends`: without the fixtures a test is ignored with the reason. */
+export const NEEDS_VECTORS: { readonly ignored: string | undefined } = {
+  ignored: missing === undefined ? undefined : `no ${missing}`,
+};
 
 /** The vectors of a file. */
 export async function vectors(name: string): Promise<Vector[]> {
