@@ -5,7 +5,6 @@
  * @module
  */
 
-import { joined } from "../lib/base/joined.ts";
 import type { StartAgain } from "./supervisor.ts";
 
 /** The reader of our output has gone; the command ends quietly with exit code 0. */
@@ -71,11 +70,4 @@ export function writeJson(output: Output, value: unknown): void {
       ? Number(item)
       : item;
   output.write(JSON.stringify(value, plain) + "\n");
-}
-
-/** Reads a stream to its end. */
-export async function readAll(input: Input): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  for await (const part of input.readable()) parts.push(part);
-  return joined(Uint8Array, parts);
 }

@@ -54,11 +54,17 @@ export async function readGrammar(
 ): Promise<Grammar | undefined> {
   if (values.grammar !== undefined) {
     const { parseGbnf } = await import("../../lib/infer/grammar/gbnf.ts");
-    return parseGbnf(await readText(values.grammar, io));
+    return parseGbnf(await grammarText(values.grammar, io));
   }
   if (values.jsonSchema === undefined) return undefined;
   const { parseJsonSchema } = await import("../../lib/infer/grammar/json_schema.ts");
-  return parseJsonSchema(await readText(values.jsonSchema, io));
+  return parseJsonSchema(await grammarText(values.jsonSchema, io));
+}
+
+/** A text in which a grammar can stand: its most characters, all of four bytes. */
+async function grammarText(path: string, io: Io): Promise<string> {
+  const { GRAMMAR_LIMITS } = await import("../../lib/infer/grammar/grammar.ts");
+  return await readText(path, io, { most: 4 * GRAMMAR_LIMITS.source });
 }
 
 /** How texts are continued, by the flags. */

@@ -10,10 +10,22 @@
  */
 export function quoted(text: string, longest: number = 100): string {
   const shown = text.length > longest ? `${text.slice(0, longest)}…` : text;
-  return JSON.stringify(shown.toWellFormed()).replace(
-    // C1 controls and bidirectional marks drive terminals too, and JSON leaves them as they are.
-    /[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
-    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  // C1 controls and bidirectional marks drive terminals too, and JSON leaves them as they are.
+  return onOneLine(JSON.stringify(shown.toWellFormed()));
+}
+
+/** What drives terminals or begins a line. */
+// deno-lint-ignore no-control-regex -- these are looked for
+const DRIVING = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+
+/**
+ * A message of someone else that may show text from outside, such as `JSON.parse`'s, with what would
+ * break the line or drive the terminal escaped.
+ */
+export function onOneLine(message: string): string {
+  return message.replace(
+    DRIVING,
+    (c) => c === "\n" ? "\\n" : `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 }
 

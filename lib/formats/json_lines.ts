@@ -5,7 +5,7 @@
  */
 
 import { asError, FormatError } from "../base/errors.ts";
-import { quoted, quotedPath } from "../base/quoted.ts";
+import { onOneLine, quoted, quotedPath } from "../base/quoted.ts";
 import { malformedAt } from "../base/utf8.ts";
 import { HeldBytes } from "./held_bytes.ts";
 import type { DocumentReader, ReadingPlace, TextBlock } from "./text_blocks.ts";
@@ -94,7 +94,7 @@ export class JsonLinesReader implements DocumentReader {
     try {
       record = JSON.parse(json);
     } catch (thrown) {
-      throw refuse(`is no JSON: ${asError(thrown).message}`);
+      throw refuse(`is no JSON: ${onOneLine(asError(thrown).message)}`);
     }
     if (typeof record !== "object" || record === null || Array.isArray(record)) {
       throw refuse("is no JSON object");

@@ -5,7 +5,7 @@
  */
 
 import { ConfigError, FormatError } from "../base/errors.ts";
-import { quotedPath } from "../base/quoted.ts";
+import { onOneLine, quotedPath } from "../base/quoted.ts";
 
 /** A batch of B rows of T tokens. */
 export interface ProbeBatch {
@@ -111,7 +111,7 @@ class BatchReader {
     try {
       values = JSON.parse(text);
     } catch (cause) {
-      throw this.refusal(`it is no JSON: ${(cause as Error).message.split("\n")[0]}`);
+      throw this.refusal(`it is no JSON: ${onOneLine((cause as Error).message)}`);
     }
     if (typeof values !== "object" || values === null || Array.isArray(values)) {
       throw this.refusal('it is no object, {"input_ids": [[…]], "targets": [[…]]} was wanted');

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { quoted, quotedPath } from "../../lib/base/quoted.ts";
+import { onOneLine, quoted, quotedPath } from "../../lib/base/quoted.ts";
 
 Deno.test("a plain name is put in double quotes", () => {
   assert.equal(quoted("model.embed_tokens.weight"), '"model.embed_tokens.weight"');
@@ -16,4 +16,19 @@ Deno.test("line breaks, quotes and terminal controls are escaped", () => {
 Deno.test("a long name is shortened, and a path is not", () => {
   assert.equal(quoted("x".repeat(1000)).length, 103);
   assert.equal(quotedPath("x".repeat(1000)).length, 1002);
+});
+
+Deno.test("a message with text from outside stays on one line and drives no terminal", () => {
+  const message = (text: string) => {
+    try {
+      return String(JSON.parse(text));
+    } catch (error) {
+      return onOneLine((error as Error).message);
+    }
+  };
+  const shown = message("x\n\u001b[31m\u0085\u202e");
+  assert.ok(/^Unexpected token 'x'/.test(shown), shown);
+  assert.ok(shown.includes("x\\n\\u001b[31m\\u0085\\u202e"), shown);
+  // deno-lint-ignore no-control-regex -- what must not be there
+  assert.ok(!/[\u0000-\u001f\u0085\u202e]/.test(shown), shown);
 });

@@ -11,7 +11,7 @@
 
 import { ConfigError } from "../../base/errors.ts";
 import { didYouMean } from "../../base/nearest.ts";
-import { quoted } from "../../base/quoted.ts";
+import { onOneLine, quoted } from "../../base/quoted.ts";
 import { arrayRule } from "./array_rules.ts";
 import { GrammarAutomaton } from "./automaton.ts";
 import {
@@ -71,7 +71,7 @@ export function parseJsonSchema(source: string): Grammar {
   try {
     schema = JSON.parse(source);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = onOneLine(cause instanceof Error ? cause.message : String(cause));
     throw new ConfigError(`Cannot read the schema: ${reason}`, { cause });
   }
   return new SchemaReader(schema).grammar();
