@@ -43,6 +43,8 @@ export interface AddedToken {
 export interface TokenizerJson {
   /** The file, for errors. */
   readonly file: string;
+  /** All of it, in UTF-8, if it is a file. */
+  readonly source?: Uint8Array;
   /** Tokens that are found before anything else. */
   readonly addedTokens: readonly AddedToken[];
   /** What is done to text first. */
@@ -89,6 +91,7 @@ export function parseTokenizerJson(bytes: Uint8Array, file: string): TokenizerJs
   };
   return {
     file,
+    source: bytes,
     addedTokens: addedTokens(top.get("added_tokens") ?? [], refuse),
     normalizer: part("normalizer"),
     preTokenizer: part("pre_tokenizer"),

@@ -54,7 +54,7 @@ function ids(definition: TokenizerDefinition): Entry[] {
 }
 
 function symbols(definition: TokenizerDefinition): Entry[] {
-  const { pieces } = asSentencePiece(definition);
+  const { pieces } = asSentencePiece(definition, "GGUF");
   const { description } = definition;
   const count = pieceCount(pieces);
   const charsmap: Entry[] = description.charsmap.length === 0 ? [] : [[

@@ -21,8 +21,10 @@ import {
   type SentencePieceModel,
   TRAINER_FIELD,
 } from "../formats/sentencepiece_model.ts";
+import { refuseBeyondPieces } from "./beyond_pieces.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { FLAG, NONE, PREFIX } from "./description.ts";
+import { isMarks } from "./merge_list.ts";
 import { describePreparation } from "./prepared.ts";
 import { isOwnKind } from "./sentencepiece.ts";
 
@@ -71,16 +73,27 @@ function refuse({ file, kind }: TokenizerDefinition, target: string, what: strin
 /** The names that llama2.c writes with line breaks around. */
 const CONTROL_NAMES: ReadonlyMap<number, string> = new Map([[1, "<s>"], [2, "</s>"]]);
 
-/** Scores from the place of each piece's first merge in a list; characters come after all merges. */
+/**
+ * Scores from the place of each piece's first merge in a list; characters come after all merges. Runs of
+ * spaces whose merges stand mixed have one score, as Llama 2's have.
+ */
 function scoresOfList({ description }: TokenizerDefinition): Float32Array {
   const { pieces, merges } = description;
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   const half = (i: number): string =>
     decoder.decode(merges.bytes.subarray(i === 0 ? 0 : merges.ends[i - 1], merges.ends[i]));
   const made = new Map<string, number>();
+  let before = "";
   for (let i = 0; i < merges.ends.length; i += 2) {
     const text = half(i) + half(i + 1);
-    if (!made.has(text)) made.set(text, made.size);
+    const place = made.get(text);
+    if (place === undefined) made.set(text, made.size);
+    else if (isMarks(text) && text !== before) {
+      for (const [other, later] of made) {
+        if (later > place && isMarks(other)) made.set(other, place);
+      }
+    }
+    before = text;
   }
   let last = made.size;
   return Float32Array.from({ length: pieceCount(pieces) }, (_, id) => {
@@ -129,11 +142,16 @@ const text = (number: number, value: string): ProtobufField =>
   bytes(number, new TextEncoder().encode(value));
 
 /** The model; one that was read from a model file is given back as it was. */
-export function asSentencePiece(definition: TokenizerDefinition): SentencePieceModel {
+export function asSentencePiece(
+  definition: TokenizerDefinition,
+  target = "a SentencePiece model",
+): SentencePieceModel {
   if (definition.model !== undefined) return definition.model;
   const { description } = definition;
-  if (description.family !== "symbols") throw cannotHold(definition, "a SentencePiece model");
-  refusePreparation(definition, "a SentencePiece model");
+  if (description.family !== "symbols") throw cannotHold(definition, target);
+  refusePreparation(definition, target);
+  const pieces = sentencePieces(definition);
+  refuseBeyondPieces(definition, { pieces, target });
   const has = (flag: number): boolean => (description.flags & flag) !== 0;
   const ids = [
     [TRAINER_FIELD.unkId, definition.unkId],
@@ -141,7 +159,6 @@ export function asSentencePiece(definition: TokenizerDefinition): SentencePieceM
     [TRAINER_FIELD.eosId, definition.eosId],
     [TRAINER_FIELD.padId, definition.padId],
   ] as const;
-  const pieces = sentencePieces(definition);
   const names = [
     [TRAINER_FIELD.bosPiece, definition.bosId],
     [TRAINER_FIELD.eosPiece, definition.eosId],
@@ -191,7 +208,7 @@ export function asLlama2cPieces(definition: TokenizerDefinition): PieceList {
   if (definition.description.family !== "symbols") throw cannotHold(definition, "tokenizer.bin");
   const beyond = beyondMerges(definition) ?? beyondLlama2c(definition.description);
   if (beyond !== undefined) throw refuse(definition, "tokenizer.bin", beyond);
-  const { pieces } = asSentencePiece(definition);
+  const { pieces } = asSentencePiece(definition, "tokenizer.bin");
   const { file, description } = definition;
   const byteStart = description.byteIds[0];
   const inPlace = definition.unkId === 0 && definition.bosId === 1 && definition.eosId === 2 &&

@@ -245,8 +245,9 @@ function bytesJson(definition: TokenizerDefinition): Uint8Array {
   );
 }
 
-/** A `tokenizer.json`, in UTF-8. @throws {FormatError} If merges alone do not say what it does. */
+/** A `tokenizer.json`, in UTF-8; one that was read and merges characters is given back as it was. @throws {FormatError} If merges alone do not say what it does. */
 export function asTokenizerJson(definition: TokenizerDefinition): Uint8Array {
+  if (definition.json !== undefined) return definition.json;
   refuseBeyondMerges(definition, "tokenizer.json");
   return definition.description.family === "symbols"
     ? symbolsJson(definition)

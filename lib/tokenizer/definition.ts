@@ -30,6 +30,8 @@ export interface TokenizerDefinition {
   readonly pieces: PieceList;
   /** The model file it was read from, if it was one, so that it can be written as it was. */
   readonly model?: SentencePieceModel;
+  /** Likewise the `tokenizer.json` of one whose characters merge, in UTF-8. */
+  readonly json?: Uint8Array;
   /** Whether each malformed byte becomes its own U+FFFD (SentencePiece), or each sequence (WHATWG). */
   readonly replaceBytes: boolean;
   /** What is done to text before encoding, for people. */

@@ -16,8 +16,10 @@ import {
   beyondMerges,
   cannotHold,
   refusePreparation,
+  sentencePieces,
 } from "./as_sentencepiece.ts";
 import { asTokenizerConfig, asTokenizerJson } from "./as_tokenizer_json.ts";
+import { beyondPieces } from "./beyond_pieces.ts";
 import { bytesOfCharacterTexts } from "./byte_level.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { FLAG } from "./description.ts";
@@ -82,6 +84,13 @@ function mergesByIds({ description }: TokenizerDefinition): boolean {
   return true;
 }
 
+/** Whether a SentencePiece model says all that a tokenizer does whose characters merge. */
+function fitsModel(definition: TokenizerDefinition): boolean {
+  if (definition.model !== undefined) return true;
+  if (definition.preparation !== undefined) return false;
+  return beyondPieces(definition, sentencePieces(definition)) === undefined;
+}
+
 /**
  * The files of a tokenizer for a kind of model.
  *
@@ -110,7 +119,7 @@ export function tokenizerFiles(
     case "hf":
       return [
         // Llama 3's folders have no rank file, whose name would be taken for a SentencePiece model.
-        ...(symbols && definition.preparation === undefined ? [model()] : []),
+        ...(symbols && fitsModel(definition) ? [model()] : []),
         ...(beyondMerges(definition) === undefined
           ? [{ name: "tokenizer.json", bytes: asTokenizerJson(definition) }]
           : []),

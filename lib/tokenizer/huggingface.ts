@@ -194,8 +194,13 @@ export function defineHuggingFace(file: TokenizerJson, named: NamedTokens): Toke
   const isByteLevel = preTokenizers.some((step) => step.get("type") === "ByteLevel");
   const parts = isByteLevel
     ? defineByteLevelParts(json, preTokenizers)
-    : defineSymbolParts(json, preTokenizers);
+    : { ...defineSymbolParts(json, preTokenizers), ...asItWas(json) };
   return { ...parts, ...meanings(json, named), kind: "huggingface", file: json.file };
+}
+
+/** The file, to write it again as it was. */
+function asItWas({ source }: TokenizerJson): Pick<TokenizerDefinition, "json"> {
+  return source === undefined ? {} : { json: source };
 }
 
 function meanings(

@@ -101,6 +101,11 @@ function* neighbours(count: number): Generator<readonly [number, number]> {
   for (let i = 0; i < count; i += 2) yield [i, i + 1];
 }
 
+/** Whether a piece is of U+2581 alone: a run of spaces. */
+export function isMarks(piece: string): boolean {
+  return /^\u2581+$/.test(piece);
+}
+
 /** The merges of a SentencePiece vocabulary: the scores in order, then the longer halves first. */
 export function mergesOfScores(pieces: PieceList): MergeList {
   const { bytes, offsets, types, scores } = pieces;
