@@ -50,7 +50,10 @@ export interface CompiledTokenizer extends Tokenizer {
   readonly definition: TokenizerDefinition;
   /** Encodes many texts at once, on all threads. Begin and end tokens are left to the caller. */
   encodeBatch(texts: TextBatch, options?: EncodeOptions): EncodedBatch;
-  /** Encodes each line of a text for itself, on all threads, and writes the ids as they are printed. */
+  /**
+   * Encodes each line of a text for itself, on all threads, and writes the ids as they are printed; the
+   * result is valid until the next call.
+   */
   encodeLines(text: Uint8Array, options?: LineOptions): IdLines;
   /** An encoder for text that comes in parts, from a place where another one was. */
   encoder(options?: EncodeOptions & { readonly from?: StreamPlace | undefined }): StreamEncoder;

@@ -10,7 +10,7 @@ import { joined } from "../base/joined.ts";
 import type { CompiledTokenizer, TextBatch } from "./compiled_tokenizer.ts";
 import type { EncodeOptions } from "./tokenizer.ts";
 
-/** Ids of lines as they are printed. */
+/** Ids of lines as they are printed, valid until the tokenizer's next call. */
 export interface IdLines {
   /** The ids of each line in decimal, with spaces between, and a line end behind each line. */
   readonly bytes: Uint8Array;

@@ -68,6 +68,8 @@ const MOST_BYTES = 3;
 const ALIGNMENT = 8;
 /** Units of UTF-16 that are turned into bytes at a time; the bytes stay near the processor. */
 const PART_UNITS = 1 << 17;
+/** How much more room is made than is wanted, for what comes next. */
+const SPARE = 1.25;
 /** Stands for no id. */
 const NO_ID = 0xffff_ffff;
 
@@ -103,6 +105,8 @@ export class TextEngine {
   #handle: Address;
   #input: Address = 0;
   #capacity = 0;
+  /** Lines written last: new memory each time would take longer than writing them. */
+  #lines: Uint8Array = new Uint8Array();
 
   /** Compiles a tokenizer; `file` names it in errors. @throws {FormatError} If it is not consistent. */
   constructor(backend: Backend, description: Description, options: { file: string }) {
@@ -275,7 +279,8 @@ export class TextEngine {
     this.#backend.download(this.#result, this.#out);
     const [written, count, lines, what, a, b] = this.#result as unknown as number[];
     this.#check(what!, a!, b!, options.offset);
-    const bytes = new Uint8Array(count!);
+    if (count! > this.#lines.length) this.#lines = new Uint8Array(Math.ceil(count! * SPARE));
+    const bytes = this.#lines.subarray(0, count!);
     if (count! > 0) this.#backend.download(bytes, written!);
     return { bytes, lines: lines! };
   }

@@ -149,7 +149,7 @@ async function secondThread(
     opened.map((each) => openTokenizer(file, { backend: each })),
   );
   const factors = Array.from({ length: TURNS + 1 }, () => {
-    const [one, two] = encoders.map((encoder) => fastest(1, () => encoder.encode(bytes)));
+    const [one, two] = encoders.map((encoder) => fastest(1, () => encoder.encode(text)));
     return one! / two!;
   });
   opened.forEach((each) => each.close());
@@ -167,10 +167,12 @@ export async function reportLimits(
       const opened = await openBackend({ backend, threads: 1 });
       const tokenizer = await openTokenizer(file, { backend: opened });
       const load = await loadTime(file, backend);
-      const threads = await secondThread(file, Object.values(texts).join(""), backend);
+      const long = Object.values(texts).join("").repeat(4);
+      const ofString = await secondThread(file, long, backend);
+      const ofBytes = await secondThread(file, new TextEncoder().encode(long), backend);
       console.log(
         `\n${name}, ${backend}: loads in ${load.toFixed(0)} ms, two threads are ` +
-          `${threads.toFixed(2)} times as fast`,
+          `${ofBytes.toFixed(2)} times as fast for bytes, ${ofString.toFixed(2)} for strings`,
       );
       for (const [text, rate] of decodeRates(tokenizer, texts)) {
         console.log(`  decode ${text.padEnd(20)}${rate.toFixed(0).padStart(6)} MB/s`);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { openTokenizer } from "../../lib/tokenizer/open.ts";
 import { FIXTURES, testWith } from "../fixtures.ts";
 import { runCli } from "./run_cli.ts";
 
@@ -113,6 +114,31 @@ testWith([TOKENIZERS], "encoding and decoding a file gives the file", async () =
   const ids = await tokenize(["encode", "--tokenizer", LLAMA3, path], "");
   assert.equal(await tokenize(["decode", "--tokenizer", LLAMA3], ids), text);
 });
+
+testWith(
+  [TOKENIZERS],
+  "lines of a large file, a very long one too, are encoded whole",
+  async () => {
+    const tokenizer = await openTokenizer(LLAMA2);
+    const long = "sharing ".repeat(800_000);
+    const lines = ["Hello world\n".repeat(450_000), `${long}\n`, "Hello"].join("");
+    const ids = tokenizer.encode(long).join(" ");
+    tokenizer.close();
+    const wanted = `${"15043 3186\n".repeat(450_000)}${ids}\n15043\n`;
+    const path = await Deno.makeTempFile();
+    try {
+      await Deno.writeTextFile(path, lines);
+      for (const [file, stdin] of [[path, ""], ["-", lines]] as const) {
+        const written = await tokenize(["encode", "--tokenizer", LLAMA2, file], stdin);
+        assert.ok(written === wanted, `${file} gives other ids`);
+      }
+      await Deno.writeTextFile(path, "");
+      assert.equal(await tokenize(["encode", "--tokenizer", LLAMA2, path], ""), "");
+    } finally {
+      await Deno.remove(path);
+    }
+  },
+);
 
 testWith([TOKENIZERS], "tokenize info describes a tokenizer", async () => {
   const info = JSON.parse(

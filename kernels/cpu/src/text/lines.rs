@@ -42,19 +42,75 @@ fn tasks(text: &[u8]) -> Vec<usize> {
     starts
 }
 
-/// Appends a number in decimal.
-fn push_decimal(out: &mut Vec<u8>, mut number: u32) {
-    let mut digits = [0; ID_BYTES];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
+/// Numbers of two digits.
+static PAIRS: [[u8; 2]; 100] = pairs();
+
+const fn pairs() -> [[u8; 2]; 100] {
+    let mut table = [[0; 2]; 100];
+    let mut i = 0;
+    while i < 100 {
+        table[i] = [b'0' + (i / 10) as u8, b'0' + (i % 10) as u8];
+        i += 1;
     }
-    out.extend_from_slice(&digits[at..]);
+    table
+}
+
+/// Digits of a number.
+#[inline(always)]
+fn digits(number: u32) -> usize {
+    const POWERS: [u32; 9] = [
+        10,
+        100,
+        1_000,
+        10_000,
+        100_000,
+        1_000_000,
+        10_000_000,
+        100_000_000,
+        1_000_000_000,
+    ];
+    // Ids are small, so that few of these are looked at.
+    1 + POWERS.iter().take_while(|&&power| number >= power).count()
+}
+
+/// Writes a number in decimal and gives where it ends.
+///
+/// # Safety
+/// There is room for it.
+#[inline(always)]
+unsafe fn write_decimal(to: *mut u8, mut number: u32) -> *mut u8 {
+    unsafe {
+        let end = to.add(digits(number));
+        let mut at = end;
+        while number >= 10 {
+            at = at.sub(2);
+            at.cast::<[u8; 2]>()
+                .write_unaligned(PAIRS[(number % 100) as usize]);
+            number /= 100;
+        }
+        if at > to {
+            *to = b'0' + number as u8;
+        }
+        end
+    }
+}
+
+/// Appends ids in decimal, with spaces between and a line end behind.
+fn push_ids(out: &mut Vec<u8>, ids: &[u32]) {
+    out.reserve(ids.len() * ID_BYTES + 1);
+    unsafe {
+        let start = out.as_mut_ptr();
+        let mut to = start.add(out.len());
+        for &id in ids {
+            to = write_decimal(to, id);
+            *to = b' ';
+            to = to.add(1);
+        }
+        // The last space becomes the line end.
+        to = to.sub(usize::from(!ids.is_empty()));
+        *to = b'\n';
+        out.set_len(to.offset_from_unsigned(start) + 1);
+    }
 }
 
 impl Tokenizer {
@@ -73,12 +129,13 @@ impl Tokenizer {
             return refused;
         }
         let starts = tasks(text);
-        let mut results = Vec::new();
-        results.resize_with(starts.len() - 1, Written::default);
+        let tasks = starts.len() - 1;
+        let mut results = core::mem::take(&mut self.line_results);
+        results.resize_with(tasks.max(results.len()), Written::default);
         let mut workers = core::mem::take(&mut self.workers);
         let shared = (Shared(results.as_mut_ptr()), Shared(workers.as_mut_ptr()));
         let this = &*self;
-        parallel(starts.len() - 1, &|task, thread| {
+        parallel(tasks, &|task, thread| {
             let (results, workers) = (&shared.0, &shared.1);
             // Every task is run once, and every thread has its own worker.
             let result = unsafe { &mut *results.0.add(task) };
@@ -87,8 +144,10 @@ impl Tokenizer {
             this.write_lines(text, (start, end), (request, ends), worker, result);
         });
         self.workers = workers;
-        self.lines = results.iter().map(|result| result.lines).sum();
-        gather(&mut self.written, &results, |result| &result.text, parallel);
+        let done = &results[..tasks];
+        self.lines = done.iter().map(|result| result.lines).sum();
+        gather(&mut self.written, done, |result| &result.text, parallel);
+        self.line_results = results;
         Outcome::Done(text.len())
     }
 
@@ -102,7 +161,8 @@ impl Tokenizer {
         out: &mut Written,
     ) {
         let mut ids = Vec::new();
-        out.text.reserve((end - start) * 2);
+        out.text.clear();
+        out.lines = 0;
         for (from, to) in lines(&text[start..end]) {
             let unit = Unit {
                 start: start + from,
@@ -114,14 +174,7 @@ impl Tokenizer {
             ids.extend(ends.first);
             self.encode_unit(text, unit, &mut request.clone(), worker, &mut ids);
             ids.extend(ends.last);
-            out.text.reserve(ids.len() * ID_BYTES + 1);
-            for (i, &id) in ids.iter().enumerate() {
-                if i > 0 {
-                    out.text.push(b' ');
-                }
-                push_decimal(&mut out.text, id);
-            }
-            out.text.push(b'\n');
+            push_ids(&mut out.text, &ids);
             out.lines += 1;
         }
     }
@@ -139,4 +192,25 @@ fn lines(text: &[u8]) -> impl Iterator<Item = (usize, usize)> + '_ {
         let ended = text[at - 1] == b'\n';
         Some((start, at - ended as usize))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_written_as_the_standard_library_writes_them() {
+        let mut ids = Vec::from([u32::MAX, 0]);
+        for power in 0..10 {
+            let at = 10u32.pow(power);
+            ids.extend([at - 1, at, at + 1, at * 4]);
+        }
+        for some in [&ids[..], &ids[..1], &[]] {
+            let mut out = Vec::from(*b"before");
+            push_ids(&mut out, some);
+            let wanted: Vec<String> = some.iter().map(u32::to_string).collect();
+            let wanted = format!("before{}\n", wanted.join(" "));
+            assert_eq!(core::str::from_utf8(&out), Ok(&wanted[..]));
+        }
+    }
 }

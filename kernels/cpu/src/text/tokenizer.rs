@@ -5,6 +5,7 @@ use super::blob::{Blob, Flags, Head};
 use super::bytes::ByteLevel;
 use super::class::{CharClasses, LETTER};
 use super::gather::{Shared, gather};
+use super::lines::Written;
 use super::normalize::Place;
 use super::open::Refusal;
 use super::special::{LATE, Search, Specials};
@@ -40,6 +41,7 @@ pub struct Tokenizer {
     pub counts: Vec<u32>,
     /// Ids of the lines of the last call, in decimal.
     pub written: Vec<u8>,
+    pub(super) line_results: Vec<Written>,
     /// How many lines these are.
     pub lines: usize,
 }
@@ -117,6 +119,7 @@ impl Tokenizer {
             ids: Vec::new(),
             counts: Vec::new(),
             written: Vec::new(),
+            line_results: Vec::new(),
             lines: 0,
         })
     }
