@@ -135,15 +135,14 @@ async function loadTime(file: string, backend: "native" | "wasm"): Promise<numbe
 const TURNS = 9;
 
 /**
- * How many times as fast two threads encode as one: the median over rounds in which they take turns,
- * so that what else the machine does meets both.
+ * How many times as fast two threads encode a text as one, a string or its bytes: the median over
+ * rounds in which they take turns, so that what else the machine does meets both.
  */
 async function secondThread(
   file: string,
-  text: string,
+  text: string | Uint8Array,
   backend: "native" | "wasm",
 ): Promise<number> {
-  const bytes = new TextEncoder().encode(text.repeat(4));
   const opened = await Promise.all([1, 2].map((threads) => openBackend({ backend, threads })));
   const encoders = await Promise.all(
     opened.map((each) => openTokenizer(file, { backend: each })),
