@@ -5,7 +5,8 @@
 //
 // Tiles that go by lie twice in shared memory, the next one on its way while one is used. A warp reads each
 // fragment of such a tile for M products of 16 rows; more than 128 sums a thread and two tiles of scores
-// do not fit in 255 registers, hence M = 1 at width 128, and dv and dk one after the other at width 256.
+// do not fit in 255 registers, hence M = 1 for keys at width 128, and dv and dk one after the other at width
+// 256, where tiles of 16 rows leave room in the 99 KiB of shared memory that the smallest of the GPUs have.
 
 #include "flash.h"
 
@@ -277,6 +278,6 @@ int32_t flashBackward(Context &context, const Heads &h, const Backward &p) {
   switch (flashWidth(h.head_dim)) {
     case 64: return backward<64, 2, 2, 32, 32>(context, h, p, f);
     case 128: return backward<128, 2, 1, 32, 32>(context, h, p, f);
-    default: return backward<256, 1, 1, 32, 32>(context, h, p, f);
+    default: return backward<256, 1, 1, 16, 16>(context, h, p, f);
   }
 }

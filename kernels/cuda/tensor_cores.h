@@ -26,10 +26,11 @@ struct FragmentC {
 #include "emulator/tensor_cores.h"
 #else
 
-// c += a b, b one half of a FragmentB.
+// c += a b, b one half of a FragmentB. Volatile, so that no compiler moves it to where some lanes do not go.
 __device__ __forceinline__ void multiply_add(FragmentC &c, const FragmentA &a, uint32_t b0,
                                              uint32_t b1) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(c.x[0]), "+f"(c.x[1]), "+f"(c.x[2]), "+f"(c.x[3])
       : "r"(a.pairs[0]), "r"(a.pairs[1]), "r"(a.pairs[2]), "r"(a.pairs[3]), "r"(b0), "r"(b1));

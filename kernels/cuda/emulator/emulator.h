@@ -122,8 +122,8 @@ inline float __uint_as_float(unsigned bits) {
   return x;
 }
 
-// Shared memory that a block of a GPU may have (sm_80 has less than sm_90: 163 KiB).
-#define ALLOW_SHARED(kernel, bytes) static_assert((bytes) <= 163 * 1024, "more than sm_80 has")
+// What a block may have on every GPU from sm_80 on: sm_86 and sm_89 have the least.
+#define ALLOW_SHARED(kernel, bytes) static_assert((bytes) <= 99 * 1024, "more than sm_86 has")
 
 #define LAUNCH_ON(stream, kernel, blocks, threads, ...) \
   emulated::launch(blocks, threads, 0, emulated::bound(kernel, __VA_ARGS__))

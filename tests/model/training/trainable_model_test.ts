@@ -2,8 +2,8 @@ import { deepStrictEqual, notDeepStrictEqual, ok, strictEqual, throws } from "no
 import { BackendError } from "../../../lib/base/errors.ts";
 import { trainingChunkRows } from "../../../lib/model/training/head.ts";
 import { mostTrainingRows, planTrainingBytes } from "../../../lib/model/training/memory.ts";
-import { multipliesBf16 } from "../../../lib/backend/features.ts";
 import type { TrainBatch, TrainingOptions } from "../../../lib/model/training/trainable.ts";
+import { trainsBf16 } from "../../../lib/model/training/precision.ts";
 import { TrainableModel } from "../../../lib/model/training/trainable_model.ts";
 import { presetOf } from "../../../lib/model/presets.ts";
 import { countedBackend } from "../../counted_backend.ts";
@@ -195,7 +195,7 @@ onBackends(
   async (on) => {
     using opened = await on.open(2);
     const { backend } = opened;
-    if (!multipliesBf16(backend.info)) {
+    if (!trainsBf16(backend)) {
       throws(
         () => new TrainableModel(backend, { config: DEBUG }, { maxRows: 8, dtype: "bf16" }),
         (error) => error instanceof BackendError && error.hint === "--dtype f32",
@@ -218,6 +218,7 @@ onBackends(
       ok(share > 1e-4 && share <= 2e-2, `${name} is off by ${share}`);
     }
   },
+  { gpu: true },
 );
 
 onBackends("a batch that does not fit is refused before anything is computed", async (on) => {
