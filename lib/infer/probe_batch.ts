@@ -29,7 +29,8 @@ const COUNT: Numbers = { wanted: "a whole number >= 0", holds: (value) => value 
 
 /**
  * Reads `{"input_ids": [[…]], "targets"?, "position_ids"?, "document_ids"?}`; other fields are left
- * alone.
+ * alone, but for two of transformers that would be missed: a mask that hides something, and labels
+ * where there are no targets.
  *
  * @throws {FormatError} Naming the field, its place, its value and what was wanted.
  */
@@ -58,6 +59,7 @@ export function parseProbeBatch(
     documentIds: reader.field("document_ids", COUNT),
   };
   reader.checkShapes(inputIds);
+  reader.checkForeign();
   return batch;
 }
 
@@ -119,8 +121,9 @@ class BatchReader {
     this.#values = values as Record<string, unknown>;
   }
 
-  refusal(what: string): FormatError {
-    return new FormatError(`Cannot probe ${quotedPath(this.#file)}: ${what}`, { file: this.#file });
+  refusal(what: string, hint?: string): FormatError {
+    const file = this.#file;
+    return new FormatError(`Cannot probe ${quotedPath(file)}: ${what}`, { file, hint });
   }
 
   field(name: string, { wanted, holds }: Numbers): readonly (readonly number[])[] | undefined {
@@ -137,6 +140,24 @@ class BatchReader {
     });
     this.#fields.set(name, rows);
     return rows;
+  }
+
+  /** Refuses what another program would not leave alone. */
+  checkForeign(): void {
+    const { attention_mask: mask, labels } = this.#values;
+    const shown: unknown[] = Array.isArray(mask) ? mask.flat() : [];
+    if (shown.some((value) => value !== 1 && value !== true)) {
+      throw this.refusal(
+        '"attention_mask" hides tokens, and all are looked at',
+        "leave padding away, or tell texts apart by document_ids",
+      );
+    }
+    if (labels !== undefined && labels !== null && !this.#fields.has("targets")) {
+      throw this.refusal(
+        'it has "labels" and no "targets"',
+        "a target is the token that follows: targets[t] = labels[t + 1]",
+      );
+    }
   }
 
   /** All rows of all fields must be as long as the first row of ids. */

@@ -6,7 +6,13 @@
 
 import { ConfigError } from "../base/errors.ts";
 import { quoted, quotedPath } from "../base/quoted.ts";
-import { ggufFloat, ggufInteger, ggufIntegers, ggufString } from "../formats/gguf_values.ts";
+import {
+  ggufBoolean,
+  ggufFloat,
+  ggufInteger,
+  ggufIntegers,
+  ggufString,
+} from "../formats/gguf_values.ts";
 import { checkConfig, type ConfigSource, type ModelConfig } from "./config.ts";
 import { decimal, type GgufDescription, refuseKey } from "./gguf_description.ts";
 import { readGgufRope } from "./gguf_rope.ts";
@@ -109,6 +115,10 @@ function checkArchitecture(file: GgufDescription): void {
       is: experts,
       wanted: "0 (no mixture of experts)",
     });
+  }
+  const key = "llama.attention.causal";
+  if (ggufBoolean(file, key) === false) {
+    refuseKey(file, { key, is: false, wanted: "true (attention to what came before)" });
   }
 }
 

@@ -34,6 +34,10 @@ gguf("a mixture of experts", {
   kind: "ConfigError",
   message: /the key "llama\.expert_count" is 8/,
 }, { metadata: { "llama.expert_count": number(8) } });
+gguf("attention to what comes later", {
+  kind: "ConfigError",
+  message: /the key "llama\.attention\.causal" is false, true \(attention to what came before\)/,
+}, { metadata: { "llama.attention.causal": { type: "bool", value: false } } });
 gguf("no heads", {
   kind: "ConfigError",
   message: /"llama\.attention\.head_count" is 0/,

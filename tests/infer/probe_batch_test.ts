@@ -11,6 +11,8 @@ Deno.test("a batch has ids, and targets, positions and documents where they are 
     position_ids: [[0, 1], [0, 1]],
     document_ids: [[0, 0], [0, 1]],
     note: "left alone",
+    attention_mask: [[1, 1], [1, 1]],
+    labels: [[1, 2], [3, 4]],
   });
   deepStrictEqual(parseProbeBatch(text, options), {
     inputIds: [[1, 2], [3, 4]],
@@ -38,6 +40,8 @@ const BAD: readonly [string, RegExp][] = [
   ['{"input_ids": [[1]], "targets": [[1], [2]]}', /"targets" has 2 rows, 1 were wanted/],
   ['{"input_ids": [[1]], "targets": [[-5]]}', /is -5, a token id below 256, or -100/],
   ['{"input_ids": [[1]], "position_ids": [[-1]]}', /is -1, a whole number >= 0/],
+  ['{"input_ids": [[1, 2]], "attention_mask": [[0, 1]]}', /"attention_mask" hides tokens/],
+  ['{"input_ids": [[1, 2]], "labels": [[1, 2]]}', /it has "labels" and no "targets"/],
 ];
 for (const [text, message] of BAD) {
   Deno.test(`a batch is refused by field and place: ${text}`, () => {
