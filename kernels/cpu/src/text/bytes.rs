@@ -172,19 +172,19 @@ impl ByteLevel {
         out: &mut Vec<u32>,
     ) {
         let before = out.len();
+        let long = LongKey::new(&text[start..end]);
+        if long.is_some_and(|long| worker.long.get(long, out)) {
+            return;
+        }
+        self.encode_piece(text, (start, end), worker, out);
         if end - start <= LONGEST {
-            self.encode_piece(text, (start, end), worker, out);
             worker.cache.put(key, &out[before..]);
-        } else if let Some(key) = LongKey::new(&text[start..end]) {
-            if !worker.long.get(key, out) {
-                self.encode_piece(text, (start, end), worker, out);
-                worker.long.put(key, &out[before..]);
-            }
-        } else {
-            self.encode_piece(text, (start, end), worker, out);
+        } else if let Some(long) = long {
+            worker.long.put(long, &out[before..]);
         }
     }
 
+    #[inline(always)]
     fn encode_piece(
         &self,
         text: &[u8],
@@ -199,19 +199,30 @@ impl ByteLevel {
         }
         if self.missing.any {
             self.encode_known(&text[at..end], worker, out);
-        } else if text[at..end].is_ascii() {
+        } else if text[at..end].iter().all(|&byte| byte < 0xe0) {
             self.merge(&text[at..end], worker, out);
         } else {
-            let piece = (at, end);
-            let chunk = |at, end| {
-                if (at, end) == piece {
-                    self.merge(&text[at..end], worker, out);
-                } else {
-                    self.merge_chunk(text, (at, end), worker, out);
-                }
-            };
-            unsafe { self.cuts.chunks(text, piece, chunk) };
+            self.encode_chunks(text, (at, end), worker, out);
         }
+    }
+
+    /// Appends the tokens of a piece, each part that no token leaves for itself.
+    #[inline(never)]
+    fn encode_chunks(
+        &self,
+        text: &[u8],
+        piece: (usize, usize),
+        worker: &mut Worker,
+        out: &mut Vec<u32>,
+    ) {
+        let chunk = |at, end| {
+            if (at, end) == piece {
+                self.merge(&text[at..end], worker, out);
+            } else {
+                self.merge_chunk(text, (at, end), worker, out);
+            }
+        };
+        unsafe { self.cuts.chunks(text, piece, chunk) };
     }
 
     /// Appends the tokens of a part of a piece that no token leaves.
@@ -238,7 +249,7 @@ impl ByteLevel {
 
     /// Appends the tokens that bytes merge into, all of which are tokens themselves.
     pub(super) fn merge(&self, piece: &[u8], worker: &mut Worker, out: &mut Vec<u32>) {
-        if piece.len() <= few::MOST && self.vocabulary.regular {
+        if self.vocabulary.regular && few::is_best_for(piece) {
             self.pairs.merge(&self.vocabulary, piece, out);
             return;
         }
