@@ -22,6 +22,13 @@ const LOSS_DEVIATIONS = 6;
 const NORM_FACTOR = 10;
 /** The standard deviation of a normal distribution, in median absolute deviations. */
 const DEVIATIONS_PER_MAD = 1.4826;
+/** Losses before one that it jumps above. */
+const BEFORE_JUMP = 8;
+/**
+ * The upper octile of jumps of normally distributed losses, in their deviations: 1.1503 times
+ * `sqrt(1 + v)`, with v = 0.168 the variance of the median of 8.
+ */
+const DEVIATIONS_PER_OCTILE = 1.2433;
 /** Losses that hardly vary would make anything a spike. */
 const SMALLEST_DEVIATION = 1e-3;
 
@@ -31,8 +38,9 @@ export const LEAST_REWIND = 100;
 const FEWEST_SKIPPED = 200;
 const MORE_SKIPPED = 100;
 const MOST_SKIPPED = 500;
-/** Recoveries of a run at most: a run that needs more is ill. */
+/** Recoveries at most within so many steps: a run that needs more is ill. PaLM's needed 20 in 255,000. */
 export const MOST_RECOVERIES = 16;
+const RECOVERIES_WITHIN = 10_000;
 /** Recoveries within so many steps count as attempts at the same spike. */
 const SAME_SPIKE = 1000;
 /** Attempts at the same spike at most. */
@@ -69,8 +77,7 @@ export function widened(window: SpikeWindow, { loss, gradNorm }: JudgedStep): Sp
 export function spikeOf(window: SpikeWindow, { loss, gradNorm }: JudgedStep): string | undefined {
   if (window.losses.length < FEWEST) return undefined;
   const middle = median(window.losses);
-  const distances = window.losses.map((value) => Math.abs(value - middle));
-  const deviation = Math.max(DEVIATIONS_PER_MAD * median(distances), SMALLEST_DEVIATION);
+  const deviation = deviationOf(window.losses, middle);
   const deviations = (loss - middle) / deviation;
   if (deviations > LOSS_DEVIATIONS) {
     return `loss ${loss.toFixed(4)} is ${deviations.toFixed(1)} deviations above the median ` +
@@ -84,6 +91,26 @@ export function spikeOf(window: SpikeWindow, { loss, gradNorm }: JudgedStep): st
       `median ${norm.toPrecision(4)} of ${window.norms.length} steps`;
   }
   return undefined;
+}
+
+/**
+ * The standard deviation of losses, by two estimates that few outliers do not reach; the larger one
+ * counts. The median distance from the median is that of the bulk: of small batches of uneven data it
+ * says too little, as their losses spread further upwards than the bulk does. The upper octile of jumps
+ * (how far a loss is above the median of the eight before it, so that a falling curve adds nothing)
+ * tells these. For a normal distribution both are the same.
+ */
+function deviationOf(losses: readonly number[], middle: number): number {
+  const distances = losses.map((value) => Math.abs(value - middle));
+  const jumps = losses.slice(BEFORE_JUMP)
+    .map((value, i) => value - median(losses.slice(i, i + BEFORE_JUMP)))
+    .sort((a, b) => a - b);
+  const octile = jumps[Math.floor((jumps.length * 7) / 8)]!;
+  return Math.max(
+    DEVIATIONS_PER_MAD * median(distances),
+    octile / DEVIATIONS_PER_OCTILE,
+    SMALLEST_DEVIATION,
+  );
 }
 
 /** How a run gets past a spike. */
@@ -107,8 +134,10 @@ export function planRecovery(
   { saveEvery, earlier }: { readonly saveEvery: number; readonly earlier: readonly Skip[] },
 ): Recovery | undefined {
   const from = Math.max(0, step - LEAST_REWIND);
-  const attempts = earlier.filter((skip) => Math.abs(skip.step - from) <= SAME_SPIKE).length;
-  if (attempts >= MOST_ATTEMPTS || earlier.length >= MOST_RECOVERIES) return undefined;
+  const within = (steps: number) =>
+    earlier.filter((skip) => Math.abs(skip.step - from) <= steps).length;
+  const attempts = within(SAME_SPIKE);
+  if (attempts >= MOST_ATTEMPTS || within(RECOVERIES_WITHIN) >= MOST_RECOVERIES) return undefined;
   const batches = Math.min(MOST_SKIPPED, FEWEST_SKIPPED + attempts * MORE_SKIPPED);
   const spacing = attempts === 0 ? saveEvery : furtherSpacing(saveEvery);
   return { rewindTo: lastMultiple(from, spacing), skip: { step: from, batches } };

@@ -42,6 +42,39 @@ Deno.test("a window that has seen spikes before judges by its median all the sam
   assert.equal(spikeOf(EMPTY_WINDOW, { loss: 1e9, gradNorm: 1e9 }), undefined);
 });
 
+Deno.test("losses that spread further upwards than downwards are judged by their upward spread", () => {
+  // Exponential: six deviations of the bulk above the median are e^-4.97, 7 in 1000, here 39 of 4000.
+  const uniform = (i: number) => Math.abs(Math.sin(12.9898 * (i + 1)) * 43758.5453) % 1;
+  let [window, alarms] = [EMPTY_WINDOW, 0];
+  for (let i = 0; i < 4000; i++) {
+    const step = { loss: 3 - 0.2 * Math.log(1 - uniform(i)), gradNorm: 1 };
+    if (spikeOf(window, step) === undefined) window = widened(window, step);
+    else alarms++;
+  }
+  assert.ok(alarms <= 12, `${alarms} alarms`);
+  assert.ok(spikeOf(window, { loss: 3 + 0.2 * 14, gradNorm: 1 }));
+});
+
+Deno.test("a curve that falls steeply hides no spike of ten deviations", () => {
+  let window = EMPTY_WINDOW;
+  for (const [i, { loss, gradNorm }] of noisy(64).entries()) {
+    window = widened(window, { loss: loss + 6 * Math.exp(-i / 25), gradNorm });
+  }
+  const sorted = [...window.losses].sort((a, b) => a - b);
+  const middle = (sorted[31]! + sorted[32]!) / 2;
+  const distances = sorted.map((loss) => Math.abs(loss - middle)).sort((a, b) => a - b);
+  const deviation = 1.4826 * (distances[31]! + distances[32]!) / 2;
+  assert.ok(spikeOf(window, { loss: middle + 10 * deviation, gradNorm: 1 }));
+});
+
+Deno.test("a long run may recover as often as PaLM's did, and an ill one may not", () => {
+  // PaLM 540B: about 20 spikes in 255,000 steps.
+  const spread = Array.from({ length: 20 }, (_, i) => ({ step: 12_000 * i, batches: 200 }));
+  assert.ok(planRecovery(254_000, { saveEvery: 100, earlier: spread }));
+  const dense = Array.from({ length: 16 }, (_, i) => ({ step: 50_000 + 600 * i, batches: 200 }));
+  assert.equal(planRecovery(59_500, { saveEvery: 100, earlier: dense }), undefined);
+});
+
 Deno.test("a recovery goes back 100 steps or more and skips 200 to 500 batches, so often at most", () => {
   const first = planRecovery(1234, { saveEvery: 50, earlier: [] })!;
   assert.deepEqual(first, { rewindTo: 1100, skip: { step: 1134, batches: 200 } });
