@@ -85,7 +85,8 @@ async function buildEmulated(): Promise<void> {
   const kernels = sources(FOLDER, ".cu").filter((path) => !path.endsWith("context.cu"));
   await build("libllamero_cuda_emulated.so", (out) =>
     run(compiler, [
-      ...["-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-DLLAMERO_EMULATED"],
+      ...["-std=c++17", "-O2", "-pthread", "-ffp-contract=off", "-fPIC", "-shared"],
+      "-DLLAMERO_EMULATED",
       ...["-x", "c++", ...kernels, ...sources(emulator, ".cpp"), "-o", out],
     ]));
   const library = (name: string) =>

@@ -1,11 +1,12 @@
 /**
  * Trains a tiny model on a machine with GPUs in every way that ranks share work, and compares each with
- * one rank: virtual ranks on the first GPU, then a process for each of N GPUs, those that are there.
+ * one rank: virtual ranks on the first GPU, then a process for each GPU, on meshes for which there are
+ * enough.
  *
  *     deno run -A scripts/gpu_ranks.ts
  *
  * Ends with 1 where a way differs or fails. Losses may differ by what float32 sums of another order do
- * (tests/train/tolerances.ts); `data` over processes has the bits of `data` over virtual ranks.
+ * (tests/train/tolerances.ts).
  *
  * @module
  */
@@ -32,16 +33,18 @@ num-hidden-layers = 2
 head-dim = 8
 `;
 
-/** Ways by which ranks share work. */
-const WAYS: readonly (readonly string[])[] = [
-  ["--virtual-ranks", "2", "--mesh", "data=2"],
-  ["--virtual-ranks", "4", "--mesh", "data=4"],
-  ["--virtual-ranks", "2", "--mesh", "shard=2", "--zero", "1"],
-  ["--virtual-ranks", "2", "--mesh", "shard=2", "--zero", "2", "--reduce", "tree"],
-  ["--virtual-ranks", "2", "--mesh", "shard=2", "--zero", "3", "--reduce", "tree"],
-  ["--virtual-ranks", "2", "--mesh", "tensor=2"],
-  ["--virtual-ranks", "2", "--mesh", "pipeline=2"],
-  ["--virtual-ranks", "4", "--mesh", "data=2,tensor=2"],
+/** Ways by which ranks share work, and what their mesh needs besides. */
+const MESHES: readonly (readonly [ranks: number, mesh: string, ...flags: string[]])[] = [
+  [2, "data=2"],
+  [4, "data=4"],
+  [2, "shard=2", "--zero", "1"],
+  [2, "shard=2", "--zero", "2", "--reduce", "tree"],
+  [2, "shard=2", "--zero", "3", "--reduce", "tree"],
+  [2, "tensor=2"],
+  [2, "pipeline=2"],
+  [4, "data=2,tensor=2"],
+  [4, "tensor=2,pipeline=2"],
+  [4, "shard=2,pipeline=2", "--zero", "3"],
 ];
 
 async function train(
@@ -65,8 +68,13 @@ let failed = 0;
 await inTrainingFolder(async (folder) => {
   const one = await train(folder, "one", []);
   const gpus = cudaDevices(Deno.env.get("LLAMERO_CUDA"));
-  const processes = [2, 4, 8].filter((count) => count <= gpus);
-  const ways = [...WAYS, ...processes.map((count) => ["--gpus", String(count)])];
+  const shared = MESHES.map((
+    [ranks, mesh, ...flags],
+  ) => ["--virtual-ranks", String(ranks), "--mesh", mesh, ...flags]);
+  const apart = MESHES.filter(([ranks]) => ranks <= gpus).map((
+    [ranks, mesh, ...flags],
+  ) => ["--gpus", String(ranks), "--mesh", mesh, ...flags]);
+  const ways = [...shared, ...apart];
   for (const [place, way] of ways.entries()) {
     try {
       assertSameRun(await train(folder, String(place), way), one);
@@ -76,7 +84,7 @@ await inTrainingFolder(async (folder) => {
       console.log(`FAIL  ${way.join(" ")}: ${asError(thrown).message}`);
     }
   }
-  const rest = processes.length === 0 ? `; ${gpus} GPU here, so none in processes` : "";
+  const rest = apart.length === 0 ? `; ${gpus} GPU here, so none in processes` : "";
   console.log(`${ways.length - failed} ways as one rank, ${failed} not${rest}`);
 });
 if (failed > 0) Deno.exit(1);

@@ -33,6 +33,8 @@ export interface PlanFlags {
   readonly json: boolean;
   /** Ranks that a launcher has started. */
   readonly launched: number;
+  /** How many GPUs get a rank each, where that is asked. */
+  readonly gpus?: number | undefined;
 }
 
 /** Prints the plan of a run. */
@@ -45,7 +47,10 @@ export async function printPlan(config: RunConfig, flags: PlanFlags, io: Io): Pr
   const { hardware } = flags;
   const step = hardware === undefined ? undefined : plannedStep(config, { hardware, devices });
   const ranks = hardware === undefined
-    ? plannedRanks(config, Math.max(devices, flags.launched))
+    ? plannedRanks(config, {
+      devices: Math.max(devices, flags.launched),
+      connected: isConnected(config, flags, io),
+    })
     : undefined;
   const plan = planTraining({
     preset,
@@ -92,11 +97,20 @@ export async function printPlan(config: RunConfig, flags: PlanFlags, io: Io): Pr
 }
 
 /** Ranks of this machine, where there are several. @throws {ConfigError} Where the mesh does not divide. */
-function plannedRanks(config: RunConfig, devices: number): RanksPlan | undefined {
+function plannedRanks(
+  config: RunConfig,
+  { devices, connected }: { readonly devices: number; readonly connected: boolean },
+): RanksPlan | undefined {
   const ranks = Math.max(devices, config.settings.virtualRanks);
   if (ranks === 1) return undefined;
   checkMesh(config, ranks);
-  return planMesh(config, meshOf(config.settings, ranks));
+  return planMesh(config, { ...meshOf(config.settings, ranks), connected });
+}
+
+/** Whether ranks will have a GPU each, which send each other what they train with. */
+function isConnected({ settings }: RunConfig, { launched, gpus }: PlanFlags, { env }: Io): boolean {
+  if (launched === 1 || env("LLAMERO_NCCL") === "off") return false;
+  return gpus !== undefined || settings.backend === "cuda";
 }
 
 function section(title: string, rows: readonly Row[]): { title: string; rows: readonly Row[] } {

@@ -22,9 +22,10 @@ const NAMES: Readonly<Record<MemoryKind, string>> = {
   kept: "activations kept for the backward pass",
   working: "one block's work",
   head: "chunks of logits",
-  exchange: "rows between tensor ranks, on the host",
+  exchange: "rows on their way between tensor ranks",
   tree: "sums that wait in --reduce tree",
-  buckets: "on its way between ranks, on the host",
+  buckets: "gradients and weights on their way between ranks",
+  messages: "messages between stages",
   travelling: "gathered weights, gradients on their way",
 };
 

@@ -59,8 +59,13 @@ bool Context::start(unsigned device) {
   for (cudaEvent_t &event : events_) {
     if (!succeeded(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "no event")) return false;
   }
-  for (cudaEvent_t &event : rankEvents_) {
-    if (!succeeded(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "no event")) return false;
+  for (Stream &stream : rankStreams_) {
+    if (!succeeded(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "no queue")) return false;
+  }
+  for (cudaEvent_t *queue : rankEvents_) {
+    for (unsigned i = 0; i < EVENTS; i++) {
+      if (!succeeded(cudaEventCreateWithFlags(&queue[i], cudaEventDisableTiming), "no event")) return false;
+    }
   }
   if (!succeeded(cudaEventCreateWithFlags(&kernelsDone_, cudaEventDisableTiming), "no event")) return false;
   cublas_ = CublasLt::open(&cublasAbsent_);
@@ -79,43 +84,52 @@ Context::~Context() {
   for (cudaEvent_t event : events_) {
     if (event != nullptr) cudaEventDestroy(event);
   }
-  for (cudaEvent_t event : rankEvents_) {
-    if (event != nullptr) cudaEventDestroy(event);
+  for (cudaEvent_t *queue : rankEvents_) {
+    for (unsigned i = 0; i < EVENTS; i++) {
+      if (queue[i] != nullptr) cudaEventDestroy(queue[i]);
+    }
   }
   if (kernelsDone_ != nullptr) cudaEventDestroy(kernelsDone_);
   for (Stream stream : streams_) {
     if (stream != nullptr) cudaStreamDestroy(stream);
   }
+  for (Stream stream : rankStreams_) {
+    if (stream != nullptr) cudaStreamDestroy(stream);
+  }
 }
 
 // A wait takes the event as it was recorded last: one is enough for all beginnings.
-int32_t Context::beginRanks() {
+int32_t Context::beginRanks(unsigned queue) {
+  if (queue >= RANK_QUEUES) return refuse("queue %u between ranks: there are %u", queue, RANK_QUEUES);
   cudaError_t status = cudaEventRecord(kernelsDone_, streams_[0]);
-  if (status == cudaSuccess) status = cudaStreamWaitEvent(streams_[RANKS_QUEUE], kernelsDone_, 0);
+  if (status == cudaSuccess) status = cudaStreamWaitEvent(rankStreams_[queue], kernelsDone_, 0);
   if (status != cudaSuccess) return refuse("ranks: %s", cudaGetErrorString(status));
-  return chooseQueue(RANKS_QUEUE);
+  rankQueue_ = static_cast<int>(queue);
+  return 0;
 }
 
 double Context::endRanks() {
-  cudaEventRecord(rankEvents_[ranksMarked_ % EVENTS], streams_[RANKS_QUEUE]);
-  queue_ = 0;
-  return static_cast<double>(++ranksMarked_);
+  uint64_t &marked = ranksMarked_[rankQueue_];
+  cudaEventRecord(rankEvents_[rankQueue_][marked % EVENTS], rankStreams_[rankQueue_]);
+  rankQueue_ = -1;
+  return static_cast<double>(++marked);
 }
 
 // The event of a number, or of the oldest that is left, before which all that are older were reached.
-cudaEvent_t Context::rankEventOf(double number) {
+cudaEvent_t Context::rankEventOf(unsigned queue, double number) {
   uint64_t wanted = static_cast<uint64_t>(number);
-  uint64_t oldest = ranksMarked_ > EVENTS ? ranksMarked_ - EVENTS + 1 : 1;
-  return rankEvents_[((wanted < oldest ? oldest : wanted) - 1) % EVENTS];
+  uint64_t marked = ranksMarked_[queue];
+  uint64_t oldest = marked > EVENTS ? marked - EVENTS + 1 : 1;
+  return rankEvents_[queue][((wanted < oldest ? oldest : wanted) - 1) % EVENTS];
 }
 
-int32_t Context::joinRanks(double number) {
-  cudaError_t status = cudaStreamWaitEvent(streams_[0], rankEventOf(number), 0);
+int32_t Context::joinRanks(unsigned queue, double number) {
+  cudaError_t status = cudaStreamWaitEvent(streams_[0], rankEventOf(queue, number), 0);
   return status == cudaSuccess ? 0 : refuse("ranks: %s", cudaGetErrorString(status));
 }
 
-int32_t Context::reachedRanks(double number) {
-  cudaError_t status = cudaEventQuery(rankEventOf(number));
+int32_t Context::reachedRanks(unsigned queue, double number) {
+  cudaError_t status = cudaEventQuery(rankEventOf(queue, number));
   if (status == cudaErrorNotReady) return NOT_YET;
   return status == cudaSuccess ? 0 : refuse("ranks: %s", cudaGetErrorString(status));
 }

@@ -11,6 +11,9 @@
 #include "launch.h"
 
 #ifdef LLAMERO_EMULATED
+#include <atomic>
+#include <thread>
+
 #include "emulator/stream.h"
 typedef EmulatedStream *Stream;
 #else
@@ -37,8 +40,9 @@ class Context {
   static constexpr unsigned QUEUES = 4;
   static constexpr size_t SCRATCH_BYTES = size_t(64) << 20;
 
-  // The queue of what goes between ranks, beside that of kernels.
-  static constexpr unsigned RANKS_QUEUE = 1;
+  // Queues of what goes between ranks, beside that of kernels: one for what all ranks of a group do
+  // together, and one for each way that messages of a pipeline go, so that none waits behind another.
+  static constexpr unsigned RANK_QUEUES = 5;
 
   // Opens a GPU among those that are visible; null and a text in `failedOpen` where that cannot be.
   static Context *open(unsigned device);
@@ -47,8 +51,7 @@ class Context {
   static int devices();
   ~Context();
 
-  Stream stream() const { return streams_[queue_]; }
-  unsigned queue() const { return queue_; }
+  Stream stream() const { return rankQueue_ < 0 ? streams_[queue_] : rankStreams_[rankQueue_]; }
 
   // Keeps a reason; every call that fails returns what this returns.
   int32_t refuse(const char *format, ...);
@@ -72,13 +75,13 @@ class Context {
   unsigned identify(char *text, unsigned capacity) const;
 
   // What goes between ranks: enqueued between these two, after all that kernels were given before. The
-  // end's number is for `joinRanks` and `reachedRanks`.
-  int32_t beginRanks();
+  // end's number is for `joinRanks` and `reachedRanks` of the same queue.
+  int32_t beginRanks(unsigned queue);
   double endRanks();
   // Lets kernels that are enqueued from now on begin after that number; NOT_YET where the host must wait.
-  int32_t joinRanks(double number);
+  int32_t joinRanks(unsigned queue, double number);
   // Whether that number has been reached: 0, NOT_YET, or a failure.
-  int32_t reachedRanks(double number);
+  int32_t reachedRanks(unsigned queue, double number);
   // Whether kernels have ended: 0, NOT_YET, or a failure.
   int32_t settled();
 
@@ -98,6 +101,9 @@ class Context {
 
   Stream streams_[QUEUES] = {};
   unsigned queue_ = 0;
+  Stream rankStreams_[RANK_QUEUES] = {};
+  // The queue between ranks that is chosen; below 0 that of kernels.
+  int rankQueue_ = -1;
   void *scratch_ = nullptr;
   void *workspace_ = nullptr;
   size_t workspaceBytes_ = 0;
@@ -115,18 +121,23 @@ class Context {
   void emulate(dim3 blocks, dim3 threads, size_t sharedBytes, std::function<void()> body);
 
  private:
-  DeferredStream ranks_;
-  uint64_t reached_ = 0;
+  // Does what is enqueued between ranks, until the context ends.
+  void work();
+  bool pump();
+  DeferredStream ranks_[RANK_QUEUES];
+  std::atomic<uint64_t> reached_[RANK_QUEUES] = {};
+  std::thread worker_;
+  std::atomic<bool> ending_{false};
   unsigned device_ = 0;
 #else
   static constexpr unsigned EVENTS = 64;
   cudaEvent_t events_[EVENTS] = {};
-  cudaEvent_t rankEvents_[EVENTS] = {};
+  cudaEvent_t rankEvents_[RANK_QUEUES][EVENTS] = {};
   cudaEvent_t kernelsDone_ = nullptr;
-  cudaEvent_t rankEventOf(double number);
+  cudaEvent_t rankEventOf(unsigned queue, double number);
 #endif
   uint64_t marked_ = 0;
-  uint64_t ranksMarked_ = 0;
+  uint64_t ranksMarked_[RANK_QUEUES] = {};
 };
 
 inline Context &contextOf(address_t handle) {

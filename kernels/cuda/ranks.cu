@@ -37,14 +37,16 @@ uint32_t cuda_identity(address_t handle, uint8_t *text, uint32_t capacity) {
 // Bytes of the GPU's memory that are free now; 0 where that cannot be told.
 double cuda_free_bytes(address_t handle) { return contextOf(handle).freeBytes(); }
 
-int32_t ranks_begin(address_t handle) { return contextOf(handle).beginRanks(); }
+int32_t ranks_begin(address_t handle, uint32_t queue) { return contextOf(handle).beginRanks(queue); }
 
 double ranks_end(address_t handle) { return contextOf(handle).endRanks(); }
 
-int32_t ranks_join(address_t handle, double number) { return contextOf(handle).joinRanks(number); }
+int32_t ranks_join(address_t handle, uint32_t queue, double number) {
+  return contextOf(handle).joinRanks(queue, number);
+}
 
-int32_t ranks_reached(address_t handle, double number) {
-  return contextOf(handle).reachedRanks(number);
+int32_t ranks_reached(address_t handle, uint32_t queue, double number) {
+  return contextOf(handle).reachedRanks(queue, number);
 }
 
 int32_t ranks_settled(address_t handle) { return contextOf(handle).settled(); }

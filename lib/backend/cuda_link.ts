@@ -12,7 +12,10 @@ import {
   type DeviceChannel,
   type DeviceLink,
   type DeviceMessage,
+  type QueueEnd,
+  RANK_QUEUES,
   UNIQUE_ID_BYTES,
+  type VocabularyTotals,
 } from "./device_link.ts";
 import { loadSymbols } from "./library.ts";
 
@@ -23,11 +26,15 @@ const SYMBOLS = {
   cuda_identity: { parameters: ["f64", "buffer", "u32"], result: "u32" },
   cuda_free_bytes: { parameters: ["f64"], result: "f64" },
   rt_last_error: { parameters: ["f64", "buffer", "u32"], result: "u32" },
-  ranks_begin: { parameters: ["f64"], result: "i32" },
+  ranks_begin: { parameters: ["f64", "u32"], result: "i32" },
   ranks_end: { parameters: ["f64"], result: "f64" },
-  ranks_join: { parameters: ["f64", "f64"], result: "i32" },
-  ranks_reached: { parameters: ["f64", "f64"], result: "i32" },
+  ranks_join: { parameters: ["f64", "u32", "f64"], result: "i32" },
+  ranks_reached: { parameters: ["f64", "u32", "f64"], result: "i32" },
   ranks_settled: { parameters: ["f64"], result: "i32" },
+  ranks_vocabulary_totals: {
+    parameters: ["f64", "f64", "u32", "u32", "u32", "f64", "f64", "f64", "f64", "f64", "f64"],
+    result: "i32",
+  },
   nccl_load: { parameters: ["buffer", "u32", "buffer", "u32", "buffer"], result: "i32" },
   nccl_unique_id: { parameters: ["f64", "buffer"], result: "i32" },
   nccl_open: { parameters: ["f64", "buffer", "u32", "u32", "buffer"], result: "i32" },
@@ -51,16 +58,30 @@ export interface CudaSymbols {
   cuda_free_bytes(context: Address): number;
   /** Writes why the last call failed; with context 0, why none could be opened. */
   rt_last_error(context: Address, text: Bytes, capacity: number): number;
-  /** Chooses the queue between ranks. */
-  ranks_begin(context: Address): number;
+  /** Chooses a queue between ranks. */
+  ranks_begin(context: Address, queue: number): number;
   /** Chooses the queue of kernels again; the number of what was enqueued. */
   ranks_end(context: Address): number;
-  /** Lets kernels wait for a number. */
-  ranks_join(context: Address, end: number): number;
-  /** Whether a number has come. */
-  ranks_reached(context: Address, end: number): number;
+  /** Lets kernels wait for a number of a queue. */
+  ranks_join(context: Address, queue: number, end: number): number;
+  /** Whether a number of a queue has come. */
+  ranks_reached(context: Address, queue: number, end: number): number;
   /** Whether kernels have ended. */
   ranks_settled(context: Address): number;
+  /** Puts scores of all parts of a vocabulary together. */
+  ranks_vocabulary_totals(
+    context: Address,
+    told: Address,
+    ranks: number,
+    rank: number,
+    rows: number,
+    counts: Address,
+    weights: Address,
+    zLoss: number,
+    logProb: Address,
+    logZ: Address,
+    factors: Address,
+  ): number;
   /** Loads NCCL; writes its version, or why not, and how long that is. */
   nccl_load(name: Bytes, length: number, text: Bytes, capacity: number, written: Bytes): number;
   /** Writes new bytes by which ranks find each other. */
@@ -132,9 +153,10 @@ export class CudaLink implements DeviceLink {
   #check: (waitedMs: number) => void = () => {};
   /** Whether kernels may wait for other ranks. */
   #joined = false;
-  #depth = 0;
-  /** The number of the last end. */
-  #enqueued = 0;
+  /** The queue that is being given work, if one is. */
+  #begun: number | undefined;
+  /** The number of each queue's last end. */
+  readonly #enqueued: number[] = new Array(RANK_QUEUES).fill(0);
 
   /** Takes what the backend has opened. */
   constructor(symbols: CudaSymbols, context: Address) {
@@ -232,35 +254,48 @@ export class CudaLink implements DeviceLink {
     if (!this.#ended(status, "send between GPUs")) this.#until(() => this.#state(channel));
   }
 
-  enqueue(work: () => void): number {
-    if (this.#depth > 0) {
+  enqueue(work: () => void, queue: number = 0): QueueEnd {
+    if (this.#begun !== undefined) {
+      if (this.#begun !== queue) throw new TypeError("work of one queue within that of another");
       work();
-      return this.#enqueued + 1;
+      return { queue, number: this.#enqueued[queue]! + 1 };
     }
-    this.#ended(this.#symbols.ranks_begin(this.#context), "send between GPUs");
-    this.#depth++;
+    this.#ended(this.#symbols.ranks_begin(this.#context, queue), "send between GPUs");
+    this.#begun = queue;
     try {
       work();
     } finally {
-      this.#depth--;
-      this.#enqueued = this.#symbols.ranks_end(this.#context);
+      this.#begun = undefined;
+      this.#enqueued[queue] = this.#symbols.ranks_end(this.#context);
     }
-    return this.#enqueued;
+    return { queue, number: this.#enqueued[queue]! };
   }
 
-  reached(end: number): boolean {
-    const status = this.#symbols.ranks_reached(this.#context, end);
+  reached({ queue, number }: QueueEnd): boolean {
+    const status = this.#symbols.ranks_reached(this.#context, queue, number);
     return this.#ended(status, "wait for other GPUs");
   }
 
-  join(end: number): void {
+  join(end: QueueEnd): void {
     this.#joined = true;
-    const status = this.#symbols.ranks_join(this.#context, end);
+    const status = this.#symbols.ranks_join(this.#context, end.queue, end.number);
     if (!this.#ended(status, "wait for other GPUs")) this.wait(end);
   }
 
-  wait(end: number): void {
-    this.#until(() => this.reached(end));
+  wait(end: QueueEnd, limitMs: number = Infinity): void {
+    const until = performance.now() + limitMs;
+    this.#until(() => this.reached(end) || performance.now() > until);
+  }
+
+  vocabularyTotals(totals: VocabularyTotals): void {
+    const { told, ranks, rank, rows, counts, gradient, logProb, logZ } = totals;
+    const { weights, zLoss, factors } = gradient ?? { weights: 0, zLoss: 0, factors: 0 };
+    const status = this.#symbols.ranks_vocabulary_totals(
+      this.#context,
+      ...[told, ranks, rank, rows, counts, weights, zLoss] as const,
+      ...[logProb, logZ, factors] as const,
+    );
+    this.#ended(status, "put scores together");
   }
 
   watch(check: (waitedMs: number) => void): void {
@@ -269,7 +304,7 @@ export class CudaLink implements DeviceLink {
 
   /** Looks until kernels have ended, where other ranks can keep them from it. */
   settle(): void {
-    if (!this.#joined || this.#depth > 0) return;
+    if (!this.#joined || this.#begun !== undefined) return;
     const { ranks_settled } = this.#symbols;
     this.#until(() => this.#ended(ranks_settled(this.#context), "wait for kernels"));
     this.#joined = false;

@@ -13,11 +13,19 @@
 
 import { EventLoop } from "../base/event_loop.ts";
 import type { Communicator } from "../comm/communicator.ts";
+import type { DevicePipeline } from "../comm/device/pipeline.ts";
 import type { BoardedBatch, Flight } from "../model/training/flights.ts";
 import { scaledWeights, sumLosses } from "../model/training/losses.ts";
-import type { DropoutState, LossSums, TrainBatch } from "../model/training/trainable.ts";
+import type {
+  DropoutState,
+  LossSums,
+  TargetScores,
+  TrainBatch,
+} from "../model/training/trainable.ts";
 import type { TrainableModel } from "../model/training/trainable_model.ts";
-import { PipelineMail } from "./pipeline_mail.ts";
+import { DeviceMail, DeviceMailroom } from "./device_mail.ts";
+import { KeptScores } from "./kept_scores.ts";
+import { HostMail, type PipelineMail } from "./pipeline_mail.ts";
 import {
   addTimes,
   noTimes,
@@ -32,7 +40,7 @@ import {
   pipelinePasses,
   type PipelineShape,
 } from "./pipeline_schedule.ts";
-import { TiedEmbedding } from "./tied_embedding.ts";
+import { DeviceTiedEmbedding, TiedEmbedding, type TiedSum } from "./tied_embedding.ts";
 
 /** How a pipeline is opened. */
 export interface PipelineOptions {
@@ -44,6 +52,8 @@ export interface PipelineOptions {
   readonly sums?: readonly MicroBatchSum[] | undefined;
   /** Brings all of a gradient to where it is, by the place of its parameter, where others have parts. */
   readonly bring?: ((parameter: number) => void) | undefined;
+  /** Their GPUs, where they are connected. */
+  readonly gpus?: DevicePipeline | undefined;
 }
 
 /** Adds up the gradients of one stage's micro-batches, which come one after the other. */
@@ -75,7 +85,8 @@ interface StepRun {
   readonly mail: PipelineMail;
   readonly flights: Map<string, Flight>;
   readonly boarded: Map<number, BoardedBatch>;
-  readonly losses: LossSums[];
+  /** Read the losses of each micro-batch. */
+  readonly losses: (() => LossSums)[];
   /** Sums of the stages whose last micro-batch has not been ended. */
   readonly unended: Map<number, MicroBatchSum>;
 }
@@ -86,10 +97,12 @@ export class Pipeline {
   readonly ends: Communicator;
   readonly #model: TrainableModel;
   readonly #options: PipelineOptions;
-  readonly #tied: TiedEmbedding | undefined;
+  readonly #tied: TiedSum | undefined;
   /** Place of the tied embedding among the parameters. */
   readonly #tiedAt: number = -1;
   readonly #buffers: Float32Array<ArrayBuffer>[] = [];
+  readonly #room: DeviceMailroom | undefined;
+  readonly #kept: KeptScores | undefined;
   readonly #lossWeights: Float32Array<ArrayBuffer>;
   #times: PipelineTimes;
 
@@ -107,14 +120,26 @@ export class Pipeline {
     if (model.config.tieWordEmbeddings && size > 1 && isEnd) {
       const copy = model.parameters.findIndex(({ spec }) => spec.role === "embedding");
       this.#tiedAt = copy;
-      this.#tied = new TiedEmbedding(model.backend, {
-        ends: this.ends,
-        copy: model.parameters[copy]!,
-      });
+      const shared = { copy: model.parameters[copy]! };
+      const ends = options.gpus?.ends;
+      this.#tied = ends === undefined
+        ? new TiedEmbedding(model.backend, { ends: this.ends, ...shared })
+        : new DeviceTiedEmbedding({ ends, ...shared });
+    }
+    if (options.gpus !== undefined) {
+      const largest = model.passes.ownRows(options.maxRows) * model.config.hiddenSize;
+      this.#room = new DeviceMailroom(model.backend, largest);
+      this.#kept = new KeptScores(model.backend, options);
     }
     this.#lossWeights = new Float32Array(options.maxRows);
     // A message may be longer than what a transport takes at once.
     model.passes.between = () => options.ranks.progress();
+  }
+
+  /** Gives back what the model has not planned. */
+  close(): void {
+    this.#room?.close();
+    this.#kept?.close();
   }
 
   /** Where the time of all steps so far went. */
@@ -150,17 +175,22 @@ export class Pipeline {
         this.#backward(run, pass, step);
       }
     });
+    const endSums = () => {
+      run.unended.forEach((sum) => sum.end());
+      this.#startTied();
+    };
+    // Reading kept losses waits for the GPU, which is to have all of its work by then.
+    if (this.#kept !== undefined) endSums();
     // The last rank comes here first: its messages leave while the pipeline runs empty.
     const shared = this.#startShare(run);
-    run.unended.forEach((sum) => sum.end());
-    this.#startTied();
+    if (this.#kept === undefined) endSums();
     const ended = performance.now();
     const losses = shared();
     // Who is done earlier stands still too, until the pipeline has run empty.
-    run.mail.waitedMs += performance.now() - ended;
+    const waitedMs = run.mail.waitedMs + performance.now() - ended;
     this.#tied?.finish();
     this.#times = addTimes(this.#times, {
-      ...{ steps: 1, microBatches: batches.length, waitedMs: run.mail.waitedMs, ...spent },
+      ...{ steps: 1, microBatches: batches.length, waitedMs, ...spent },
       totalMs: performance.now() - began,
     });
     return losses;
@@ -191,19 +221,22 @@ export class Pipeline {
   }
 
   #begin(batches: readonly TrainBatch[]): StepRun {
-    const { ranks, maxRows } = this.#options;
+    const { ranks, maxRows, gpus } = this.#options;
     const { passes, config: { hiddenSize } } = this.#model;
     const shape = {
       ranks: ranks.size,
       chunks: passes.stages.length,
       microBatches: batches.length,
     };
-    const mail = new PipelineMail(ranks, {
-      shape,
-      elements: (microBatch) => passes.ownRows(batches[microBatch]!.tokens.length) * hiddenSize,
-      largest: maxRows * hiddenSize,
-      buffers: this.#buffers,
-    });
+    const elements = (microBatch: number) =>
+      passes.ownRows(batches[microBatch]!.tokens.length) * hiddenSize;
+    const mail = this.#room === undefined
+      ? new HostMail(ranks, {
+        ...{ shape, elements, largest: maxRows * hiddenSize, buffers: this.#buffers },
+      })
+      : new DeviceMail(gpus!, { shape, elements, room: this.#room });
+    const hasHead = passes.stages.some(({ head }) => head);
+    if (hasHead) this.#kept?.begin(batches.length);
     const [flights, boarded, unended] = [new Map(), new Map(), new Map()];
     return { shape, batches, mail, flights, boarded, losses: [], unended };
   }
@@ -225,7 +258,10 @@ export class Pipeline {
         const ms = performance.now() - began - (mail.waitedMs - waited);
         spent[action.kind][this.#chunkOf(action.stage, run)]! += ms;
       } else if (action.kind === "receive") mail.receive(action);
-      else mail.send(action, (values) => this.#model.passes.result(values));
+      else {
+        const { length: rows } = run.batches[action.reader.microBatch]!.tokens;
+        mail.send(action, (values) => this.#model.passes.result(values, rows));
+      }
       await loop.turn();
     }
     return { forwardMs: spent.forward, backwardMs: spent.backward };
@@ -282,10 +318,19 @@ export class Pipeline {
     boarded.delete(microBatch);
   }
 
+  /** The losses of a micro-batch whose scores are there: read at once, or kept for the end of the step. */
   #readLosses(run: StepRun, { microBatch }: PipelinePass, zLoss: number): void {
     const batch = run.batches[microBatch]!;
-    const scores = this.#model.readScores(batch.targets.length);
-    run.losses[microBatch] = sumLosses(batch, { ...scores, zLoss });
+    const rows = batch.targets.length;
+    const sums = (scores: TargetScores) => sumLosses(batch, { ...scores, zLoss });
+    const kept = this.#kept;
+    if (kept === undefined) {
+      const losses = sums(this.#model.readScores(rows));
+      run.losses[microBatch] = () => losses;
+      return;
+    }
+    kept.keep(microBatch, { ...this.#model.scoresAt, rows });
+    run.losses[microBatch] = () => sums(kept.read(microBatch, { rows }));
   }
 
   /** Begins to add up the gradients of the two copies of a tied embedding. */
@@ -298,7 +343,10 @@ export class Pipeline {
   /** Begins to tell all ranks the losses, which the last one has; the others add zero to them. */
   #startShare({ batches, losses }: StepRun): () => LossSums[] {
     const told = new Float64Array(4 * batches.length);
-    losses.forEach(({ ce, z, weight, count }, i) => told.set([ce, z, weight, count], 4 * i));
+    losses.forEach((read, i) => {
+      const { ce, z, weight, count } = read();
+      told.set([ce, z, weight, count], 4 * i);
+    });
     const handle = this.#options.ranks.startAllReduce(told);
     return () => {
       handle.wait();

@@ -1,5 +1,6 @@
 /**
- * Hidden states and their gradients on their way between the stages of a pipeline.
+ * Hidden states and their gradients on their way between the stages of a pipeline: by way of the processor's
+ * memory, or from GPU to GPU (`device_mail.ts`).
  *
  * Receives are begun before the pass that precedes their reader, so that a message travels while this
  * rank computes; what a rank then still waits for is measured. A message of T rows has 4 T D bytes.
@@ -7,6 +8,7 @@
  * @module
  */
 
+import type { Address } from "../backend/backend.ts";
 import type { Communicator, Handle } from "../comm/communicator.ts";
 import {
   messageTag,
@@ -14,6 +16,25 @@ import {
   type PipelinePass,
   type PipelineShape,
 } from "./pipeline_schedule.ts";
+
+/** What another stage gives, outside the backend; or where it is in the backend's memory. */
+export type Handed = Float32Array<ArrayBuffer> | Address;
+
+/** The messages of one step. */
+export interface PipelineMail {
+  /** Milliseconds that passes have waited for what they read, where the processor sees it. */
+  readonly waitedMs: number;
+  /** Begins to receive. */
+  receive(message: PipelineMessage): void;
+  /**
+   * What a pass reads, once it has come; nothing where it reads no message. It is there while `use` runs.
+   *
+   * @throws {CommunicationError} See `Communicator`.
+   */
+  read(reader: PipelinePass, use: (values?: Handed) => void): void;
+  /** Sends what `fill` writes; the memory is free again at once. */
+  send(message: PipelineMessage, fill: (values: Handed) => void): void;
+}
 
 interface Expected {
   readonly values: Float32Array<ArrayBuffer>;
@@ -33,9 +54,9 @@ export interface PipelineMailOptions {
   readonly buffers: Float32Array<ArrayBuffer>[];
 }
 
-/** The messages of one step. */
-export class PipelineMail {
-  /** Milliseconds that passes have waited for what they read. */
+/** Messages by way of the processor's memory. */
+export class HostMail implements PipelineMail {
+  /** See {@linkcode PipelineMail.waitedMs}. */
   waitedMs = 0;
   readonly #ranks: Communicator;
   readonly #shape: PipelineShape;
@@ -53,7 +74,7 @@ export class PipelineMail {
     this.#largest = options.largest;
   }
 
-  /** Begins to receive. */
+  /** See {@linkcode PipelineMail.receive}. */
   receive({ peer, reader }: PipelineMessage): void {
     const buffer = this.#free.pop() ?? new Float32Array(this.#largest);
     const values = buffer.subarray(0, this.#elements(reader.microBatch));
@@ -62,13 +83,8 @@ export class PipelineMail {
     this.#expected.set(tag, { values, buffer, handle });
   }
 
-  /**
-   * What a pass reads, once it has come; nothing where it reads no message. The numbers are there while
-   * `use` runs.
-   *
-   * @throws {CommunicationError} See `Communicator`.
-   */
-  read(reader: PipelinePass, use: (values?: Float32Array<ArrayBuffer>) => void): void {
+  /** See {@linkcode PipelineMail.read}. */
+  read(reader: PipelinePass, use: (values?: Handed) => void): void {
     const tag = messageTag(reader, this.#shape);
     const expected = this.#expected.get(tag);
     if (expected === undefined) return use();
@@ -80,8 +96,8 @@ export class PipelineMail {
     this.#free.push(expected.buffer);
   }
 
-  /** Sends what `fill` writes; the memory is free again at once. */
-  send({ peer, reader }: PipelineMessage, fill: (values: Float32Array<ArrayBuffer>) => void): void {
+  /** See {@linkcode PipelineMail.send}. */
+  send({ peer, reader }: PipelineMessage, fill: (values: Handed) => void): void {
     const buffer = this.#free.pop() ?? new Float32Array(this.#largest);
     const values = buffer.subarray(0, this.#elements(reader.microBatch));
     fill(values);

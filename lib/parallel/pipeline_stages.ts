@@ -97,6 +97,12 @@ export interface PlannedPipeline extends Pick<PipelineShape, "ranks" | "chunks">
   readonly microBatches: readonly number[];
 }
 
+/** The stage, of the rank's, that each unit belongs to: the embedding to the first, the head to the last. */
+export function stagesOfUnits(stages: readonly Pick<StageParts, "layers">[]): number[] {
+  const ofLayers = stages.flatMap(({ layers }, stage) => new Array<number>(layers).fill(stage));
+  return [0, ...ofLayers, stages.length - 1];
+}
+
 /** The stages that a rank has. */
 export function partsOfRank(rank: number, pipeline: PlannedPipeline): StageParts[] {
   return stagesOfRank(rank, pipeline).map((stage) => pipeline.stages[stage]!);

@@ -13,6 +13,7 @@ import { planArenas } from "../model/training/slots.ts";
 import type { PlanOptions, TrainingBytes } from "../model/training/trainable.ts";
 import { bucketsOf } from "./buckets.ts";
 import { stagingElements } from "./data.ts";
+import { deviceMessageBytes, deviceTravelBytes, type MailPlan } from "./device_memory.ts";
 import { treeArenas } from "./gradient_tree.ts";
 import type { ReduceOrder } from "./micro_batches.ts";
 import { type Partition, partitionOf, piecesOf } from "./partition.ts";
@@ -31,6 +32,8 @@ export interface ReplicaPlanOptions extends PlanOptions {
   readonly microBatches?: number | undefined;
   /** Bytes of a bucket of gradients. */
   readonly bucketBytes?: number | undefined;
+  /** What messages of a pipeline depend on, where the ranks' GPUs are connected. */
+  readonly mail?: MailPlan | undefined;
 }
 
 /** Bytes of training on one of several ranks. */
@@ -38,10 +41,12 @@ export interface ReplicaBytes extends TrainingBytes {
   /** Sums of gradients that wait in the tree of `--reduce tree`. */
   readonly tree: number;
   /**
-   * Gradients and weights on their way between ranks, outside the backend's memory; of gradients that
-   * are shared out also the sums that wait in the tree.
+   * Gradients and weights on their way between ranks, outside the backend's memory unless the ranks' GPUs
+   * are connected; of gradients that are shared out also the sums that wait in the tree.
    */
   readonly buckets: number;
+  /** Messages between the stages of a pipeline, on connected GPUs. */
+  readonly messages: number;
 }
 
 /**
@@ -62,8 +67,11 @@ export function planReplicaBytes(config: ModelConfig, options: ReplicaPlanOption
     gradients: planned.gradients + (streamed?.gradients ? own : 0),
     moments: shard.size > 1 ? 2 * own : planned.moments,
     tree: streamed?.gradients ? 0 : sums * aligned(4 * whole.elements),
-    buckets: travellingBytes(options, { parameters, partition }) +
-      (streamed?.gradients && sums > 0 ? (sums + 1) * own : 0),
+    buckets: options.parts?.connected
+      ? deviceTravelBytes(config, options)
+      : travellingBytes(options, { parameters, partition }) +
+        (streamed?.gradients && sums > 0 ? (sums + 1) * own : 0),
+    messages: options.mail === undefined ? 0 : deviceMessageBytes(config, options, options.mail),
   };
   return { ...bytes, total: Object.values(bytes).reduce((sum, kind) => sum + kind, 0) };
 }

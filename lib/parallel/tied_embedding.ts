@@ -12,6 +12,7 @@
 
 import type { Backend } from "../backend/backend.ts";
 import type { Communicator, Handle } from "../comm/communicator.ts";
+import { type DeviceHandle, type DeviceRanks, roomBytes } from "../comm/device/ranks.ts";
 import type { Parameter } from "../model/training/trainable.ts";
 
 /** Elements that travel together: two such pieces are copied at a time. */
@@ -23,8 +24,50 @@ interface Travelling {
   readonly handle: Handle<void>;
 }
 
-/** Adds up the gradients of the two copies. */
-export class TiedEmbedding {
+/** Adds up the gradients of the two copies of an embedding. */
+export interface TiedSum {
+  /** Tells that the gradient is complete on this rank; it must not change until `finish`. */
+  start(): void;
+  /** Waits for the sum and writes it where the gradient was. @throws {CommunicationError} */
+  finish(): void;
+}
+
+/** Bytes of the GPU in which pieces of a gradient of so many elements arrive. */
+export function tiedRoomBytes(elements: number): number {
+  return roomBytes(Math.ceil(Math.min(PIECE, elements) / 2), 2);
+}
+
+/** Adds them up on the ranks' GPUs, in pieces that arrive in the same memory. */
+export class DeviceTiedEmbedding implements TiedSum {
+  readonly #ends: DeviceRanks;
+  readonly #copy: Pick<Parameter, "grad" | "count">;
+  #sum: DeviceHandle | undefined;
+
+  /** `ends` has the GPUs of the first stage and of the last. */
+  constructor(
+    options: { readonly ends: DeviceRanks; readonly copy: Pick<Parameter, "grad" | "count"> },
+  ) {
+    this.#ends = options.ends;
+    this.#copy = options.copy;
+    this.#ends.reserve(tiedRoomBytes(this.#copy.count));
+  }
+
+  /** See {@linkcode TiedSum.start}. */
+  start(): void {
+    const { grad, count } = this.#copy;
+    for (let first = 0; first < count; first += PIECE) {
+      this.#sum = this.#ends.allReduce(grad + 4 * first, Math.min(PIECE, count - first));
+    }
+  }
+
+  /** See {@linkcode TiedSum.finish}: kernels that follow begin after it. */
+  finish(): void {
+    this.#sum?.join();
+  }
+}
+
+/** Adds them up in the processor's memory. */
+export class TiedEmbedding implements TiedSum {
   readonly #backend: Pick<Backend, "download" | "upload">;
   readonly #ends: Communicator;
   readonly #copy: Pick<Parameter, "grad" | "count">;

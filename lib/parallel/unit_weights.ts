@@ -12,10 +12,16 @@
  */
 
 import type { Address, Backend } from "../backend/backend.ts";
-import type { Handle } from "../comm/communicator.ts";
+import type { DeviceRanks } from "../comm/device/ranks.ts";
 import type { Parameter } from "../model/training/trainable.ts";
 import type { Pass } from "../model/training/units.ts";
 import type { Ownership, Piece } from "./partition.ts";
+import {
+  type ComingWeights,
+  DeviceWeights,
+  HostWeights,
+  type WeightCarrier,
+} from "./weight_carrier.ts";
 
 /** What weights are brought with. */
 export interface UnitWeightsOptions {
@@ -33,12 +39,13 @@ export interface UnitWeightsOptions {
   readonly tied: boolean;
   /** Makes copies of parameters that were brought. */
   readonly brought: (indices: readonly number[]) => void;
+  /** The owners' GPUs, where they are connected. */
+  readonly gpus?: DeviceRanks | undefined;
 }
 
 interface Coming {
   readonly unit: number;
-  readonly values: Float32Array<ArrayBuffer>;
-  readonly handle: Handle<void>;
+  readonly weights: ComingWeights;
 }
 
 /** An own piece and its master. */
@@ -56,18 +63,22 @@ export class UnitWeights {
   readonly #backend: Backend;
   readonly #options: UnitWeightsOptions;
   readonly #masters: readonly OwnMaster[];
+  readonly #carrier: WeightCarrier;
   /** Units whose weights are where passes read them. */
   readonly #there: Set<number>;
-  #staging: Float32Array<ArrayBuffer> | undefined;
   #coming: Coming | undefined;
 
-  /** Reserves nothing before the first unit is brought. */
+  /** Reserves nothing before the first unit is brought, but on connected GPUs. */
   constructor(backend: Backend, options: UnitWeightsOptions) {
     this.#backend = backend;
     this.#options = options;
     const { ownership, masters, units, slotOf } = options;
     this.#masters = ownership.own.map((piece, i) => ({ ...piece, master: masters[i]! }));
     this.#there = new Set(slotOf === undefined ? units.keys() : []);
+    const most = gatherElements(ownership.partition.lengths);
+    this.#carrier = options.gpus === undefined
+      ? new HostWeights(backend, { ranks: ownership.ranks, most })
+      : new DeviceWeights(backend, { ranks: options.gpus, most });
   }
 
   /** Brings a unit that is about to be read, and sends for the next. */
@@ -83,23 +94,17 @@ export class UnitWeights {
   }
 
   #sendFor(unit: number): void {
-    const { ownership: { ranks, partition } } = this.#options;
+    const { ownership: { partition } } = this.#options;
     if (this.#coming !== undefined || this.#there.has(unit)) return;
-    this.#staging ??= new Float32Array(gatherElements(partition.lengths));
-    const lengths = partition.lengths[unit]!;
-    const values = this.#staging.subarray(0, lengths.reduce((sum, length) => sum + length, 0));
-    let at = lengths.slice(0, ranks.rank).reduce((sum, length) => sum + length, 0);
     const own = new Set(this.#options.units[unit]);
-    for (const { parameter, count, master } of this.#masters) {
-      if (!own.has(parameter)) continue;
-      this.#backend.download(values.subarray(at, at += count), master);
-    }
-    this.#coming = { unit, values, handle: ranks.startAllGather(values, { lengths }) };
+    const sent = this.#masters.filter(({ parameter }) => own.has(parameter))
+      .map(({ count, master }) => ({ at: master, count }));
+    this.#coming = { unit, weights: this.#carrier.send(sent, partition.lengths[unit]!) };
   }
 
   /** Waits for what is on its way, and forgets it. */
   #drop(): void {
-    this.#coming?.handle.wait();
+    this.#coming?.weights.wait();
     this.#coming = undefined;
   }
 
@@ -108,16 +113,18 @@ export class UnitWeights {
     if (this.#there.has(unit)) return;
     if (this.#coming?.unit !== unit) this.#drop();
     this.#sendFor(unit);
-    const { values, handle } = this.#coming!;
-    handle.wait();
+    const { weights } = this.#coming!;
+    weights.wait();
     this.#coming = undefined;
     let at = 0;
     partition.pieces[unit]!.forEach((pieces, rank) => {
       for (const { parameter, first, count } of pieces) {
-        const piece = values.subarray(at, at += count);
+        const place = at;
+        at += count;
         // Where all weights are there, the own ones are their own masters.
         if (rank === ranks.rank && slotOf === undefined) continue;
-        this.#backend.upload(this.#options.parameters[parameter]!.weight + 4 * first, piece);
+        const target = this.#options.parameters[parameter]!.weight + 4 * first;
+        weights.put(target, { first: place, count });
       }
     });
     if (slotOf !== undefined) {
@@ -156,6 +163,11 @@ export class UnitWeights {
       if (to <= from) continue;
       this.#backend.copy(own.master + 4 * (from - own.first), weight + 4 * from, 4 * (to - from));
     }
+  }
+
+  /** Gives back what was taken for what is on its way. */
+  close(): void {
+    this.#carrier.close();
   }
 
   /** Reads a parameter's masters [count] from their owners, on all ranks together. */

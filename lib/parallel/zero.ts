@@ -22,10 +22,12 @@
 
 import type { Address, Backend } from "../backend/backend.ts";
 import type { Communicator } from "../comm/communicator.ts";
+import type { DeviceRanks } from "../comm/device/ranks.ts";
 import { aligned } from "../model/memory_plan.ts";
 import type { ArenaPlan } from "../model/training/slots.ts";
 import type { Parameter, Streamed } from "../model/training/trainable.ts";
 import type { ReduceOrder } from "./micro_batches.ts";
+import { DeviceOwnGradients } from "./device_own_gradients.ts";
 import { OwnGradients } from "./own_gradients.ts";
 import { Ownership, type Piece } from "./partition.ts";
 import { UnitWeights } from "./unit_weights.ts";
@@ -70,7 +72,7 @@ export class Shards {
   /** Brings weights to where passes read them. */
   readonly weights: UnitWeights;
   /** Gradients of what is owned, where nobody keeps all of them. */
-  readonly gradients: OwnGradients | undefined;
+  readonly gradients: OwnGradients | DeviceOwnGradients | undefined;
   readonly #backend: Backend;
   readonly #taken: Address[] = [];
 
@@ -78,7 +80,14 @@ export class Shards {
   constructor(
     backend: Backend,
     model: ShardedModel,
-    { shard, streamed }: { readonly shard: Communicator; readonly streamed: Streamed },
+    { shard, streamed, gpus }: {
+      /** Who shares it out. */
+      readonly shard: Communicator;
+      /** What is of one unit at a time. */
+      readonly streamed: Streamed;
+      /** Their GPUs, where they are connected. */
+      readonly gpus?: DeviceRanks | undefined;
+    },
   ) {
     this.#backend = backend;
     const { parameters, plan: { units, slotOf }, config } = model;
@@ -102,13 +111,18 @@ export class Shards {
       this.close();
       throw thrown;
     }
-    this.gradients = streamed.gradients ? new OwnGradients(backend, this.pieces) : undefined;
+    if (streamed.gradients) {
+      this.gradients = gpus === undefined
+        ? new OwnGradients(backend, this.pieces)
+        : new DeviceOwnGradients(backend, this.pieces);
+    }
     this.weights = new UnitWeights(backend, {
       ...{ parameters, units, ownership: this.ownership },
       masters: this.pieces.map(({ weight }) => weight),
       slotOf: streamed.weights ? slotOf : undefined,
       tied: config.tieWordEmbeddings,
       brought: (indices) => model.weightsBrought(indices),
+      gpus,
     });
   }
 
@@ -124,6 +138,8 @@ export class Shards {
 
   /** Gives the memory back; does nothing the second time. */
   close(): void {
+    this.weights?.close();
+    if (this.gradients instanceof DeviceOwnGradients) this.gradients.close();
     for (const address of this.#taken.splice(0)) this.#backend.free(address);
   }
 }

@@ -120,7 +120,7 @@ function activationBytes(shape: StepShape): ActivationBytes {
   const { kept, shared } = blockBytes(shape, part);
   const work = workingBytes(part, {
     ...{ rows, ownRows: mostOwnRows(rows, tensor), drops: false, recompute: shape.recompute },
-    ...{ ranks: tensor, copies: keyValueCopies(model, parts), halved: false },
+    ...{ ranks: tensor, copies: keyValueCopies(model, parts), halved: false, connected: true },
   });
   return {
     kept,

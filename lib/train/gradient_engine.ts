@@ -42,7 +42,7 @@ export interface GradientEngine {
   /** Communicators of its own, besides those of the mesh. */
   readonly communicators?: readonly Counted[] | undefined;
   /** How long the stages of a pipeline have stood still since the last report; all of them call it. */
-  standstill?(): PipelineReport;
+  readonly standstill?: (() => PipelineReport) | undefined;
   /**
    * Computes the gradients of a replica's micro-batches and adds them up over all replicas.
    *

@@ -19,6 +19,7 @@ import { MeshNorm } from "../parallel/mesh_norm.ts";
 import { streamedIn } from "../parallel/zero.ts";
 import { replicaCheck } from "./compared.ts";
 import type { GradientEngine } from "./gradient_engine.ts";
+import { connectGpus } from "./gpus.ts";
 import { type HeldState, heldState } from "./held_state.ts";
 import { Optimizer } from "./optimizer.ts";
 import { pipelineOptions } from "./pipeline_engine.ts";
@@ -54,6 +55,8 @@ export interface MeshPlace extends Pick<Mesh, "sizes" | "coordinates"> {
   readonly replicas: Pick<Communicator, "size">;
   /** Place and size along each axis. */
   readonly axes: Readonly<Record<MeshAxis, Pick<Communicator, "rank" | "size">>>;
+  /** Whether the ranks' GPUs are connected. @default {false} */
+  readonly connected?: boolean | undefined;
 }
 
 /** The mesh of one rank that nobody else shares. */
@@ -107,8 +110,8 @@ export function rankOptions(
   // Packed copies would be of all weights.
   const packWeights = planned.packWeights && !streamed?.weights;
   const { parts, inFlight } = pipelineOptions(config, mesh);
-  const { tensor } = mesh.axes;
-  return { ...planned, packWeights, streamed, inFlight, parts: { ...parts, tensor } };
+  const { axes: { tensor }, connected } = mesh;
+  return { ...planned, packWeights, streamed, inFlight, parts: { ...parts, tensor, connected } };
 }
 
 /** Takes the memory of a run. @throws {BackendError} Where there is too little. */
@@ -126,11 +129,19 @@ export function openMachine(
 ): RunMachine {
   const { model: config, settings, mesh = meshOfOne() } = options;
   using taken = new DisposableStack();
-  const planned = rankOptions(options, mesh);
-  const training = { ...planned, parts: { ...planned.parts, tensor: mesh.axes.tensor } };
+  const gpus = connectGpus(backend, {
+    ...{ mesh, library: options.nccl, endsMeet: config.tieWordEmbeddings },
+    wraps: settings.pipelineSchedule === "interleaved" && settings.stagesPerRank > 1,
+  });
+  if (gpus !== undefined) taken.defer(() => gpus.close());
+  const { sizes, coordinates, replicas, axes } = mesh;
+  const place = { sizes, coordinates, replicas, axes, connected: gpus !== undefined };
+  const planned = rankOptions(options, place);
+  const parts = { ...planned.parts, tensor: axes.tensor, gpus: gpus?.tensor };
+  const training = { ...planned, parts };
   const model = new TrainableModel(backend, { config }, training);
   taken.defer(() => model.close());
-  const replica = openReplica(backend, { ...options, ...training, model, mesh });
+  const replica = openReplica(backend, { ...options, ...training, model, mesh, gpus });
   taken.defer(() => replica.close());
   const { parameters } = model;
   const { sharing, shards } = replica;
@@ -145,6 +156,8 @@ export function openMachine(
     engine.settle?.();
     check.check(step);
   };
+  // Memory is given back when nothing is on its way any more: freeing it would wait for other ranks.
+  if (gpus !== undefined) taken.defer(() => gpus.close());
   const all = taken.move();
   return { mesh, model, optimizer, held, engine, compare, close: () => all.dispose() };
 }

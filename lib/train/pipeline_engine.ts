@@ -6,6 +6,7 @@
  */
 
 import type { Backend } from "../backend/backend.ts";
+import type { DeviceMessage } from "../backend/device_link.ts";
 import type { Communicator } from "../comm/communicator.ts";
 import type { Mesh, MeshNumbers } from "../comm/mesh.ts";
 import type { SequenceBatch, SequenceRange } from "../data/batches.ts";
@@ -25,6 +26,7 @@ import {
   stageCosts,
 } from "../parallel/pipeline_stages.ts";
 import type { Shards } from "../parallel/zero.ts";
+import type { ConnectedGpus } from "./gpus.ts";
 import type { Counted, Evaluated, GradientEngine, GradientRequest } from "./gradient_engine.ts";
 import type { TrainSettings } from "./settings.ts";
 
@@ -62,6 +64,9 @@ export function pipelineOptions(
   };
 }
 
+/** Batches of an evaluation for each rank, so that the stages have something to do. */
+const BATCHES_PER_RANK = 4;
+
 /** What the engine of a pipeline works with. */
 export interface PipelineEngineParts {
   /** This rank's stages, which tell their units to the sums. */
@@ -76,8 +81,8 @@ export interface PipelineEngineParts {
   readonly sharing: MicroBatchOptions;
   /** Who owns what, where shards do. */
   readonly shards?: Shards | undefined;
-  /** What else counts what it sends. */
-  readonly counted?: readonly Counted[] | undefined;
+  /** The ranks' GPUs, where they are connected. */
+  readonly gpus?: ConnectedGpus | undefined;
 }
 
 /** Computes gradients on a rank of a pipeline. */
@@ -86,30 +91,30 @@ export class PipelineEngine implements GradientEngine {
   readonly batchesAtOnce: number;
   /** Those of the two ends, and of the model. */
   readonly communicators: readonly Counted[];
+  /** How long the stages have stood still since the last report; all of them call it. */
+  readonly standstill: (() => PipelineReport) | undefined;
   readonly #parts: PipelineEngineParts;
   readonly #pipeline: Pipeline;
 
   /** Joins the pipeline; all its ranks do. */
   constructor(backend: Backend, parts: PipelineEngineParts) {
-    const { model, ranks, maxRows, sums, shards, counted = [] } = parts;
+    const { model, ranks, maxRows, sums, shards, gpus } = parts;
     this.#parts = parts;
-    this.batchesAtOnce = 4 * ranks.size;
-    const bring = (parameter: number) => {
-      if (shards === undefined) return;
-      // Ends share their copies out differently, so that both have all of the gradient for the sum.
-      const { grad } = model.parameters[parameter]!;
-      const values = shards.ownership.gather(parameter, (own, { first }) => {
-        backend.download(own, grad + 4 * first);
-      });
-      backend.upload(grad, values);
-    };
-    this.#pipeline = new Pipeline(model, { ranks, maxRows, sums, bring });
-    this.communicators = [this.#pipeline.ends, ...model.passes.communicators, ...counted];
+    this.batchesAtOnce = BATCHES_PER_RANK * ranks.size;
+    const bring = shards &&
+      ((parameter: number) => bringGradient(backend, { ...parts, parameter }));
+    const pipeline = new Pipeline(model, { ranks, maxRows, sums, bring, gpus: gpus?.pipeline });
+    this.#pipeline = pipeline;
+    this.communicators = [
+      ...[pipeline.ends, ...model.passes.communicators, ...gpus?.counted ?? []],
+    ];
+    // What stages wait for on their GPUs is not measured.
+    this.standstill = gpus === undefined ? () => pipeline.report() : undefined;
   }
 
-  /** How long the stages have stood still since the last report; all of them call it. */
-  standstill(): PipelineReport {
-    return this.#pipeline.report();
+  /** Gives back what the model has not planned. */
+  close(): void {
+    this.#pipeline.close();
   }
 
   /** This replica's micro-batches. */
@@ -142,8 +147,41 @@ export class PipelineEngine implements GradientEngine {
   }
 }
 
-/** The stage, of the rank's, that each unit belongs to: the embedding to the first, the head to the last. */
-export function stagesOfUnits({ passes: { stages } }: TrainableModel): number[] {
-  const ofLayers = stages.flatMap(({ layers }, stage) => new Array<number>(layers).fill(stage));
-  return [0, ...ofLayers, stages.length - 1];
+/**
+ * Brings all of a gradient to where it is: the ends of a pipeline share their copies of a tied embedding out
+ * differently, so that both have all of it for the sum.
+ */
+function bringGradient(
+  backend: Backend,
+  { model, shards, gpus, parameter }: PipelineEngineParts & { readonly parameter: number },
+): void {
+  const { ownership: { partition, ranks }, ownership } = shards!;
+  const { grad } = model.parameters[parameter]!;
+  if (gpus?.shard === undefined) {
+    const values = ownership.gather(parameter, (own, { first }) => {
+      backend.download(own, grad + 4 * first);
+    });
+    return backend.upload(grad, values);
+  }
+  const piecesOf = (rank: number) =>
+    partition.pieces.flatMap((owners) => owners[rank]!)
+      .filter((piece) => piece.parameter === parameter)
+      .map(({ first, count }) => ({ address: grad + 4 * first, bytes: 4 * count }));
+  const messages = Array.from(
+    { length: ranks.size },
+    (_, peer): DeviceMessage[] =>
+      peer === ranks.rank ? [] : [
+        ...piecesOf(ranks.rank).map((piece) => ({ way: "send", peer, ...piece }) as const),
+        ...piecesOf(peer).map((piece) => ({ way: "receive", peer, ...piece }) as const),
+      ],
+  );
+  gpus.shard.exchange(messages.flat()).join();
+}
+
+/**
+ * The most micro-batches whose losses a rank keeps at once: those of a step, or of an evaluation, which
+ * takes {@linkcode PipelineEngine.batchesAtOnce}.
+ */
+export function mostKeptBatches({ ranks, microBatches }: PlannedPipeline): number {
+  return Math.max(BATCHES_PER_RANK * ranks, ...microBatches);
 }

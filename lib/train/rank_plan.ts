@@ -8,15 +8,20 @@ import { coordinatesOf, MESH_AXES, type MeshNumbers, meshSize } from "../comm/me
 import { BatchRamp } from "../data/ramp.ts";
 import { takesTurns } from "../parallel/micro_batches.ts";
 import { replayPipeline } from "../parallel/pipeline_replay.ts";
-import { costOfStage, stageCosts } from "../parallel/pipeline_stages.ts";
+import type { MailPlan } from "../parallel/device_memory.ts";
+import { costOfStage, type PlannedPipeline, stageCosts } from "../parallel/pipeline_stages.ts";
 import { planReplicaBytes, type ReplicaBytes } from "../parallel/replica_memory.ts";
 import { floats, planStepTraffic, type StepTraffic } from "../plan/step_traffic.ts";
 import { type MeshPlace, rankOptions, streamedBy } from "./machine.ts";
-import { plannedPipeline } from "./pipeline_engine.ts";
+import { mostKeptBatches, plannedPipeline } from "./pipeline_engine.ts";
 import type { RunConfig } from "./run_config.ts";
 
-/** A rank of a mesh that nobody has opened yet. */
-export function placeOf(rank: number, sizes: MeshNumbers): MeshPlace {
+/** A rank of a mesh that nobody has opened yet, with its GPU connected to those of the others or not. */
+export function placeOf(
+  rank: number,
+  sizes: MeshNumbers,
+  { connected = false }: { readonly connected?: boolean | undefined } = {},
+): MeshPlace {
   const coordinates = coordinatesOf(rank, sizes);
   const axis = (name: (typeof MESH_AXES)[number]) => ({
     rank: coordinates[name],
@@ -24,6 +29,7 @@ export function placeOf(rank: number, sizes: MeshNumbers): MeshPlace {
   });
   return {
     sizes,
+    connected,
     coordinates,
     replicas: { size: sizes.data * sizes.shard },
     axes: {
@@ -45,23 +51,34 @@ export function planRank(
   place: MeshPlace,
 ): ReplicaBytes {
   const { model, settings } = config;
-  const { replicas, axes } = place;
+  const { replicas, axes, connected, sizes } = place;
   const { sequences } = new BatchRamp(settings).largest;
   return planReplicaBytes(model, {
     ...rankOptions(config, place),
     ...{ shard: axes.shard, replicas: axes.data.size, order: settings.reduce },
     microBatches: Math.ceil(sequences / replicas.size / settings.microBatch),
+    mail: connected && sizes.pipeline > 1 ? mailOf(plannedPipeline(config, sizes)) : undefined,
   });
+}
+
+function mailOf(pipeline: PlannedPipeline): MailPlan {
+  return { ranks: pipeline.ranks, microBatches: mostKeptBatches(pipeline) };
+}
+
+/** A mesh on paper. */
+export interface PlannedMesh extends MeshNumbers {
+  /** Whether the ranks' GPUs are connected. @default {false} */
+  readonly connected?: boolean | undefined;
 }
 
 /** Bytes of all ranks that differ: replicas of the same shard, slice and stage are the same. */
 export function planRanks(
   config: Pick<RunConfig, "model" | "settings">,
-  sizes: MeshNumbers,
+  { connected, ...sizes }: PlannedMesh,
 ): { readonly rank: number; readonly bytes: ReplicaBytes }[] {
   const ranks = Array.from({ length: meshSize(sizes) }, (_, rank) => rank);
   return ranks.filter((rank) => coordinatesOf(rank, sizes).data === 0)
-    .map((rank) => ({ rank, bytes: planRank(config, placeOf(rank, sizes)) }));
+    .map((rank) => ({ rank, bytes: planRank(config, placeOf(rank, sizes, { connected })) }));
 }
 
 /** The ranks of this machine on paper. */
@@ -85,8 +102,9 @@ export interface RanksPlan {
  */
 export function planMesh(
   config: Pick<RunConfig, "model" | "settings">,
-  mesh: MeshNumbers,
+  planned: PlannedMesh,
 ): RanksPlan {
+  const { connected: _, ...mesh } = planned;
   const { model, settings } = config;
   const { seqLen, sequences } = new BatchRamp(settings).largest;
   const { microBatch, recompute, zero } = settings;
@@ -106,7 +124,7 @@ export function planMesh(
   return {
     mesh,
     microBatches,
-    ranks: planRanks(config, mesh),
+    ranks: planRanks(config, planned),
     traffic: planStepTraffic({ ...shape, zero: mesh.shard > 1 ? zero : 0 }, floats(settings.dtype)),
     bubble,
   };

@@ -10,8 +10,6 @@
  */
 
 import type { Backend } from "../backend/backend.ts";
-import { openDeviceRanks } from "../comm/device/open.ts";
-import type { DeviceRanks } from "../comm/device/ranks.ts";
 import type { Mesh } from "../comm/mesh.ts";
 import type { Streamed } from "../model/training/trainable.ts";
 import type { TrainableModel } from "../model/training/trainable_model.ts";
@@ -19,11 +17,14 @@ import { GradientReducer } from "../parallel/data.ts";
 import { DeviceGradientReducer } from "../parallel/device_sum.ts";
 import { GradientSum } from "../parallel/gradient_sum.ts";
 import type { ReduceOrder } from "../parallel/micro_batches.ts";
+import { OwnGradients } from "../parallel/own_gradients.ts";
+import { stagesOfUnits } from "../parallel/pipeline_stages.ts";
 import { TiedGradient } from "../parallel/tied_gradient.ts";
 import { Shards } from "../parallel/zero.ts";
+import type { ConnectedGpus } from "./gpus.ts";
 import { type GradientEngine, WholeModelEngine } from "./gradient_engine.ts";
 import type { OptimizerSharing } from "./optimizer.ts";
-import { PipelineEngine, stagesOfUnits } from "./pipeline_engine.ts";
+import { PipelineEngine } from "./pipeline_engine.ts";
 import type { TrainSettings } from "./settings.ts";
 
 /** What a replica is put together from. */
@@ -42,28 +43,8 @@ export interface ReplicaParts {
   readonly bucketBytes?: number | undefined;
   /** Whether gradients travel while others are computed. @default {true} */
   readonly overlap?: boolean | undefined;
-  /** Name or path of NCCL, or "off": see `openDeviceRanks`. */
-  readonly nccl?: string | undefined;
-}
-
-/** The GPUs of the ranks whose gradients are added up, connected. */
-interface Gpus {
-  readonly data: DeviceRanks | undefined;
-  readonly shard: DeviceRanks | undefined;
-}
-
-/**
- * Connects GPUs where gradients stay on them until they are summed: not where each rank keeps its part
- * alone, which the processor's memory adds up.
- */
-function connected(
-  backend: Backend,
-  { mesh: { axes, replicas: among }, streamed, nccl: library }: ReplicaParts,
-): Gpus | undefined {
-  if (streamed?.gradients) return undefined;
-  const open = (ranks: Mesh["axes"]["data"]) => openDeviceRanks(ranks, backend, { library, among });
-  const gpus = { data: open(axes.data), shard: open(axes.shard) };
-  return gpus.data === undefined && gpus.shard === undefined ? undefined : gpus;
+  /** The ranks' GPUs, where they are connected; the caller closes them. */
+  readonly gpus?: ConnectedGpus | undefined;
 }
 
 /** A replica, or one of the ranks that share it out. */
@@ -80,16 +61,17 @@ export interface Replica {
 
 /** Takes the memory of shards. @throws {BackendError} Where there is too little. */
 export function openReplica(backend: Backend, parts: ReplicaParts): Replica {
-  const { model, mesh: { replicas, axes }, settings, maxRows } = parts;
+  const { model, mesh: { replicas, axes }, settings, maxRows, gpus } = parts;
   const { streamed = { weights: false, gradients: false } } = parts;
   const { reduce: order = "ranks", microBatch } = settings;
   const { shard, tensor, pipeline: ranks } = axes;
-  const shards = shard.size > 1 ? new Shards(backend, model, { shard, streamed }) : undefined;
-  const stageOf = stagesOfUnits(model);
-  const gpus = connected(backend, parts);
+  const shards = shard.size > 1
+    ? new Shards(backend, model, { shard, streamed, gpus: gpus?.shard })
+    : undefined;
+  const stageOf = stagesOfUnits(model.passes.stages);
   const sums = model.passes.stages.map((_, stage) => {
     const units = model.units.map((unit, at) => stageOf[at] === stage ? unit : []);
-    return stageSum(backend, { ...parts, units, shards, order, gpus });
+    return stageSum(backend, { ...parts, units, shards, order });
   });
   model.observer = {
     enter: (unit, pass) => shards?.weights.enter(unit, pass),
@@ -102,12 +84,14 @@ export function openReplica(backend: Backend, parts: ReplicaParts): Replica {
   model.passes.between = () => sums.forEach((sum) => sum.progress());
   const partitioned = shards?.gradients !== undefined;
   const sharing = { microBatch, replicas, order, partitioned };
-  const counted = [gpus?.data, gpus?.shard].filter((ranks) => ranks !== undefined);
+  const counted = gpus?.counted ?? [];
   const isCut = shards !== undefined || tensor.size > 1;
+  const pipeline = ranks.size > 1
+    ? new PipelineEngine(backend, { model, ranks, maxRows, sums, sharing, shards, gpus })
+    : undefined;
   return {
-    engine: ranks.size > 1
-      ? new PipelineEngine(backend, { model, ranks, maxRows, sums, sharing, shards, counted })
-      : new WholeModelEngine({
+    engine: pipeline ??
+      new WholeModelEngine({
         model,
         sum: sums[0]!,
         sharing,
@@ -120,8 +104,7 @@ export function openReplica(backend: Backend, parts: ReplicaParts): Replica {
     shards,
     close() {
       for (const sum of sums) sum.close();
-      gpus?.data?.close();
-      gpus?.shard?.close();
+      pipeline?.close();
       shards?.close();
     },
   };
@@ -134,24 +117,24 @@ function stageSum(
     readonly units: readonly (readonly number[])[];
     readonly shards: Shards | undefined;
     readonly order: ReduceOrder;
-    readonly gpus: Gpus | undefined;
   },
 ): GradientSum {
-  const { model: { parameters }, mesh: { axes }, shards, order, bucketBytes, overlap, gpus } =
-    options;
+  const { model: { parameters }, mesh: { axes }, shards, order, bucketBytes, overlap } = options;
+  const gpus = options.gpus?.data ?? options.gpus?.shard ? options.gpus : undefined;
   const tied = gpus === undefined ? tiedGradient(backend, options) : undefined;
   const units = options.units.map((unit, at) => at === 0 && tied !== undefined ? [] : unit);
   const common = { parameters, bucketBytes, overlap, indices: units.flat() };
+  const own = shards?.gradients;
   const reducer = gpus === undefined
     ? new GradientReducer(backend, {
       ...{ ...common, replicas: axes.data, shard: shards?.ownership },
-      take: shards?.gradients?.take,
+      take: own instanceof OwnGradients ? own.take : undefined,
     })
     : new DeviceGradientReducer(backend, {
       ...{ ...common, replicas: gpus.data },
       shard: gpus.shard && { ranks: gpus.shard, partition: shards!.ownership.partition },
+      own: own instanceof OwnGradients ? undefined : own,
     });
-  const own = shards?.gradients;
   return new GradientSum(backend, { parameters, units, reducer, order, own, tied });
 }
 

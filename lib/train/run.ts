@@ -13,7 +13,7 @@ import { asError, ConfigError, Interrupted, LlameroError } from "../base/errors.
 import { fileError } from "../base/file_error.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import type { Communicator } from "../comm/communicator.ts";
-import { ranksOnGpu } from "../comm/device/open.ts";
+import { gpusAreWanted, ranksOnGpu } from "../comm/device/open.ts";
 import { alone } from "../comm/group.ts";
 import { Mesh } from "../comm/mesh.ts";
 import { agree, factsOf } from "./agreement.ts";
@@ -130,7 +130,10 @@ export async function trainSession(options: RunOptions): Promise<TrainState> {
   checkMesh(config, world.size);
   const mesh = new Mesh(world, meshOf(config.settings, world.size));
   const gpuRanks = ranksOnGpu(world, backend);
-  checkMemory({ ...config, mesh }, memoryLimit(backend, { ...options, gpuRanks }));
+  const { sizes, coordinates, replicas, axes } = mesh;
+  const connected = gpusAreWanted(world, { backend, library: options.nccl });
+  const place = { sizes, coordinates, replicas, axes, connected };
+  checkMemory({ ...config, mesh: place }, memoryLimit(backend, { ...options, gpuRanks }));
   const machine = openMachine(backend, { ...config, mesh, nccl: options.nccl });
   opened.defer(machine.close);
   const begin = () => setFirstWeights(machine, config);

@@ -8,7 +8,6 @@
 import type { Backend } from "../backend/backend.ts";
 import { LlameroError } from "../base/errors.ts";
 import { formatMemory } from "../base/format.ts";
-import type { Mesh } from "../comm/mesh.ts";
 import { TrainingData } from "../data/batches.ts";
 import { BatchRamp } from "../data/ramp.ts";
 import { type ResolvedShares, resolveShares } from "../data/shares.ts";
@@ -16,7 +15,7 @@ import { TokenSource } from "../data/token_source.ts";
 import { mostTrainingRows, planTrainingBytes } from "../model/training/memory.ts";
 import type { TrainingBytes } from "../model/training/trainable.ts";
 import { identityOf, type RunIdentity } from "./identity.ts";
-import { meshOfOne, rankOptions } from "./machine.ts";
+import { meshOfOne, type MeshPlace, rankOptions } from "./machine.ts";
 import { planRank } from "./rank_plan.ts";
 import type { RunConfig } from "./run_config.ts";
 import type { TrainSettings } from "./settings.ts";
@@ -124,7 +123,7 @@ export function memoryLimit(
 export function checkMemory(
   { model, settings, mesh = meshOfOne() }: Pick<RunConfig, "model" | "settings"> & {
     /** The ranks of the run; one without. */
-    readonly mesh?: Mesh | undefined;
+    readonly mesh?: MeshPlace | undefined;
   },
   limit: MemoryLimit,
 ): TrainingBytes {

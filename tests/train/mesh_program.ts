@@ -52,7 +52,9 @@ export interface MeshResult {
 const [SEQUENCES, LENGTH] = [8, 12];
 
 /** Sequences whose targets do not all count. */
-function sequences(vocabSize: number) {
+export function sequences(
+  vocabSize: number,
+): { readonly tokens: number[][]; readonly targets: number[][] } {
   let seed = 11;
   const draw = (below: number) => (seed = (seed * 48271) % 2147483647) % below;
   const rows = () =>

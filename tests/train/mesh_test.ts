@@ -2,21 +2,12 @@ import assert from "node:assert/strict";
 import type { BackendName } from "../../lib/backend/backend.ts";
 import { runLocal } from "../../lib/comm/local/run.ts";
 import { meshSize, parseMesh } from "../../lib/comm/mesh.ts";
-import type { TrainSettings } from "../../lib/train/settings.ts";
 import { launch, NO_MPI } from "../comm/mpi/launch.ts";
 import { onBackends } from "../on_backends.ts";
 import type { MeshCase, MeshGradient, MeshInput, MeshResult } from "./mesh_program.ts";
+import { SETTINGS } from "./mesh_settings.ts";
 
 const MODULE = new URL("./mesh_program.ts", import.meta.url);
-
-/** Without a first decay AdamW's first moment is the gradient; nothing is clipped. */
-const SETTINGS = {
-  ...{ optimizer: "adamw", lr: 0.001, minLr: 0.001, warmup: 0, hold: 0, schedule: "constant" },
-  ...{ decay: 0, beta1: 0, beta2: 0.95, eps: 1e-8, weightDecay: 0, clip: 0, updateClip: 1 },
-  ...{ zLoss: 0.001, dropout: 0.1, steps: 1, seed: 3, microBatch: 1, skipBatches: [] },
-  ...{ skipSpikes: false, dtype: "f32", recompute: "none", seqLen: 12, batchTokens: 96 },
-  ...{ batchRamp: [], zero: 1, reduce: "ranks", pipelineSchedule: "1f1b", stagesPerRank: 2 },
-} as unknown as TrainSettings;
 
 const CASES: readonly MeshCase[] = [
   { mesh: "data=2" },

@@ -4,6 +4,8 @@
 
 #include <unistd.h>
 
+#include <chrono>
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -35,7 +37,7 @@ Context *Context::open(unsigned device) {
 
 bool Context::start(unsigned device) {
   device_ = device;
-  streams_[RANKS_QUEUE] = &ranks_;
+  for (unsigned queue = 0; queue < RANK_QUEUES; queue++) rankStreams_[queue] = &ranks_[queue];
   cublas_ = CublasLt::open(&cublasAbsent_);
   scratch_ = std::malloc(SCRATCH_BYTES);
   fault_ = static_cast<int *>(std::calloc(1, sizeof(int)));
@@ -43,6 +45,8 @@ bool Context::start(unsigned device) {
 }
 
 Context::~Context() {
+  ending_ = true;
+  if (worker_.joinable()) worker_.join();
   for (auto &[address, bytes] : owned_) std::free(reinterpret_cast<void *>(address));
   std::free(scratch_);
   std::free(workspace_);
@@ -75,7 +79,9 @@ address_t Context::alloc(size_t bytes) {
 
 // Like cudaFree it lets all that was enqueued end first: work on its way may still use the memory.
 int32_t Context::free(address_t memory) {
-  ranks_.pump();
+  for (int look = 0; look < 20000 && pump(); look++) {
+    std::this_thread::sleep_for(std::chrono::microseconds(500));
+  }
   if (owned_.erase(static_cast<uintptr_t>(memory)) == 0) {
     return refuse("address %.0f is not one that alloc gave", memory);
   }
@@ -95,7 +101,7 @@ int32_t Context::download(void *target, const void *source, size_t bytes) {
 
 int32_t Context::copy(uint8_t *target, const uint8_t *source, size_t bytes) {
   auto move = [=] { return std::memmove(target, source, bytes), STEP_DONE; };
-  if (queue_ == RANKS_QUEUE) ranks_.push(move);
+  if (stream() != nullptr) stream()->push(move);
   else move();
   return 0;
 }
@@ -116,24 +122,47 @@ double Context::mark() { return static_cast<double>(++marked_); }
 int32_t Context::wait(double) { return takeFault(); }
 
 void Context::emulate(dim3 blocks, dim3 threads, size_t sharedBytes, std::function<void()> body) {
-  if (queue_ != RANKS_QUEUE) return emulated::launch(blocks, threads, sharedBytes, body);
-  ranks_.push([=] { return emulated::launch(blocks, threads, sharedBytes, body), STEP_DONE; });
+  if (stream() == nullptr) return emulated::launch(blocks, threads, sharedBytes, body);
+  stream()->push([=] { return emulated::launch(blocks, threads, sharedBytes, body), STEP_DONE; });
 }
 
-int32_t Context::beginRanks() { return chooseQueue(RANKS_QUEUE); }
+int32_t Context::beginRanks(unsigned queue) {
+  if (queue >= RANK_QUEUES) return refuse("queue %u between ranks: there are %u", queue, RANK_QUEUES);
+  if (!worker_.joinable()) worker_ = std::thread([this] { work(); });
+  rankQueue_ = static_cast<int>(queue);
+  return 0;
+}
 
 double Context::endRanks() {
-  ranks_.push([this] { return reached_++, STEP_DONE; });
-  queue_ = 0;
-  return static_cast<double>(++ranksMarked_);
+  unsigned queue = static_cast<unsigned>(rankQueue_);
+  ranks_[queue].push([this, queue] { return reached_[queue]++, STEP_DONE; });
+  rankQueue_ = -1;
+  return static_cast<double>(++ranksMarked_[queue]);
 }
 
 // Kernels of the other queue run when they are called: what they wait for must have been before.
-int32_t Context::joinRanks(double number) { return reachedRanks(number); }
+int32_t Context::joinRanks(unsigned queue, double number) { return reachedRanks(queue, number); }
 
-int32_t Context::reachedRanks(double number) {
-  if (!ranks_.pump()) return refuse("what goes between ranks has failed");
-  return static_cast<double>(reached_) >= number ? 0 : NOT_YET;
+// All queues go on, as far as each can; whether anything is left to do.
+bool Context::pump() {
+  bool left = false;
+  for (DeferredStream &queue : ranks_) left = queue.pump() || left;
+  return left;
+}
+
+void Context::work() {
+  while (!ending_) {
+    bool left = pump();
+    std::this_thread::sleep_for(std::chrono::microseconds(left ? 300 : 1500));
+  }
+}
+
+int32_t Context::reachedRanks(unsigned queue, double number) {
+  pump();
+  for (DeferredStream &each : ranks_) {
+    if (each.failed()) return refuse("what goes between ranks has failed");
+  }
+  return static_cast<double>(reached_[queue]) >= number ? 0 : NOT_YET;
 }
 
 int32_t Context::settled() { return 0; }

@@ -51,6 +51,8 @@ export interface WorkingBuffers {
   readonly sharedIds_T: Address;
   /** Rows on their way in bf16, where products round them to it. */
   readonly halves_TD: Address;
+  /** Those of the gradient of the stream, where GPUs are connected. */
+  readonly gradientHalves_TD: Address;
 }
 
 /** What {@linkcode workingBytes} depends on besides the config. */
@@ -65,6 +67,8 @@ export interface WorkingOptions extends RowCounts {
   readonly ranks: number;
   /** How many of them have the same key and value heads. */
   readonly copies: number;
+  /** Whether their GPUs are connected. */
+  readonly connected: boolean;
 }
 
 /** Bytes of {@linkcode WorkingBuffers}; `config` has the sizes of this rank. */
@@ -74,7 +78,7 @@ export function workingBytes(
 ): Record<keyof WorkingBuffers, number> {
   const { hiddenSize: D, intermediateSize: F, headDim: E, parallelBlock } = config;
   const { numAttentionHeads: H, numKeyValueHeads: K } = config;
-  const { rows, ownRows, drops, recompute, halved, ranks, copies } = options;
+  const { rows, ownRows, drops, recompute, halved, ranks, copies, connected } = options;
   const shared = (bytes: number) => ranks > 1 ? bytes : 0;
   return {
     dhidden_TD: 4 * ownRows * D,
@@ -92,6 +96,7 @@ export function workingBytes(
     keyValueSums: copies > 1 ? 4 * 2 * K * E * D : 0,
     sharedIds_T: shared(4 * rows),
     halves_TD: shared(halved ? 2 * rows * D : 0),
+    gradientHalves_TD: shared(halved && connected ? 2 * rows * D : 0),
   };
 }
 

@@ -7,6 +7,7 @@
 import type { ModelConfig } from "../config.ts";
 import { aligned, plannedBytes } from "../memory_plan.ts";
 import { trainBatchBytes } from "./batch.ts";
+import { deviceRowsBytes } from "./device_rows.ts";
 import { workingBytes } from "./block_run.ts";
 import { trainingHeadBytes } from "./head.ts";
 import { recordBytes, splitRecord } from "./kept.ts";
@@ -52,11 +53,15 @@ export function activationSizes(
   for (let batch = 0; batch < inFlight.batches; batch++) {
     batches[`${batch}.batch`] = trainBatchBytes(config, rows);
   }
-  const shared = { ranks, copies: keyValueCopies(whole, parts), halved: options.dtype === "bf16" };
+  const connected = parts.connected ?? false;
+  const shared = {
+    ...{ ranks, copies: keyValueCopies(whole, parts), connected },
+    halved: options.dtype === "bf16",
+  };
   const largestPart = Math.ceil(whole.vocabSize / ranks);
-  const head = ranks === 1
-    ? trainingHeadBytes(config, rows)
-    : vocabularyHeadBytes(config, { ...counts, largestPart });
+  const head = ranks === 1 ? trainingHeadBytes(config, rows) : vocabularyHeadBytes(config, {
+    ...{ ...counts, largestPart, connected: connected ? ranks : 0 },
+  });
   return {
     kept,
     working: {
@@ -73,7 +78,7 @@ export function activationSizes(
  * element of a matrix in bf16, and what the batch takes; of the rank that has `options.parts`.
  */
 export function planTrainingBytes(config: ModelConfig, options: PlanOptions): TrainingBytes {
-  const { parts, maxRows } = options;
+  const { parts } = options;
   const { whole, layouts } = planArenas(config, options);
   const shared = (parts?.tensor?.size ?? 1) > 1;
   const halved = options.dtype === "bf16";
@@ -87,9 +92,20 @@ export function planTrainingBytes(config: ModelConfig, options: PlanOptions): Tr
     kept: plannedBytes(sizes.kept),
     working: plannedBytes(sizes.working),
     head: plannedBytes(sizes.head),
-    exchange: shared ? exchangeBytes({ maxRows, width: config.hiddenSize }) : 0,
+    exchange: shared ? tensorExchangeBytes(config, options) : 0,
   };
   return { ...bytes, total: Object.values(bytes).reduce((sum, kind) => sum + kind, 0) };
+}
+
+/** What rows on their way between tensor ranks take: outside the backend, or on connected GPUs. */
+function tensorExchangeBytes(whole: ModelConfig, { maxRows, parts = {} }: PlanOptions): number {
+  const { hiddenSize: width, numKeyValueHeads: K, headDim: E } = partConfig(whole, parts);
+  if (!parts.connected) return exchangeBytes({ maxRows, width });
+  const ranks = parts.tensor!.size;
+  return deviceRowsBytes({
+    ...{ ranks, copies: keyValueCopies(whole, parts), width, keyValues: 2 * K * E * width },
+    ownRows: mostOwnRows(maxRows, ranks),
+  });
 }
 
 /** The largest `maxRows` whose plan takes at most `bytes`; 0 where not even one row fits. */

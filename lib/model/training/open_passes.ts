@@ -13,6 +13,7 @@ import type { RopeLayout } from "../rope.ts";
 import { recordsOf } from "./arenas.ts";
 import { BatchPlace } from "./batch.ts";
 import type { WorkingBuffers } from "./block_run.ts";
+import { DeviceEmbedding } from "./device_embedding.ts";
 import { type HeadSeat, Lending } from "./flights.ts";
 import { TrainingHead, type TrainingHeadBuffers } from "./head.ts";
 import { inFlightOf } from "./memory.ts";
@@ -21,8 +22,9 @@ import { keyValueCopies, partConfig, stagesOf } from "./parts.ts";
 import { RowExchange } from "./row_exchange.ts";
 import { StagePasses } from "./stage_passes.ts";
 import type { Parameter, TrainingOptions } from "./trainable.ts";
-import { VocabularyEmbedding } from "./vocabulary_embedding.ts";
-import { VocabularyHead, type VocabularyHeadBuffers } from "./vocabulary_head.ts";
+import { type SharedEmbedding, VocabularyEmbedding } from "./vocabulary_embedding.ts";
+import { VocabularyHead } from "./vocabulary_head.ts";
+import type { VocabularyHeadBuffers } from "./vocabulary_scores.ts";
 
 /** What passes are opened over. */
 export interface PassesSource {
@@ -86,19 +88,27 @@ function exchangeOf({ backend, config, at, options }: PassesSource): RowExchange
   const ranks = parts.tensor;
   if (ranks === undefined || ranks.size === 1) return undefined;
   const copies = keyValueCopies(config, parts);
-  const halves = dtype === "bf16" ? at.halves_TD! : 0;
-  return new RowExchange(backend, { ranks, copies, width: config.hiddenSize, maxRows, halves });
+  const halved = dtype === "bf16";
+  const { numKeyValueHeads: K, headDim: E, hiddenSize: width } = partConfig(config, parts);
+  return new RowExchange(backend, {
+    ...{ ranks, copies, width, maxRows, gpus: parts.gpus, keyValues: 2 * K * E * width },
+    halves: halved ? at.halves_TD! : 0,
+    gradientHalves: halved ? at.gradientHalves_TD! : 0,
+  });
 }
 
 function sharedEmbedding(
   { backend, config, weights, at }: PassesSource,
-  { ranks }: RowExchange,
-): VocabularyEmbedding | undefined {
+  { ranks, gpus }: RowExchange,
+): SharedEmbedding | undefined {
   if (weights.embedding === undefined) return undefined;
   const { vocabSize, hiddenSize: width } = config;
   const buffers = { rows_TD: at.partial_TD!, ids_T: at.sharedIds_T! };
   const table = weights.embedding;
-  return new VocabularyEmbedding(backend, { ranks, table, vocabSize, width, ...buffers });
+  const shared = { table, vocabSize, width, ...buffers };
+  if (gpus === undefined) return new VocabularyEmbedding(backend, { ranks, ...shared });
+  const byOwner_TD = at.gathered_TD!;
+  return new DeviceEmbedding(backend, { ranks: gpus.ranks, ...shared, byOwner_TD });
 }
 
 function seat(

@@ -13,6 +13,7 @@
 
 import { ConfigError } from "../../base/errors.ts";
 import type { Communicator } from "../../comm/communicator.ts";
+import type { DeviceRanks } from "../../comm/device/ranks.ts";
 import { evenParts } from "../../comm/parts.ts";
 import type { ModelConfig } from "../config.ts";
 import { type WeightSpec, weightSpecs } from "../weights.ts";
@@ -35,12 +36,16 @@ export interface PlannedParts {
   readonly tensor?: Pick<Communicator, "rank" | "size"> | undefined;
   /** The stages, first to last: several where a pipeline is interleaved; absent for the whole model. */
   readonly stages?: readonly StageParts[] | undefined;
+  /** Whether the ranks that share every matrix have a GPU each, and these are connected. */
+  readonly connected?: boolean | undefined;
 }
 
 /** What a rank has, and whom it computes the rest with. */
 export interface ModelParts extends PlannedParts {
   /** The ranks that share every matrix: axis `tensor` of a mesh. */
   readonly tensor?: Communicator | undefined;
+  /** Their GPUs, where they are connected. */
+  readonly gpus?: DeviceRanks | undefined;
 }
 
 /** Neighbouring rows or columns of a matrix. */

@@ -21,8 +21,12 @@
 import { DTYPE_CODES } from "../../../kernels/abi.ts";
 import type { Address, Backend } from "../../backend/backend.ts";
 import type { Communicator } from "../../comm/communicator.ts";
+import type { DeviceRanks } from "../../comm/device/ranks.ts";
 import { evenParts, type Part } from "../../comm/parts.ts";
-import { TreeSum } from "../../comm/tree_sum.ts";
+import { DeviceRows, type TensorGpus } from "./device_rows.ts";
+import { type CarriedPlace, HostRows, type OnItsWay, type RowCarrier } from "./row_carrier.ts";
+
+export type { OnItsWay } from "./row_carrier.ts";
 
 /** Rows that follow one another. */
 export interface RowRange {
@@ -30,12 +34,6 @@ export interface RowRange {
   readonly first: number;
   /** How many. */
   readonly rows: number;
-}
-
-/** Something that is on its way between ranks. */
-export interface OnItsWay {
-  /** Waits for it, and puts it where it belongs. @throws {CommunicationError} See `Communicator`. */
-  finish(): void;
 }
 
 /** What is exchanged. */
@@ -77,6 +75,12 @@ export interface RowExchangeOptions {
   readonly maxRows: number;
   /** Where rows are rounded to bf16 [T, width], if that is what products do with them; or 0. */
   readonly halves: Address;
+  /** The same for the gradient of the stream, where GPUs are connected; or 0. */
+  readonly gradientHalves: Address;
+  /** Elements of keys' and values' gradients that several ranks add up. */
+  readonly keyValues: number;
+  /** The ranks' GPUs, where they are connected. */
+  readonly gpus?: DeviceRanks | undefined;
 }
 
 /** Most rows of the residual stream that one of `size` ranks has. */
@@ -97,24 +101,32 @@ export class RowExchange {
   readonly ranks: Communicator;
   /** Those of them that have the same key and value heads as this one. */
   readonly copies: Communicator;
+  /** The GPUs of both, where they are connected. */
+  readonly gpus: TensorGpus | undefined;
   readonly #backend: Backend;
-  readonly #width: number;
-  readonly #halves: Address;
-  readonly #rows: Float32Array<ArrayBuffer>;
-  readonly #gradients: Float32Array<ArrayBuffer>;
+  readonly #options: RowExchangeOptions;
+  readonly #carrier: RowCarrier;
   #gradient: OnItsWay | undefined;
 
   /** Splits off the ranks that have the same key and value heads; every tensor rank calls this. */
   constructor(backend: Backend, options: RowExchangeOptions) {
     const { ranks, copies, width, maxRows } = options;
-    this.#halves = options.halves;
     this.ranks = ranks;
     const color = Math.floor(ranks.rank / copies);
-    this.copies = copies === ranks.size ? ranks : ranks.split({ color, name: "kv copies" });
+    const name = "kv copies";
+    this.copies = copies === ranks.size ? ranks : ranks.split({ color, name });
     this.#backend = backend;
-    this.#width = width;
-    this.#rows = new Float32Array(maxRows * width);
-    this.#gradients = new Float32Array(maxRows * width);
+    this.#options = options;
+    this.gpus = options.gpus && gpusOf(options.gpus, { copies, color, name });
+    const ownRows = mostOwnRows(maxRows, ranks.size);
+    this.#carrier = this.gpus === undefined
+      ? new HostRows(backend, { ranks, copies: this.copies, bytes: 4 * maxRows * width })
+      : new DeviceRows(this.gpus, { ...options, ranks: ranks.size, ownRows });
+  }
+
+  /** Gives back what is not the backend's plan's. */
+  close(): void {
+    if (this.gpus !== undefined && this.gpus.copies !== this.gpus.ranks) this.gpus.copies.close();
   }
 
   /** The rows of a batch that are this rank's. */
@@ -129,7 +141,10 @@ export class RowExchange {
    */
   pieces(rows: number): number {
     const own = Math.floor(rows / this.ranks.size);
-    const fit = Math.min(own / LEAST_PIECE.rows, 4 * own * this.#width / LEAST_PIECE.bytes);
+    const fit = Math.min(
+      own / LEAST_PIECE.rows,
+      4 * own * this.#options.width / LEAST_PIECE.bytes,
+    );
     return Math.max(1, Math.min(MOST_PIECES, Math.floor(fit)));
   }
 
@@ -155,7 +170,7 @@ export class RowExchange {
 
   /** Starts to gather all rows in `to` from everybody's own ones in `from`; own ones are there at once. */
   startGather(exchanged: RowsExchanged): OnItsWay {
-    return this.#gather(exchanged, this.#rows);
+    return this.#gather(exchanged, { gradient: false });
   }
 
   /**
@@ -163,7 +178,7 @@ export class RowExchange {
    * next, so that what is left of the one before is computed meanwhile.
    */
   startGradient(exchanged: RowsExchanged): void {
-    this.#gradient = this.#gather(exchanged, this.#gradients);
+    this.#gradient = this.#gather(exchanged, { gradient: true });
   }
 
   /** Waits for all rows of the gradient of the stream; starts to gather them if nobody has. */
@@ -173,38 +188,55 @@ export class RowExchange {
     this.#gradient = undefined;
   }
 
-  #gather(exchanged: RowsExchanged, staging: Float32Array<ArrayBuffer>): OnItsWay {
+  #gather(exchanged: RowsExchanged, { gradient }: { readonly gradient: boolean }): OnItsWay {
     const { from, to, rows } = exchanged;
-    const halved = this.#halves !== 0;
-    const values = halved ? new Uint16Array(staging.buffer) : staging;
-    const { parts, lengths, all } = this.#cut(exchanged, values);
-    const rowBytes = 4 * this.#width;
+    const { width } = this.#options;
+    const halves = this.#halvesFor(gradient);
+    const halved = halves !== 0;
+    const { parts, begin } = this.#cut(exchanged);
+    const rowBytes = 4 * width;
     const own = parts[this.ranks.rank]!;
     const mine = from + rowBytes * (own.start - this.own(rows).first);
-    if (halved) this.#convert("narrow", { at: mine, ...own });
-    const sent = halved ? this.#halves + 2 * this.#width * own.start : mine;
-    this.#backend.download(all.of(this.ranks.rank), sent);
+    if (halved) this.#convert("narrow", { at: mine, halves, ...own });
     this.#backend.copy(to + rowBytes * own.start, mine, rowBytes * (own.end - own.start));
-    const handle = this.ranks.startAllGather(all.values, { lengths });
+    const place = ({ start, end }: Part): CarriedPlace => (
+      halved
+        ? { at: halves + 2 * width * start, bytes: 2 * width * (end - start) }
+        : { at: to + rowBytes * start, bytes: rowBytes * (end - start) }
+    );
+    const coming = this.#carrier.gather({
+      own: halved ? place(own) : { ...place(own), at: mine },
+      places: parts.map(place),
+      gradient,
+      begin: (halved ? 2 : 4) * width * begin,
+    });
     return {
       finish: () => {
-        handle.wait();
+        coming.finish();
+        if (!halved) return;
         parts.forEach((part, rank) => {
-          if (rank === this.ranks.rank || part.start === part.end) return;
-          const at = to + rowBytes * part.start;
-          const come = halved ? this.#halves + 2 * this.#width * part.start : at;
-          this.#backend.upload(come, all.of(rank));
-          if (halved) this.#convert("widen", { at, ...part });
+          if (rank === this.ranks.rank) return;
+          this.#convert("widen", { at: to + rowBytes * part.start, halves, ...part });
         });
       },
     };
   }
 
+  /** Where rows are rounded; what arrives at any time has a place of its own for either gathering. */
+  #halvesFor(gradient: boolean): Address {
+    const { halves, gradientHalves } = this.#options;
+    return gradient && this.#carrier.direct ? gradientHalves : halves;
+  }
+
   /** Rows of f32 at an address to their place among the halves, or back. */
-  #convert(way: "narrow" | "widen", { at, start, end }: Part & { readonly at: Address }): void {
-    const halves = this.#halves + 2 * this.#width * start;
+  #convert(
+    way: "narrow" | "widen",
+    { at, halves: first, start, end }: Part & { readonly at: Address; readonly halves: Address },
+  ): void {
+    const { width: dim } = this.#options;
+    const halves = first + 2 * dim * start;
     const { f32, bf16 } = DTYPE_CODES;
-    const shape = { rows: end - start, dim: this.#width };
+    const shape = { rows: end - start, dim };
     if (shape.rows === 0) return;
     this.#backend.kernels.convert(
       way === "narrow"
@@ -216,71 +248,50 @@ export class RowExchange {
   /** Starts to add everybody's rows in `from`; own rows of the sum go to `to`. */
   startSum(exchanged: RowsExchanged): OnItsWay {
     const { from, to, rows } = exchanged;
-    const { parts, lengths, all } = this.#cut(exchanged, this.#rows);
-    const rowBytes = 4 * this.#width;
-    parts.forEach(({ start, end }, rank) => {
-      if (end > start) this.#backend.download(all.of(rank), from + rowBytes * start);
-    });
-    const handle = this.ranks.startReduceScatter(all.values, { lengths });
+    const { parts, begin } = this.#cut(exchanged);
+    const rowBytes = 4 * this.#options.width;
     const place = parts[this.ranks.rank]!.start - this.own(rows).first;
-    return {
-      finish: () => {
-        this.#backend.upload(to + rowBytes * place, handle.wait() as Float32Array<ArrayBuffer>);
-      },
-    };
+    return this.#carrier.sum({
+      parts: parts.map(({ start, end }) => (
+        { at: from + rowBytes * start, bytes: rowBytes * (end - start) }
+      )),
+      into: to + rowBytes * place,
+      begin: rowBytes * begin,
+    });
   }
 
-  /** The rows of a piece by ranks, and the values that are sent of it, behind those of earlier pieces. */
-  #cut<Values extends Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>>(
+  /** The rows of a piece by ranks, and how many rows earlier pieces have. */
+  #cut(
     { rows, piece = ALL }: RowsExchanged,
-    staging: Values,
-  ) {
+  ): { readonly parts: readonly Part[]; readonly begin: number } {
     let begin = 0;
     for (let index = 0; index < piece.index; index++) {
-      for (const { start, end } of this.#parts(rows, { index, of: piece.of })) {
-        begin += (end - start) * this.#width;
-      }
+      for (const { start, end } of this.#parts(rows, { index, of: piece.of })) begin += end - start;
     }
-    const parts = this.#parts(rows, piece);
-    const lengths = parts.map(({ start, end }) => (end - start) * this.#width);
-    const firsts = lengths.map((_, rank) => lengths.slice(0, rank).reduce((a, b) => a + b, 0));
-    const slice = (first: number, count: number) =>
-      staging.subarray(begin + first, begin + first + count) as Values;
-    const values = slice(0, firsts.at(-1)! + lengths.at(-1)!);
-    const of = (rank: number) => slice(firsts[rank]!, lengths[rank]!);
-    return { parts, lengths, all: { values, of } };
+    return { parts: this.#parts(rows, piece), begin };
   }
 
-  /**
-   * Starts to add up short vectors in the backend's memory over all ranks, in place: whole vectors go
-   * round, so that one exchange does, which nobody has to move on before it is waited for.
-   */
-  startShortTotal({ at, count }: { readonly at: Address; readonly count: number }): OnItsWay {
-    const { rank, size } = this.ranks;
-    const all = new Float32Array(size * count);
-    const of = (from: number) => all.subarray(from * count, (from + 1) * count);
-    this.#backend.download(of(rank), at);
-    const handle = this.ranks.startAllGather(all);
-    return {
-      finish: () => {
-        handle.wait();
-        const tree = new TreeSum("sum");
-        for (let from = 0; from < size; from++) tree.add(of(from));
-        this.#backend.upload(at, tree.finish() as Float32Array<ArrayBuffer>);
-      },
-    };
+  /** Starts to add up short vectors in the backend's memory over all ranks, in place. */
+  startShortTotal(vector: { readonly at: Address; readonly count: number }): OnItsWay {
+    return this.#carrier.totalShort(vector);
   }
 
-  /** Starts to add up vectors in the backend's memory over some ranks, in place. */
-  startTotal(over: Communicator, { at, count }: { at: Address; count: number }): OnItsWay {
-    const values = new Float32Array(count);
-    this.#backend.download(values, at);
-    const handle = over.startAllReduce(values);
-    return {
-      finish: () => {
-        handle.wait();
-        this.#backend.upload(at, values);
-      },
-    };
+  /** Starts to add up gradients of keys and values over the ranks that have the same, in place. */
+  startTotal(vector: { readonly at: Address; readonly count: number }): OnItsWay {
+    return this.#carrier.totalOfCopies(vector);
   }
+}
+
+/** The GPUs of tensor ranks, and of those among them that have the same key and value heads. */
+function gpusOf(
+  ranks: DeviceRanks,
+  { copies, color, name }: {
+    readonly copies: number;
+    readonly color: number;
+    readonly name: string;
+  },
+): TensorGpus {
+  if (copies === ranks.size) return { ranks, copies: ranks };
+  const members = Array.from({ length: copies }, (_, index) => color * copies + index);
+  return { ranks, copies: ranks.among(members, { name }) };
 }

@@ -70,7 +70,7 @@ export function backwardQkvWeight(
   const [at, count] = [working.keyValueSums, (after - first) * inDim];
   const shares = { first, outDim: after - first, gradient: at };
   products.backwardWeight(weight, { dy, x, rows, accumulate: false, outputs: shares });
-  const coming = exchange.startTotal(exchange.copies, { at, count });
+  const coming = exchange.startTotal({ at, count });
   const adding = { dy, x, rows, accumulate };
   products.backwardWeight(weight, { ...adding, outputs: { first: 0, outDim: first, gradient } });
   if (after < outDim) {

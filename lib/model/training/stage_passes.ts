@@ -20,7 +20,7 @@ import type { StageParts } from "./parts.ts";
 import { ownRange, sendGradient } from "./stream.ts";
 import type { DropoutState, Parameter, TrainBatch } from "./trainable.ts";
 import type { Pass, PassObserver } from "./units.ts";
-import type { VocabularyEmbedding } from "./vocabulary_embedding.ts";
+import type { SharedEmbedding } from "./vocabulary_embedding.ts";
 
 /** What passes work with. */
 export interface StagePassesSetup {
@@ -35,7 +35,7 @@ export interface StagePassesSetup {
   /** The embedding; absent where no stage has it. */
   readonly embedding: Parameter | undefined;
   /** The same where tensor ranks share its tokens. */
-  readonly sharedEmbedding: VocabularyEmbedding | undefined;
+  readonly sharedEmbedding: SharedEmbedding | undefined;
   /** Units of the parameters, as `unitsOf` makes them, and the parameters. */
   readonly units: readonly (readonly number[])[];
   /** All parameters. */
@@ -53,7 +53,7 @@ export interface StagePassesSetup {
 /** How a flight goes back. */
 export interface FlightBackward {
   /** Gradient of what the stage gave [T, D]; none where it has the head. */
-  readonly gradient?: Float32Array<ArrayBuffer> | undefined;
+  readonly gradient?: Float32Array<ArrayBuffer> | Address | undefined;
   /** Weights of the targets, where it has the head [T]. */
   readonly weights?: Float32Array<ArrayBuffer> | undefined;
   /** What the logits are divided by. @default {1} */
@@ -107,7 +107,7 @@ export class StagePasses {
 
   /**
    * Sends a batch forward through a stage: from its tokens, or from the hidden states of the stage before
-   * [T, D].
+   * [T, D], which are outside the backend or at an address of its memory.
    *
    * @throws {RangeError} When more is on its way than was planned.
    */
@@ -115,7 +115,7 @@ export class StagePasses {
     /** Which of the rank's stages. */
     readonly stage: number;
     /** What the stage before gave; none where it begins with the embedding. */
-    readonly input?: Float32Array<ArrayBuffer> | undefined;
+    readonly input?: Float32Array<ArrayBuffer> | Address | undefined;
   }): Flight {
     const { stages, records, seats } = this.#parts;
     const { layers, embedding, head } = stages[stage]!;
@@ -125,7 +125,7 @@ export class StagePasses {
     const run = this.#run(flight, { accumulate: true });
     const begin = lent[0]?.input_TD ?? run.output_TD;
     if (embedding) this.#within(0, "forward", () => this.#embed(run, begin));
-    else this.#parts.setup.backend.upload(begin, input!);
+    else this.#take(run, begin, input!);
     const unit = 1 + this.#layersBefore(stage);
     for (let layer = 0; layer < layers; layer++) {
       this.#within(unit + layer, "forward", () => forwardBlock(run, layer));
@@ -133,13 +133,22 @@ export class StagePasses {
     return flight;
   }
 
+  /** Takes what another stage has given. */
+  #take(run: BlocksRun, target: Address, given: Float32Array<ArrayBuffer> | Address): void {
+    const { backend, config: { hiddenSize } } = this.#parts.setup;
+    if (typeof given !== "number") return backend.upload(target, given);
+    backend.copy(target, given, 4 * ownRange(run).rows * hiddenSize);
+  }
+
   /**
-   * Reads what the last pass gives to another stage [T, D]: a forward its output, where the stage has no
-   * head; a backward the gradient of its input.
+   * Reads what the last pass, of a batch of so many rows, gives to another stage [T, D]: a forward its
+   * output, where the stage has no head; a backward the gradient of its input. The target is outside the
+   * backend, or an address of its memory.
    */
-  result(target: Float32Array<ArrayBuffer>): void {
-    const { backend, working } = this.#parts.setup;
-    backend.download(target, working.dhidden_TD);
+  result(target: Float32Array<ArrayBuffer> | Address, rows: number): void {
+    const { backend, working, config: { hiddenSize } } = this.#parts.setup;
+    if (typeof target !== "number") return backend.download(target, working.dhidden_TD);
+    backend.copy(target, working.dhidden_TD, 4 * this.ownRows(rows) * hiddenSize);
   }
 
   /** Scores the targets of a batch whose flight is in the last stage. */
@@ -164,7 +173,7 @@ export class StagePasses {
         if (!accumulate) this.#clearGradients(unit, { all: !counts });
         if (counts) work();
       });
-    if (seat === undefined) backend.upload(dhidden_TD, gradient!);
+    if (seat === undefined) this.#take(run, dhidden_TD, gradient!);
     else {
       if (counts) place.weigh(placed, weights!);
       const last = this.#parts.units.length - 1;
@@ -272,10 +281,21 @@ export class StagePasses {
     });
   }
 
-  /** Communicators of passes besides the tensor ranks': of those that have the same keys and values. */
-  get communicators(): readonly Communicator[] {
+  /**
+   * What counts what passes send, besides the tensor ranks: those that have the same keys and values, by
+   * way of the processor and from GPU to GPU.
+   */
+  get communicators(): readonly Pick<Communicator, "name" | "traffic">[] {
     const { exchange } = this.#parts.setup;
-    return exchange === undefined || exchange.copies === exchange.ranks ? [] : [exchange.copies];
+    if (exchange === undefined || exchange.copies === exchange.ranks) return [];
+    return exchange.gpus === undefined
+      ? [exchange.copies]
+      : [exchange.copies, exchange.gpus.copies];
+  }
+
+  /** Gives back what is not the plan's memory. */
+  close(): void {
+    this.#parts.setup.exchange?.close();
   }
 
   /** How many of the rows of a batch are here between stages: fewer where tensor ranks share them. */

@@ -254,6 +254,7 @@ export class TrainableModel implements Trainable {
 
   /** Gives the memory back; does nothing the second time. */
   close(): void {
+    this.passes.close();
     this.#arenas.close();
     this.#activations.close();
   }
@@ -281,6 +282,12 @@ export class TrainableModel implements Trainable {
   #lastPass(): Passed {
     if (this.#passed === undefined) throw new TypeError("no batch went forward");
     return this.#passed;
+  }
+
+  /** Where the head leaves log-probabilities of targets and log Z [T]. */
+  get scoresAt(): { readonly logProb: Address; readonly logZ: Address } {
+    const { logProb_T, logZ_T } = this.#activations.at;
+    return { logProb: logProb_T!, logZ: logZ_T! };
   }
 
   /** Log-probabilities that the head computed last, of a batch of so many rows. */

@@ -17,6 +17,7 @@ import type { Address, Backend } from "../../backend/backend.ts";
 import type { Communicator } from "../../comm/communicator.ts";
 import { evenParts, type Part } from "../../comm/parts.ts";
 import type { PlacedBatch } from "./batch.ts";
+import { SharedTokens } from "./shared_tokens.ts";
 import type { Parameter } from "./trainable.ts";
 
 /** Tags of rows on their way, forward and backward. */
@@ -38,48 +39,57 @@ export interface VocabularyEmbeddingOptions {
   readonly ids_T: Address;
 }
 
+/** An embedding whose tokens tensor ranks share. */
+export interface SharedEmbedding {
+  /** Writes the embeddings of this rank's rows of a batch to `out`. */
+  forward(batch: PlacedBatch, out: Address): void;
+  /** Adds gradients of this rank's rows of a batch to those of the tables that have their tokens. */
+  backward(batch: PlacedBatch, dy: Address): void;
+}
+
 /** Looks up tokens that the ranks share, and adds up their gradients. */
-export class VocabularyEmbedding {
+export class VocabularyEmbedding implements SharedEmbedding {
   readonly #backend: Backend;
   readonly #options: VocabularyEmbeddingOptions;
-  readonly #parts: readonly Part[];
+  readonly #shared: SharedTokens;
 
   /** Works with memory that was planned. */
   constructor(backend: Backend, options: VocabularyEmbeddingOptions) {
     this.#backend = backend;
     this.#options = options;
-    this.#parts = evenParts(options.vocabSize, options.ranks.size);
+    const { vocabSize, ranks: { rank, size } } = options;
+    this.#shared = new SharedTokens({ vocabSize, rank, size });
   }
 
-  /** Writes the embeddings of this rank's rows of a batch to `out`. */
+  /** See {@linkcode SharedEmbedding.forward}. */
   forward({ tokens }: PlacedBatch, out: Address): void {
     const { table, width, rows_TD, ids_T, ranks } = this.#options;
     const { rank, size } = ranks;
     const rowParts = evenParts(tokens.length, size);
-    const mine = this.#ids(tokens);
+    const mine = this.#shared.ids(tokens);
     const rows = new Float32Array(mine.length * width);
     if (mine.length > 0) {
       this.#backend.upload(ids_T, mine);
       this.#backend.kernels.embedding({
         ...{ out: rows_TD, table: table.weight, ids: ids_T, rows: mine.length, dim: width },
-        ...{ table_dtype: DTYPE_CODES.f32, vocab: this.#vocab },
+        ...{ table_dtype: DTYPE_CODES.f32, vocab: this.#shared.own },
       });
       this.#backend.download(rows, rows_TD);
     }
     // Rows stand in the order of the batch, so that those of each rank are neighbours.
     let begin = 0;
     const segments = rowParts.map((part) => {
-      const count = this.#count(tokens, part, rank) * width;
+      const count = this.#shared.count(tokens, part, rank) * width;
       return rows.subarray(begin, begin += count);
     });
     const from = this.#exchange(segments, {
       tag: TAGS.forward,
-      lengthOf: (peer) => this.#count(tokens, rowParts[rank]!, peer) * width,
+      lengthOf: (peer) => this.#shared.count(tokens, rowParts[rank]!, peer) * width,
     });
     this.#backend.upload(out, this.#merge(tokens, rowParts[rank]!, from));
   }
 
-  /** Adds gradients of this rank's rows of a batch to those of the tables that have their tokens. */
+  /** See {@linkcode SharedEmbedding.backward}. */
   backward({ tokens }: PlacedBatch, dy: Address): void {
     const { table, width, rows_TD, ids_T, ranks } = this.#options;
     const { rank, size } = ranks;
@@ -87,12 +97,12 @@ export class VocabularyEmbedding {
     const own = rowParts[rank]!;
     const gradients = new Float32Array((own.end - own.start) * width);
     this.#backend.download(gradients, dy);
-    const segments = this.#parts.map((_, owner) => this.#pick(gradients, { tokens, own, owner }));
+    const segments = rowParts.map((_, owner) => this.#pick(gradients, { tokens, own, owner }));
     const from = this.#exchange(segments, {
       tag: TAGS.backward,
-      lengthOf: (peer) => this.#count(tokens, rowParts[peer]!, rank) * width,
+      lengthOf: (peer) => this.#shared.count(tokens, rowParts[peer]!, rank) * width,
     });
-    const mine = this.#ids(tokens);
+    const mine = this.#shared.ids(tokens);
     if (mine.length === 0) return;
     this.#backend.upload(ids_T, mine);
     let at = rows_TD;
@@ -102,37 +112,8 @@ export class VocabularyEmbedding {
     }
     this.#backend.kernels.embedding_backward({
       ...{ dtable: table.grad, dy: rows_TD, ids: ids_T, rows: mine.length },
-      ...{ vocab: this.#vocab, dim: width },
+      ...{ vocab: this.#shared.own, dim: width },
     });
-  }
-
-  get #vocab(): number {
-    const { start, end } = this.#parts[this.#options.ranks.rank]!;
-    return end - start;
-  }
-
-  /** Whose a token is. */
-  #owner(token: number): number {
-    return this.#parts.findIndex(({ end }) => token < end);
-  }
-
-  /** This rank's tokens of a batch, as rows of its table. */
-  #ids(tokens: Int32Array): Int32Array<ArrayBuffer> {
-    const { start, end } = this.#parts[this.#options.ranks.rank]!;
-    return Int32Array.from(tokens.filter((token) => token >= start && token < end), (token) => {
-      return token - start;
-    });
-  }
-
-  /** Tokens of some rows that a rank has. */
-  #count(tokens: Int32Array, { start, end }: Part, owner: number): number {
-    const part = this.#parts[owner]!;
-    let count = 0;
-    for (let row = start; row < end; row++) {
-      const token = tokens[row]!;
-      if (token >= part.start && token < part.end) count++;
-    }
-    return count;
   }
 
   /** Sends every rank its segment, and returns what each has sent; the own one comes back as it is. */
@@ -162,7 +143,7 @@ export class VocabularyEmbedding {
     const merged = new Float32Array((end - start) * width);
     const next = from.map(() => 0);
     for (let row = start; row < end; row++) {
-      const owner = this.#owner(tokens[row]!);
+      const owner = this.#shared.owner(tokens[row]!);
       const at = next[owner]!;
       merged.set(from[owner]!.subarray(at, at + width), (row - start) * width);
       next[owner] = at + width;
@@ -180,10 +161,10 @@ export class VocabularyEmbedding {
     },
   ): Float32Array<ArrayBuffer> {
     const { width } = this.#options;
-    const picked = new Float32Array(this.#count(tokens, own, owner) * width);
+    const picked = new Float32Array(this.#shared.count(tokens, own, owner) * width);
     let at = 0;
     for (let row = own.start; row < own.end; row++) {
-      if (this.#owner(tokens[row]!) !== owner) continue;
+      if (this.#shared.owner(tokens[row]!) !== owner) continue;
       const from = (row - own.start) * width;
       picked.set(rows.subarray(from, from + width), at);
       at += width;

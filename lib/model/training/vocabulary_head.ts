@@ -23,27 +23,27 @@ import {
   scaleAsLogits,
   trainingChunkRows,
   trainingChunks,
-  type TrainingHeadBuffers,
   type TrainingHeadOptions,
 } from "./head.ts";
 import type { RowExchange, RowRange } from "./row_exchange.ts";
 import { clearNormShares, normShare, sumNorms } from "./shared_sums.ts";
 import { normBackward } from "./stream.ts";
-
-/** Buffers that only a head over a part of the vocabulary needs. */
-export interface VocabularyHeadBuffers extends TrainingHeadBuffers {
-  /** What every row's logits were diminished by before their exponentials were taken. */
-  readonly shift_C: Address;
-  /** Sums of exponentials; then factors of the gradient. */
-  readonly sum_C: Address;
-  /** Logits of the targets that are here; then weights of all that count. */
-  readonly chosen_C: Address;
-}
+import { DeviceScores } from "./device_scores.ts";
+import {
+  HostScores,
+  type VocabularyHeadBuffers,
+  type VocabularyScores,
+} from "./vocabulary_scores.ts";
 
 /** Bytes of {@linkcode VocabularyHeadBuffers}; the config has the part of this rank. */
 export function vocabularyHeadBytes(
   { hiddenSize: D, vocabSize: V }: ModelConfig,
-  { rows, ownRows, largestPart }: RowCounts & { readonly largestPart: number },
+  { rows, ownRows, largestPart, connected }: RowCounts & {
+    /** Tokens of the largest part. */
+    readonly largestPart: number;
+    /** How many ranks have connected GPUs; 0 where they are not. */
+    readonly connected: number;
+  },
 ): Record<keyof VocabularyHeadBuffers, number> {
   const chunk = trainingChunkRows({ vocabSize: largestPart }, rows);
   return {
@@ -55,6 +55,8 @@ export function vocabularyHeadBytes(
     shift_C: 4 * chunk,
     sum_C: 4 * chunk,
     chosen_C: 4 * chunk,
+    told_N3C: connected === 0 ? 0 : 4 * connected * 3 * chunk,
+    counts_C: connected === 0 ? 0 : 4 * chunk,
   };
 }
 
@@ -70,26 +72,21 @@ export interface VocabularyHeadOptions extends TrainingHeadOptions {
   readonly working: WorkingBuffers;
 }
 
-/** Log-probabilities and their norms, put together from all parts of the vocabulary. */
-interface ChunkScores {
-  /** log Z of every row, in double precision [C]. */
-  readonly logZ: Float64Array;
-  /** What this rank's exponentials were diminished by [C]. */
-  readonly shift: Float32Array;
-}
-
-/** Numbers per row that the ranks tell each other: shift, sum, chosen. */
-const TOLD = 3;
-
 /** The head, over this rank's rows of the hidden states and its part of the vocabulary. */
 export class VocabularyHead implements Head {
   readonly #backend: Backend;
   readonly #options: VocabularyHeadOptions;
+  readonly #scores: VocabularyScores;
 
   /** Works with memory that was planned. */
   constructor(backend: Backend, options: VocabularyHeadOptions) {
     this.#backend = backend;
     this.#options = options;
+    const { exchange: { ranks, gpus }, buffers } = options;
+    const vocab = options.config.vocabSize;
+    this.#scores = gpus === undefined
+      ? new HostScores(backend, { ranks, buffers, vocab })
+      : new DeviceScores(backend, { ranks: gpus.ranks, buffers, vocab });
   }
 
   /** See {@linkcode Head.score}. */
@@ -97,7 +94,7 @@ export class VocabularyHead implements Head {
     this.#gather(batch, temperature);
     for (const chunk of this.#chunks(batch.rows)) {
       this.#logits(chunk);
-      this.#scores(batch, { ...chunk, exponentials: 0 });
+      this.#scores.score(batch, chunk);
     }
   }
 
@@ -148,53 +145,6 @@ export class VocabularyHead implements Head {
     products.forward(weight, { out: logits_CV, x: this.#rows(first), rows });
   }
 
-  /**
-   * Scores of a chunk whose logits are there: log Z = M + log sum_p sum_p exp(shift_p - M), over parts p
-   * in the order of their ranks and in double precision, the same bits on all of them.
-   */
-  #scores(
-    batch: PlacedBatch,
-    { first, rows, exponentials }: RowRange & { readonly exponentials: Address },
-  ): ChunkScores {
-    const { buffers, exchange: { ranks }, config } = this.#options;
-    this.#backend.kernels.score_part({
-      exponentials,
-      shift: buffers.shift_C,
-      sum: buffers.sum_C,
-      chosen: buffers.chosen_C,
-      logits: buffers.logits_CV,
-      targets: batch.targets_T + 4 * first,
-      rows,
-      vocab: config.vocabSize,
-    });
-    const told = new Float32Array(TOLD * rows * ranks.size);
-    const of = (rank: number, which: number) => {
-      const begin = (TOLD * rank + which) * rows;
-      return told.subarray(begin, begin + rows);
-    };
-    this.#backend.download(of(ranks.rank, 0), buffers.shift_C);
-    this.#backend.download(of(ranks.rank, 1), buffers.sum_C);
-    this.#backend.download(of(ranks.rank, 2), buffers.chosen_C);
-    ranks.allGather(told);
-    const parts = Array.from({ length: ranks.size }, (_, rank) => ({
-      ...{ shift: of(rank, 0), sum: of(rank, 1), chosen: of(rank, 2) },
-    }));
-    const logZ = Float64Array.from({ length: rows }, (_, row) => {
-      const most = parts.reduce((max, { shift }) => Math.max(max, shift[row]!), -Infinity);
-      const total = parts.reduce((sum, part) => {
-        return sum + part.sum[row]! * Math.exp(part.shift[row]! - most);
-      }, 0);
-      return most + Math.log(total);
-    });
-    const logProb = Float32Array.from(logZ, (z, row) => {
-      if (batch.targets[first + row]! < 0) return 0;
-      return parts.reduce((sum, { chosen }) => sum + chosen[row]!, 0) - z;
-    });
-    this.#backend.upload(buffers.logProb_T + 4 * first, logProb);
-    this.#backend.upload(buffers.logZ_T + 4 * first, Float32Array.from(logZ));
-    return { logZ, shift: parts[ranks.rank]!.shift };
-  }
-
   /** Makes logits their gradient. */
   #lossGradient(
     batch: PlacedBatch,
@@ -202,14 +152,7 @@ export class VocabularyHead implements Head {
   ): void {
     const { buffers, config } = this.#options;
     const { logits_CV: logits, sum_C, chosen_C } = buffers;
-    const { logZ, shift } = this.#scores(batch, { first, rows, exponentials: logits });
-    const counting = weights.slice(first, first + rows)
-      .map((weight, row) => batch.targets[first + row]! < 0 ? 0 : weight);
-    const factors = counting.map((weight, row) =>
-      weight * (1 + 2 * zLoss * logZ[row]!) * Math.exp(shift[row]! - logZ[row]!)
-    );
-    this.#backend.upload(sum_C, factors);
-    this.#backend.upload(chosen_C, counting);
+    this.#scores.score(batch, { first, rows, gradient: { weights, zLoss } });
     this.#backend.kernels.cross_entropy_part({
       ...{ logits, factors: sum_C, weights: chosen_C, rows, vocab: config.vocabSize },
       targets: batch.targets_T + 4 * first,

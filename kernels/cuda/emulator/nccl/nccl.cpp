@@ -60,7 +60,7 @@ struct Comm {
   int rank = 0, size = 0;
   size_t bytes = 0;
   Shared *shared = nullptr;
-  bool aborted = false;
+  std::atomic<bool> aborted{false};
   UniqueId id;
 
   Ring &ring(int from, int to) {
