@@ -1,6 +1,5 @@
 /** What tests of the command `train` train with: a tokenizer of bytes, and a text. */
 
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** Tokenizer and text in a temporary folder. */
@@ -11,6 +10,10 @@ export interface TrainingFolder {
   readonly tokenizer: string;
   /** A text of some 20,000 bytes. */
   readonly text: string;
+  /** A file with {@linkcode TINY_CONFIG}. */
+  readonly config: string;
+  /** Arguments of `train` that name config, tokenizer and text. */
+  readonly inputs: readonly string[];
 }
 
 /** Makes them; the folder is removed at the end. */
@@ -28,7 +31,10 @@ export async function inTrainingFolder(
     const text = join(folder, "text.txt");
     const lines = Array.from({ length: 500 }, (_, i) => `line ${i}: ${i} times ${i} is ${i * i}.`);
     await Deno.writeTextFile(text, lines.join("\n"));
-    await body({ folder, tokenizer, text });
+    const config = join(folder, "tiny.toml");
+    await Deno.writeTextFile(config, TINY_CONFIG);
+    const inputs = ["--config", config, "--tokenizer", tokenizer, "--text", text];
+    await body({ folder, tokenizer, text, config, inputs });
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -48,9 +54,6 @@ head-dim = 4
 `;
 
 /** Arguments of `train` for a run of {@linkcode TINY_CONFIG} in the folder. */
-export function tinyRun({ folder, tokenizer, text }: TrainingFolder, run: string): string[] {
-  const config = join(folder, "tiny.toml");
-  writeFileSync(config, TINY_CONFIG);
-  const out = join(folder, run);
-  return ["train", "--out", out, "--config", config, "--tokenizer", tokenizer, "--text", text];
+export function tinyRun({ folder, inputs }: TrainingFolder, run: string): string[] {
+  return ["train", "--out", join(folder, run), ...inputs];
 }

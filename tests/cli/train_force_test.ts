@@ -5,7 +5,7 @@ import { type MetricsRow, readMetrics } from "../../lib/train/metrics.ts";
 import { type RunPaths, runPaths } from "../../lib/train/run_folder.ts";
 import { checkpointHashes } from "../train/run_fixture.ts";
 import { type Outcome, runCli } from "./run_cli.ts";
-import { inTrainingFolder, TINY_CONFIG, type TrainingFolder } from "./train_fixture.ts";
+import { inTrainingFolder, type TrainingFolder } from "./train_fixture.ts";
 
 interface Contents {
   readonly names: readonly string[];
@@ -23,9 +23,7 @@ interface Begun {
 }
 
 /** A run of four steps, and what may replace it. */
-async function begun({ folder, tokenizer, text }: TrainingFolder): Promise<Begun> {
-  const config = join(folder, "tiny.toml");
-  writeFileSync(config, TINY_CONFIG);
+async function begun({ folder, tokenizer, text, config }: TrainingFolder): Promise<Begun> {
   const paths = runPaths(join(folder, "run"));
   const files = ["--config", config, "--tokenizer", tokenizer];
   const again = (...flags: string[]) =>

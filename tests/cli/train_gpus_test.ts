@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MEETING_PREFIX } from "../../lib/comm/processes/start.ts";
@@ -12,7 +12,7 @@ import { checkpointHashes, timeless } from "../train/run_fixture.ts";
 import { assertSameRun } from "../train/tolerances.ts";
 import { processesWith } from "./processes.ts";
 import { runCli } from "./run_cli.ts";
-import { inTrainingFolder, TINY_CONFIG, type TrainingFolder } from "./train_fixture.ts";
+import { inTrainingFolder, type TrainingFolder } from "./train_fixture.ts";
 
 const REPOSITORY = new URL("../../", import.meta.url);
 const ENVIRONMENT = {
@@ -31,14 +31,12 @@ interface Started {
 
 /** Starts training in a folder as a process. */
 function start(
-  { folder, tokenizer, text }: TrainingFolder,
+  { folder, inputs }: TrainingFolder,
   run: string,
   ...flags: readonly string[]
 ): Started {
-  const config = join(folder, "tiny.toml");
-  writeFileSync(config, TINY_CONFIG);
   const paths = runPaths(join(folder, run));
-  const files = ["--out", paths.run, "--config", config, "--tokenizer", tokenizer, "--text", text];
+  const files = ["--out", paths.run, ...inputs];
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", ...PERMISSIONS, "--no-check", "cli/main.ts", "train", ...files]
       .concat("--sample-every", "999", flags),
@@ -106,9 +104,7 @@ onEmulatedGpus("--gpus 2 trains what --gpus 1 trains, in two processes; one prin
 });
 
 onEmulatedGpus("a run that the GPU has no memory for is refused before it begins", async () => {
-  await inTrainingFolder(async ({ folder, tokenizer, text }) => {
-    const config = join(folder, "tiny.toml");
-    writeFileSync(config, TINY_CONFIG);
+  await inTrainingFolder(async ({ folder, tokenizer, text, config }) => {
     const files = ["--out", join(folder, "run"), "--config", config, "--text", text];
     Deno.env.set("LLAMERO_EMULATED_GPU_BYTES", "100000");
     try {

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { readMetrics } from "../../lib/train/metrics.ts";
 import { runPaths } from "../../lib/train/run_folder.ts";
 import { NO_HOSTS, openHosts } from "../comm/mpi/hosts.ts";
 import { launchLlamero, MPIRUN } from "../comm/mpi/launch.ts";
 import { checkpointHashes, timeless } from "../train/run_fixture.ts";
-import { inTrainingFolder, TINY_CONFIG } from "./train_fixture.ts";
+import { inTrainingFolder } from "./train_fixture.ts";
 
 const name = "a run of two hosts whose link is cut ends on both, and goes on where it was saved";
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -15,11 +15,8 @@ if (NO_HOSTS !== undefined) {
   Deno.test({ name: `${name} (ignored: ${NO_HOSTS})`, ignore: true, fn: () => {} });
 } else {
   Deno.test(name, () =>
-    inTrainingFolder(async ({ folder, tokenizer, text }) => {
-      const config = join(folder, "tiny.toml");
-      writeFileSync(config, TINY_CONFIG);
-      const files = ["--config", config, "--tokenizer", tokenizer, "--text", text];
-      const set = [...files, "--mesh", "data=2", "--steps", "40", "--save-every", "4", "--quiet"];
+    inTrainingFolder(async ({ folder, inputs }) => {
+      const set = [...inputs, "--mesh", "data=2", "--steps", "40", "--save-every", "4", "--quiet"];
       const [whole, cut] = ["whole", "cut"].map((name) => runPaths(join(folder, name)));
       using hosts = openHosts();
       const launcher = ["mpirun", ...MPIRUN];

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { readdirSync, writeFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { verifyCheckpoint } from "../../lib/train/checkpoint_read.ts";
 import { readMetrics } from "../../lib/train/metrics.ts";
 import { checkpointSteps, runPaths } from "../../lib/train/run_folder.ts";
 import { REPOSITORY } from "../fixtures.ts";
 import { checkpointHashes, timeless } from "../train/run_fixture.ts";
-import { inTrainingFolder, TINY_CONFIG } from "./train_fixture.ts";
+import { inTrainingFolder } from "./train_fixture.ts";
 
 const KILLS = 20;
 const STEPS = 400;
@@ -39,12 +39,10 @@ Deno.test({
   name: `a run killed with SIGKILL at ${KILLS} random instants ends as one that never was`,
   ignore: WINDOWS,
   fn: () =>
-    inTrainingFolder(async ({ folder, tokenizer, text }) => {
-      const config = join(folder, "tiny.toml");
-      writeFileSync(config, TINY_CONFIG);
+    inTrainingFolder(async ({ folder, inputs }) => {
       // Saved so often that many of the instants are in the middle of a save.
       const flags = ["--steps", `${STEPS}`, "--save-every", "5", "--keep", "4", "--quiet"];
-      const setup = ["--config", config, "--tokenizer", tokenizer, "--text", text, ...flags];
+      const setup = [...inputs, ...flags];
       const whole = runPaths(join(folder, "whole"));
       const { code, stderr } = await ended(llamero(["train", "--out", whole.run, ...setup]));
       assert.equal(code, 0, stderr);
@@ -81,9 +79,7 @@ Deno.test({
   name: "SIGINT finishes the step, saves and exits 130; a second trainer meanwhile is refused",
   ignore: WINDOWS,
   fn: () =>
-    inTrainingFolder(async ({ folder, tokenizer, text }) => {
-      const config = join(folder, "tiny.toml");
-      writeFileSync(config, TINY_CONFIG);
+    inTrainingFolder(async ({ folder, tokenizer, text, config }) => {
       const paths = runPaths(join(folder, "run"));
       const args = ["train", "--out", paths.run, "--config", config, "--tokenizer", tokenizer];
       const child = llamero([

@@ -7,7 +7,7 @@ import { launchLlamero, type LaunchOptions, NO_MPI, type RankEnd } from "../comm
 import { checkpointHashes, timeless } from "../train/run_fixture.ts";
 import { processesWith } from "./processes.ts";
 import { runCli } from "./run_cli.ts";
-import { inTrainingFolder, TINY_CONFIG, type TrainingFolder } from "./train_fixture.ts";
+import { inTrainingFolder, type TrainingFolder } from "./train_fixture.ts";
 
 /** Registers a test that needs `mpirun`. */
 function onProcesses(name: string, body: (folder: TrainingFolder) => Promise<void>): void {
@@ -18,11 +18,8 @@ function onProcesses(name: string, body: (folder: TrainingFolder) => Promise<voi
 
 const STEPS = 6;
 
-function setUp({ folder, tokenizer, text }: TrainingFolder): string[] {
-  const config = join(folder, "tiny.toml");
-  writeFileSync(config, TINY_CONFIG);
-  const files = ["--config", config, "--tokenizer", tokenizer, "--text", text];
-  return [...files, "--save-every", "2", "--log-every", "1"];
+function setUp({ inputs }: TrainingFolder): string[] {
+  return [...inputs, "--save-every", "2", "--log-every", "1"];
 }
 
 function llamero(args: readonly string[], options: Partial<LaunchOptions> = {}) {

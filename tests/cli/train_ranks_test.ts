@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type MetricsRow, readMetrics } from "../../lib/train/metrics.ts";
 import { checkpointSteps, runPaths } from "../../lib/train/run_folder.ts";
@@ -8,19 +8,16 @@ import { writeDataset } from "../data/dataset_fixture.ts";
 import { checkpointHashes, timeless } from "../train/run_fixture.ts";
 import { assertSameRun } from "../train/tolerances.ts";
 import { type Outcome, runCli } from "./run_cli.ts";
-import { inTrainingFolder, TINY_CONFIG, type TrainingFolder } from "./train_fixture.ts";
+import { inTrainingFolder, type TrainingFolder } from "./train_fixture.ts";
 
 /** Trains a tiny model and returns the outcome with the rows of its metrics. */
 async function tiny(
-  { folder, tokenizer, text }: TrainingFolder,
+  { folder, inputs }: TrainingFolder,
   run: string,
   ...flags: string[]
 ): Promise<Outcome & { readonly rows: MetricsRow[]; readonly run: string }> {
-  const config = join(folder, "tiny.toml");
-  writeFileSync(config, TINY_CONFIG);
   const out = join(folder, run);
-  const files = ["--config", config, "--tokenizer", tokenizer, "--text", text];
-  const outcome = await runCli(["train", "--out", out, ...files, "--steps", "6", ...flags]);
+  const outcome = await runCli(["train", "--out", out, ...inputs, "--steps", "6", ...flags]);
   return { ...outcome, rows: readMetrics(runPaths(out).metrics), run: out };
 }
 
@@ -123,9 +120,7 @@ Deno.test("a mesh that does not fit ranks or model is refused before anything is
 });
 
 Deno.test("--restarts starts all virtual ranks again after one failed, so often at most", async () => {
-  await inTrainingFolder(async ({ folder, tokenizer }) => {
-    const config = join(folder, "tiny.toml");
-    writeFileSync(config, TINY_CONFIG);
+  await inTrainingFolder(async ({ folder, tokenizer, config }) => {
     // One window has an id that the vocabulary has not.
     const documents = Array.from({ length: 40 }, (_, d) => {
       return Array.from({ length: 100 }, (_, i) => d === 30 && i === 50 ? 9999 : (d + i) % 256);

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ChildEnd, supervise } from "../../cli/supervisor.ts";
 import { readEvents } from "../../lib/train/events.ts";
@@ -9,7 +8,7 @@ import { REPOSITORY } from "../fixtures.ts";
 import { checkpointHashes, timeless } from "../train/run_fixture.ts";
 import { processesWith } from "./processes.ts";
 import { runCli } from "./run_cli.ts";
-import { inTrainingFolder, TINY_CONFIG } from "./train_fixture.ts";
+import { inTrainingFolder } from "./train_fixture.ts";
 
 const killed: ChildEnd = { code: 137, signal: "SIGKILL" };
 
@@ -60,10 +59,8 @@ Deno.test({
   name: "--restarts: a run whose process is killed twice ends with the same bytes",
   ignore: Deno.build.os !== "linux",
   fn: () =>
-    inTrainingFolder(async ({ folder, tokenizer, text }) => {
-      const config = join(folder, "tiny.toml");
-      writeFileSync(config, TINY_CONFIG);
-      const set = ["--config", config, "--tokenizer", tokenizer, "--text", text, "--quiet"];
+    inTrainingFolder(async ({ folder, inputs }) => {
+      const set = [...inputs, "--quiet"];
       const flags = ["--steps", "200", "--save-every", "20", "--restarts", "3"];
       const [whole, struck] = ["whole", "struck"].map((name) => runPaths(join(folder, name)));
       assert.equal((await runCli(["train", "--out", whole!.run, ...set, ...flags])).code, 0);

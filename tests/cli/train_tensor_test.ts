@@ -1,20 +1,16 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readMetrics } from "../../lib/train/metrics.ts";
 import { runPaths } from "../../lib/train/run_folder.ts";
 import { assertSameRun } from "../train/tolerances.ts";
 import { runCli } from "./run_cli.ts";
-import { inTrainingFolder, TINY_CONFIG } from "./train_fixture.ts";
+import { inTrainingFolder } from "./train_fixture.ts";
 
 Deno.test("train --mesh tensor=2 is one process's run, and goes on under other meshes", async () => {
-  await inTrainingFolder(async ({ folder, tokenizer, text }) => {
-    const config = join(folder, "tiny.toml");
-    writeFileSync(config, TINY_CONFIG);
+  await inTrainingFolder(async ({ folder, text, inputs }) => {
     const train = async (run: string, ...flags: string[]) => {
       const out = join(folder, run);
-      const files = ["--config", config, "--tokenizer", tokenizer, "--text", text];
-      const outcome = await runCli(["train", "--out", out, ...files, ...flags]);
+      const outcome = await runCli(["train", "--out", out, ...inputs, ...flags]);
       assert.equal(outcome.code, 0, outcome.stderr);
       return readMetrics(runPaths(out).metrics);
     };
@@ -40,13 +36,10 @@ Deno.test("train --mesh tensor=2 is one process's run, and goes on under other m
 });
 
 Deno.test("a mesh whose tensor ranks do not divide the heads is refused before anything is written", async () => {
-  await inTrainingFolder(async ({ folder, tokenizer, text }) => {
-    const config = join(folder, "tiny.toml");
-    writeFileSync(config, TINY_CONFIG);
-    const files = ["--config", config, "--tokenizer", tokenizer, "--text", text];
+  await inTrainingFolder(async ({ folder, inputs }) => {
     const out = ["--out", join(folder, "none")];
     const mesh = ["--virtual-ranks", "3", "--mesh", "tensor=3"];
-    const { code, stderr } = await runCli(["train", ...out, ...files, ...mesh]);
+    const { code, stderr } = await runCli(["train", ...out, ...inputs, ...mesh]);
     assert.equal(code, 2);
     assert.match(stderr, /Cannot use mesh "tensor=3": tensor=3 does not divide \d+ heads/);
   });

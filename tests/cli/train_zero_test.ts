@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readTensor } from "../../lib/formats/read_tensor.ts";
 import { readSafetensors } from "../../lib/formats/safetensors.ts";
@@ -7,18 +6,15 @@ import { readMetrics } from "../../lib/train/metrics.ts";
 import { runPaths } from "../../lib/train/run_folder.ts";
 import { timeless } from "../train/run_fixture.ts";
 import { type Outcome, runCli } from "./run_cli.ts";
-import { inTrainingFolder, TINY_CONFIG, type TrainingFolder } from "./train_fixture.ts";
+import { inTrainingFolder, type TrainingFolder } from "./train_fixture.ts";
 
 function train(
-  { folder, tokenizer, text }: TrainingFolder,
+  { folder, text, inputs }: TrainingFolder,
   run: string,
   ...flags: string[]
 ): Promise<Outcome> {
-  const config = join(folder, "tiny.toml");
-  writeFileSync(config, TINY_CONFIG);
-  const files = ["--config", config, "--tokenizer", tokenizer, "--text", text];
   const steps = ["--steps", "4", "--save-every", "2", "--eval-data", text];
-  return runCli(["train", "--out", join(folder, run), ...files, ...steps, ...flags]);
+  return runCli(["train", "--out", join(folder, run), ...inputs, ...steps, ...flags]);
 }
 
 /** Every tensor of the last checkpoint, whichever file has it. */
