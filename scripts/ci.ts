@@ -26,7 +26,7 @@ const CRATE = join(ROOT, "kernels/cpu");
 /** Kernels index several arrays by one counter, as their formulas do. */
 const ALLOWED = ["-A", "clippy::needless_range_loop", "-A", "clippy::explicit_counter_loop"];
 /** A slow machine may need longer for the tests than for any other step. */
-const TEST_MINUTES = 20;
+const TEST_MINUTES = 30;
 const scratch = await Deno.makeTempDir({ prefix: "llamero-ci-" });
 const ledger = new Ledger();
 

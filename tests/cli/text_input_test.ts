@@ -1,7 +1,7 @@
 import { ok, rejects, strictEqual } from "node:assert/strict";
 import { join } from "node:path";
 import { readText } from "../../cli/text_input.ts";
-import { SOON_MS } from "../soon.ts";
+import { SOON_MS } from "../time_limits.ts";
 import { memoryIo } from "./run_cli.ts";
 
 Deno.test("a text is read whole from a file and from stdin", async () => {

@@ -1,6 +1,7 @@
 /** Runs a program of `rank_programs.ts` on some ranks. */
 
 import { type LocalRunOptions, runLocal } from "../../lib/comm/local/run.ts";
+import { PATIENCE_MS } from "../time_limits.ts";
 import type { ProgramInput } from "./rank_programs.ts";
 
 const MODULE = new URL("./rank_programs.ts", import.meta.url);
@@ -11,5 +12,5 @@ export function onRanks<Result>(
   input: ProgramInput,
   options: Partial<LocalRunOptions<never>> = {},
 ): Promise<Result[]> {
-  return runLocal<Result>(MODULE, { timeLimitMs: 60_000, ...options, ranks, input });
+  return runLocal<Result>(MODULE, { timeLimitMs: PATIENCE_MS, ...options, ranks, input });
 }

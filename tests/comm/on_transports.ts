@@ -7,6 +7,7 @@
 
 import assert from "node:assert/strict";
 import { CommunicationError } from "../../lib/base/errors.ts";
+import { PATIENCE_MS } from "../time_limits.ts";
 import { launch, NO_MPI, type RankEnd } from "./mpi/launch.ts";
 import { onRanks } from "./on_ranks.ts";
 import type { ProgramInput } from "./rank_programs.ts";
@@ -38,7 +39,7 @@ export function messageOf(end: RankEnd<unknown>): string | undefined {
 async function onProcesses<Result>(
   ranks: number,
   input: ProgramInput,
-  { timeLimitMs = 60_000 }: TransportOptions = {},
+  { timeLimitMs = PATIENCE_MS }: TransportOptions = {},
 ): Promise<Result[]> {
   const { ends, launcher } = await launch<Result>(MODULE, {
     ...{ ranks, input, world: { timeLimitMs } },

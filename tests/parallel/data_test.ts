@@ -5,12 +5,13 @@ import { runLocal } from "../../lib/comm/local/run.ts";
 import { bucketsOf } from "../../lib/parallel/buckets.ts";
 import { GradientReducer, shareOf, stagingElements } from "../../lib/parallel/data.ts";
 import { onBackends } from "../on_backends.ts";
+import { PATIENCE_MS } from "../time_limits.ts";
 import type { DataInput, DataResult } from "./data_program.ts";
 
 const MODULE = new URL("./data_program.ts", import.meta.url);
 
 function replicas(ranks: number, input: DataInput): Promise<DataResult[]> {
-  return runLocal<DataResult, DataInput>(MODULE, { ranks, input, timeLimitMs: 60_000 });
+  return runLocal<DataResult, DataInput>(MODULE, { ranks, input, timeLimitMs: PATIENCE_MS });
 }
 
 Deno.test("buckets go from the last parameter to the first and are filled up", () => {

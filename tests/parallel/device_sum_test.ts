@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { runLocal } from "../../lib/comm/local/run.ts";
 import { onEmulatedGpus } from "../comm/device/emulated_gpus.ts";
+import { PATIENCE_MS } from "../time_limits.ts";
 import type { DeviceSumInput, DeviceSumResult } from "./device_sum_program.ts";
 
 const MODULE = new URL("./device_sum_program.ts", import.meta.url);
@@ -9,7 +10,7 @@ async function replicas(ranks: number, input: Partial<DeviceSumInput>): Promise<
   return await runLocal<DeviceSumResult, DeviceSumInput>(MODULE, {
     ranks,
     input: all,
-    timeLimitMs: 60_000,
+    timeLimitMs: PATIENCE_MS,
   });
 }
 

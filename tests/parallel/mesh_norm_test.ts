@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { runLocal } from "../../lib/comm/local/run.ts";
 import type { MeshNumbers } from "../../lib/comm/mesh.ts";
 import { heldWeights } from "../../lib/model/training/parts.ts";
+import { PATIENCE_MS } from "../time_limits.ts";
 import { squareOf } from "./mesh_norm_program.ts";
 import { fiveLayers } from "./pipeline_program.ts";
 
@@ -9,7 +10,7 @@ function totals(sizes: Partial<MeshNumbers>): Promise<number[]> {
   const input = { data: 1, shard: 1, tensor: 1, pipeline: 1, ...sizes };
   const ranks = Object.values(input).reduce((product, size) => product * size);
   const module = new URL("./mesh_norm_program.ts", import.meta.url);
-  return runLocal(module, { ranks, input, timeLimitMs: 60_000 });
+  return runLocal(module, { ranks, input, timeLimitMs: PATIENCE_MS });
 }
 
 Deno.test("stages add up to the bits of one rank, a tied embedding counted once", async () => {

@@ -5,6 +5,7 @@ import { TrainableModel } from "../../lib/model/training/trainable_model.ts";
 import { pipelinePasses } from "../../lib/parallel/pipeline_schedule.ts";
 import { type GoldenModel, goldenSource } from "../model/golden_models.ts";
 import { onBackends } from "../on_backends.ts";
+import { PATIENCE_MS } from "../time_limits.ts";
 import { pipelineBytes } from "./pipeline_bytes.ts";
 import {
   fiveLayers,
@@ -16,7 +17,11 @@ import {
 const MODULE = new URL("./pipeline_program.ts", import.meta.url);
 
 function pipelined(ranks: number, input: PipelineInput): Promise<PipelineRankResult[]> {
-  return runLocal<PipelineRankResult, PipelineInput>(MODULE, { ranks, input, timeLimitMs: 60_000 });
+  return runLocal<PipelineRankResult, PipelineInput>(MODULE, {
+    ranks,
+    input,
+    timeLimitMs: PATIENCE_MS,
+  });
 }
 
 interface Whole {

@@ -8,6 +8,7 @@ import { meshSize, parseMesh } from "../../lib/comm/mesh.ts";
 import type { RunMachine } from "../../lib/train/machine.ts";
 import { BATCHES, SHORT_ADAMW } from "../train/optimizer_runs.ts";
 import { openRank, trainSteps } from "../train/replica_program.ts";
+import { PATIENCE_MS } from "../time_limits.ts";
 
 /** Which bit is flipped. */
 export interface Flip {
@@ -63,5 +64,5 @@ export async function run(world: Communicator, input: CheckInput): Promise<numbe
 export function comparedRanks(backend: BackendName, flip: Flip): Promise<number[]> {
   const ranks = meshSize(parseMesh(flip.mesh));
   const input: CheckInput = { backend, ...flip };
-  return runLocal(new URL(import.meta.url), { ranks, input, timeLimitMs: 60_000 });
+  return runLocal(new URL(import.meta.url), { ranks, input, timeLimitMs: PATIENCE_MS });
 }

@@ -1,6 +1,6 @@
 import { ok, rejects, strictEqual, throws } from "node:assert/strict";
 import { type ChatMessage, ChatTemplate } from "../../lib/tokenizer/chat_template.ts";
-import { SOON_MS } from "../soon.ts";
+import { SOON_MS } from "../time_limits.ts";
 
 const MESSAGES: readonly ChatMessage[] = [
   { role: "system", content: "Be brief." },

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { runLocal } from "../../lib/comm/local/run.ts";
 import { meshSize, parseMesh } from "../../lib/comm/mesh.ts";
 import { onEmulatedGpus } from "../comm/device/emulated_gpus.ts";
+import { PATIENCE_MS } from "../time_limits.ts";
 import type { GpuCase, GpuMeshInput, GpuMeshResult } from "./gpu_mesh_program.ts";
 import { SETTINGS } from "./mesh_settings.ts";
 
@@ -33,7 +34,7 @@ async function onGpus(
     [false, true].map((connected) => ({ tied: false, ...one, connected }))
   );
   const ranks = await runLocal<GpuMeshResult[], GpuMeshInput>(MODULE, {
-    ...{ ranks: size, timeLimitMs: 300_000, input: { cases: both, settings: SETTINGS } },
+    ...{ ranks: size, timeLimitMs: PATIENCE_MS, input: { cases: both, settings: SETTINGS } },
   });
   return cases.map((_, i) => ranks.map((results) => [results[2 * i]!, results[2 * i + 1]!]));
 }

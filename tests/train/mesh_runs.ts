@@ -10,6 +10,7 @@ import { meshSize, parseMesh } from "../../lib/comm/mesh.ts";
 import { readSafetensors } from "../../lib/formats/safetensors.ts";
 import type { RequestedSettings } from "../../lib/train/config_file.ts";
 import { runPaths } from "../../lib/train/run_folder.ts";
+import { PATIENCE_MS } from "../time_limits.ts";
 import { smallRun, timeless } from "./run_fixture.ts";
 import type { SessionInput, SessionResult } from "./session_program.ts";
 
@@ -50,7 +51,7 @@ export async function trainUnder(runs: readonly MeshRun[]): Promise<SessionResul
       };
     });
     const byRank = await runLocal<SessionResult[], readonly SessionInput[]>(MODULE, {
-      ...{ ranks, input, timeLimitMs: 120_000 },
+      ...{ ranks, input, timeLimitMs: PATIENCE_MS },
     });
     places.forEach((place, i) => found[place] = byRank.map((results) => results[i]!));
   }

@@ -4,6 +4,7 @@ import { runLocal } from "../../lib/comm/local/run.ts";
 import { meshSize, parseMesh } from "../../lib/comm/mesh.ts";
 import { launch, NO_MPI } from "../comm/mpi/launch.ts";
 import { onBackends } from "../on_backends.ts";
+import { PATIENCE_MS } from "../time_limits.ts";
 import type { MeshCase, MeshGradient, MeshInput, MeshResult } from "./mesh_program.ts";
 import { SETTINGS } from "./mesh_settings.ts";
 
@@ -55,7 +56,11 @@ function onWorkers(size: number, input: MeshInput): Promise<MeshResult[][]> {
 }
 
 async function computed(size: number, input: MeshInput): Promise<MeshResult[][]> {
-  const ranks = await runLocal<MeshResult[]>(MODULE, { ranks: size, input, timeLimitMs: 300_000 });
+  const ranks = await runLocal<MeshResult[]>(MODULE, {
+    ranks: size,
+    input,
+    timeLimitMs: PATIENCE_MS,
+  });
   return byCase(ranks, input.cases);
 }
 

@@ -5,13 +5,14 @@ import { runLocal } from "../../lib/comm/local/run.ts";
 import { datasetPaths } from "../../lib/formats/indexed_dataset.ts";
 import { factsOf } from "../../lib/train/agreement.ts";
 import { writeDataset } from "../data/dataset_fixture.ts";
+import { PATIENCE_MS } from "../time_limits.ts";
 import type { ChecksInput } from "./rank_checks_program.ts";
 import { inRunFolder, smallRun, walks } from "./run_fixture.ts";
 import type { SessionInput, SessionResult } from "./session_program.ts";
 
 function check(ranks: number, input: ChecksInput): Promise<(string | undefined)[]> {
   const module = new URL("./rank_checks_program.ts", import.meta.url);
-  return runLocal(module, { ranks, input, timeLimitMs: 30_000 });
+  return runLocal(module, { ranks, input, timeLimitMs: PATIENCE_MS });
 }
 
 const options = { version: "1", tokenizer: { files: [] }, backend: "wasm" };
@@ -65,7 +66,7 @@ Deno.test("a bit that flips in one rank's weights ends the run, which names the 
       const config = smallRun(data, { mesh: "data=4", microBatch: 1, checkReplicas });
       const run = join(folder, `run-${checkReplicas}`);
       const input: SessionInput = { config, run, backend: "auto", corrupted: 7 };
-      const options = { ranks: 4, input: [input], timeLimitMs: 60_000 };
+      const options = { ranks: 4, input: [input], timeLimitMs: PATIENCE_MS };
       return runLocal<SessionResult[]>(module, options);
     };
     await assert.rejects(train(5), /after step 10: rank 0 differs in "model.layers.0/);

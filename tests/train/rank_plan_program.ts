@@ -9,6 +9,7 @@ import { benchTrain } from "../../lib/train/bench.ts";
 import { planRank } from "../../lib/train/rank_plan.ts";
 import type { RunConfig } from "../../lib/train/run_config.ts";
 import { countedBackend } from "../counted_backend.ts";
+import { PATIENCE_MS } from "../time_limits.ts";
 
 /** What is trained. */
 export interface PlannedInput {
@@ -47,5 +48,5 @@ export async function run(world: Communicator, input: PlannedInput): Promise<Pla
 export function onMesh(input: PlannedInput): Promise<PlannedResult[]> {
   const module = new URL(import.meta.url);
   const ranks = meshSize(parseMesh(input.config.settings.mesh));
-  return runLocal<PlannedResult, PlannedInput>(module, { ranks, input, timeLimitMs: 120_000 });
+  return runLocal<PlannedResult, PlannedInput>(module, { ranks, input, timeLimitMs: PATIENCE_MS });
 }

@@ -13,6 +13,7 @@ import { FIRST_STATE, type TrainState } from "../../lib/train/state.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
 import { countedBackend } from "../counted_backend.ts";
 import { type GoldenModel, goldenSource } from "../model/golden_models.ts";
+import { PATIENCE_MS } from "../time_limits.ts";
 import { dataOf, type GivenBatch } from "./optimizer_runs.ts";
 import type { StepNumbers } from "./tolerances.ts";
 
@@ -149,7 +150,7 @@ export async function onReplicas(
   const byRank = await runLocal<ReplicaResult[], readonly ReplicaInput[]>(module, {
     ranks,
     input: inputs,
-    timeLimitMs: 120_000,
+    timeLimitMs: PATIENCE_MS,
   });
   return inputs.map((_, i) => byRank.map((results) => results[i]!));
 }

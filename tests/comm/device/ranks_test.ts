@@ -2,13 +2,14 @@ import assert from "node:assert/strict";
 import { CommunicationError } from "../../../lib/base/errors.ts";
 import { runLocal } from "../../../lib/comm/local/run.ts";
 import { TreeSum } from "../../../lib/comm/tree_sum.ts";
+import { PATIENCE_MS } from "../../time_limits.ts";
 import { type DeviceInput, type DeviceResult, ELEMENTS, numberOf } from "./device_program.ts";
 import { onEmulatedGpus } from "./emulated_gpus.ts";
 
 const MODULE = new URL("./device_program.ts", import.meta.url);
 
 function onRanks<R = DeviceResult>(ranks: number, input: DeviceInput): Promise<R[]> {
-  return runLocal<R, DeviceInput>(MODULE, { ranks, input, timeLimitMs: 30_000 });
+  return runLocal<R, DeviceInput>(MODULE, { ranks, input, timeLimitMs: PATIENCE_MS });
 }
 
 function vectorOf(rank: number): Float32Array<ArrayBuffer> {

@@ -1,7 +1,7 @@
 import { ok, throws } from "node:assert/strict";
 import { parseGbnf } from "../../../lib/infer/grammar/gbnf.ts";
 import { assertAccepts } from "./accepts.ts";
-import { SOON_MS } from "../../soon.ts";
+import { SOON_MS } from "../../time_limits.ts";
 
 interface Case {
   readonly source: string;

@@ -1,6 +1,6 @@
 import { ok, throws } from "node:assert/strict";
 import { parseJsonSchema } from "../../../lib/infer/grammar/json_schema.ts";
-import { SOON_MS } from "../../soon.ts";
+import { SOON_MS } from "../../time_limits.ts";
 
 const REFUSED: Readonly<Record<string, readonly [string, RegExp]>> = {
   "no JSON": ["{", /^Cannot read the schema: /],

@@ -1,6 +1,7 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { runLocal } from "../../../lib/comm/local/run.ts";
 import { launch, NO_MPI } from "../../comm/mpi/launch.ts";
+import { PATIENCE_MS } from "../../time_limits.ts";
 import { goldenTrainBatch } from "./golden_training.ts";
 import type { TensorInput, TensorResult } from "./tensor_program.ts";
 
@@ -15,7 +16,7 @@ for (const model of ["llama_gqa", "palm"] as const) {
   Deno.test(name, async () => {
     const input: TensorInput = { backend: "native", model, batches: [goldenTrainBatch(model)] };
     const virtual = await runLocal<TensorResult, TensorInput>(MODULE, {
-      ...{ ranks: 2, input, timeLimitMs: 60_000 },
+      ...{ ranks: 2, input, timeLimitMs: PATIENCE_MS },
     });
     const { ends } = await launch<TensorResult>(MODULE, { ranks: 2, input });
     for (const [rank, { code, said, result }] of ends.entries()) {

@@ -10,6 +10,7 @@ import type { Recompute, TrainBatch } from "../../../lib/model/training/trainabl
 import type { WeightSpec } from "../../../lib/model/weights.ts";
 import { onBackends } from "../../on_backends.ts";
 import { GOLDEN_MODELS, type GoldenModel, goldenSource } from "../golden_models.ts";
+import { PATIENCE_MS } from "../../time_limits.ts";
 import { goldenDocuments, goldenTrainBatch } from "./golden_training.ts";
 import type { PartGradient, TensorInput, TensorResult } from "./tensor_program.ts";
 
@@ -19,7 +20,7 @@ const LOSS_TOLERANCE = 1e-6;
 const GRADIENT_TOLERANCE = 2e-5;
 
 function onTensorRanks(ranks: number, input: TensorInput): Promise<TensorResult[]> {
-  return runLocal<TensorResult, TensorInput>(MODULE, { ranks, input, timeLimitMs: 60_000 });
+  return runLocal<TensorResult, TensorInput>(MODULE, { ranks, input, timeLimitMs: PATIENCE_MS });
 }
 
 /** Puts a tensor together from what the ranks have of it; all copies must have the same bits. */
