@@ -109,5 +109,6 @@ function totalOf(sources: readonly SourceShare[], weights: readonly number[]): n
 }
 
 function twoDigits(value: number): string {
+  if (value < 0.1) return value.toPrecision(2);
   return value < 10 ? value.toFixed(2) : value.toFixed(0);
 }

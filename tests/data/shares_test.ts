@@ -86,3 +86,10 @@ Deno.test("sources seen more than four times are named", () => {
   const repeated = repeatedShares(resolveShares(sources, 500));
   assert.deepEqual(repeated.map(({ name }) => name), ["b"]);
 });
+
+Deno.test("a share far below one is told in digits that count, not as 0.00", () => {
+  assert.throws(
+    () => resolveShares([{ name: "a", tokens: 1_000_000, epochs: 0.001 }], 1648),
+    /would be seen 0\.0016 times, at most 0\.001 is allowed/,
+  );
+});
