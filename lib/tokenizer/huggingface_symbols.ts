@@ -16,10 +16,11 @@ import {
   steps,
   stringPattern,
   textStep,
+  textSteps,
   unknownId,
   unsupported,
 } from "./huggingface.ts";
-import { describePreparation } from "./prepared.ts";
+import { describePreparation, type Preparation, type Vanishing } from "./prepared.ts";
 import { takeSteps, type TextStep } from "./text_steps.ts";
 
 const MARK = "\u2581";
@@ -254,14 +255,61 @@ function fallbackIds(pieces: PieceList): Uint32Array {
   return ids;
 }
 
+/** Characters that have a piece, and with byte fallback bytes that have one. */
+function knownCharacters(
+  { vocab, model }: TokenizerJson,
+): Pick<Vanishing, "known" | "bytes"> {
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  const known = new Set<string>();
+  const bytesKnown = new Set<number>();
+  for (let place = 0; place < vocab.count; place++) {
+    const bytes = vocab.get(place);
+    const byte = model.get("byte_fallback") === true ? byteOfPiece(bytes) : -1;
+    if (byte >= 0) bytesKnown.add(byte);
+    if (bytes.length === 0 || bytes.length > 4) continue;
+    const text = decoder.decode(bytes);
+    if (text.length === (text.codePointAt(0)! > 0xffff ? 2 : 1)) known.add(text);
+  }
+  return { known, bytes: bytesKnown };
+}
+
+/**
+ * The pipeline where characters without a piece are neither unknown pieces nor bytes: they vanish before
+ * the others merge (models/bpe/model.rs, `merge_word`), behind all that is done to text.
+ */
+function vanishingPipeline(
+  json: TokenizerJson,
+  pipeline: Pipeline,
+  preTokenizers: readonly JsonObject[],
+): { readonly prepared: Pipeline; readonly steps: Preparation | undefined } {
+  const { before } = pipeline;
+  const steps = before.length === 0 ? undefined : { steps: before, prefixSpace: false };
+  if (typeof json.model.get("unk_token") === "string") return { prepared: pipeline, steps };
+  const characters = knownCharacters(json);
+  if (characters.bytes.size === 256) return { prepared: pipeline, steps };
+  const { before: all, rest } = textSteps(json);
+  const [unknown] = rest;
+  if (unknown !== undefined) {
+    const type = String(unknown.get("type"));
+    throw unsupported(json, `its normalizer has a step ${type} that is not known here`);
+  }
+  const hasMetaspace = preTokenizers.some((step) => step.get("type") === "Metaspace");
+  const marks = hasMetaspace ? { prefix: pipeline.prefix } : undefined;
+  const normalize = (content: string): string => takeSteps(content, all);
+  const plain = { before: all, prefix: PREFIX.none, removeExtra: false, named: false, normalize };
+  return {
+    prepared: { ...pipeline, ...plain },
+    steps: { steps: all, prefixSpace: false, vanishing: { ...characters, marks } },
+  };
+}
+
 /** The parts of the definition of a tokenizer whose characters merge. */
 export function defineSymbolParts(
   json: TokenizerJson,
   preTokenizers: readonly JsonObject[],
 ): FamilyParts {
-  const prepared = preparation(json, preTokenizers);
-  const { before } = prepared;
-  const steps = before.length === 0 ? undefined : { steps: before, prefixSpace: false };
+  const pipeline = preparation(json, preTokenizers);
+  const { prepared, steps } = vanishingPipeline(json, pipeline, preTokenizers);
   const { byteFallback, ...rules } = decodeRules(json);
   const { matched, shown, decoded } = pieceLists(json, prepared, byteFallback);
   const has = (field: string): boolean => json.model.get(field) === true;

@@ -30,13 +30,50 @@ export interface Preparation {
   readonly steps: readonly TextStep[];
   /** Whether a stretch of bytes that merge gets a space in front, unless it begins with one. */
   readonly prefixSpace: boolean;
+  /** What is done behind that, where characters without a piece vanish before others merge. */
+  readonly vanishing?: Vanishing;
+}
+
+/** Characters without a piece that leave nothing, neither an id nor a place that parts their neighbours. */
+export interface Vanishing {
+  /** The characters that have a piece. */
+  readonly known: ReadonlySet<string>;
+  /** The bytes that have one: characters of these alone become bytes. */
+  readonly bytes: ReadonlySet<number>;
+  /** Whether U+2581 is put for spaces first, and when in front (one of {@linkcode PREFIX}). */
+  readonly marks: { readonly prefix: number } | undefined;
+}
+
+const MARK = "\u2581";
+const encoder = new TextEncoder();
+
+/** What is left of a stretch; `inside` says whether something of the text stands before it. */
+function withoutVanishing(
+  text: string,
+  { known, bytes, marks }: Vanishing,
+  inside: boolean,
+): string {
+  let marked = text;
+  if (marks !== undefined && text !== "") {
+    marked = text.replaceAll(" ", MARK);
+    const wanted = marks.prefix === PREFIX.unlessSpace ||
+      (marks.prefix === PREFIX.unlessSpaceAtStart && !inside);
+    if (wanted && !marked.startsWith(MARK)) marked = MARK + marked;
+  }
+  let left = "";
+  for (const character of marked) {
+    const stays = known.has(character) ||
+      (bytes.size > 0 && encoder.encode(character).every((byte) => bytes.has(byte)));
+    if (stays) left += character;
+  }
+  return left;
 }
 
 /** The definition as the kernels get it: without the tokens that are found before them. */
 export function withoutPreparation(definition: TokenizerDefinition): TokenizerDefinition {
-  const { preparation: _, ...rest } = definition;
+  const { preparation, ...rest } = definition;
   const { description } = definition;
-  const late = description.family === "bytes"
+  const late = description.family === "bytes" || preparation?.vanishing !== undefined
     ? []
     : description.specials.filter(({ flags }) => (flags & SPECIAL_FLAG.late) !== 0);
   return { ...rest, description: { ...description, specials: late } };
@@ -54,7 +91,6 @@ interface Stretch {
 /** A place behind some of a text, before any of a stretch (kernels/cpu/src/text/normalize.rs). */
 const TEXT_BEGUN = 1;
 
-const encoder = new TextEncoder();
 const NOTHING = new Uint32Array();
 
 /** A tokenizer around the one of the kernels. */
@@ -75,11 +111,13 @@ export class PreparedTokenizer extends DefinedTokenizer {
     this.#inner = inner;
     this.#preparation = definition.preparation;
     const { specials, family, prefix } = definition.description;
-    this.#prefixesStart = prefix === PREFIX.unlessSpaceAtStart;
+    const { vanishing } = definition.preparation;
+    this.#prefixesStart = (vanishing?.marks?.prefix ?? prefix) === PREFIX.unlessSpaceAtStart;
     const isLate = (flags: number): boolean => (flags & SPECIAL_FLAG.late) !== 0;
     this.#early = new AddedNames(specials.filter(({ flags }) => !isLate(flags)), { normal: false });
     // Where characters merge, the kernels normalize further before they look for these.
-    const late = family === "bytes" ? specials.filter(({ flags }) => isLate(flags)) : [];
+    const found = family === "bytes" || vanishing !== undefined;
+    const late = found ? specials.filter(({ flags }) => isLate(flags)) : [];
     this.#late = new AddedNames(late, { normal: true });
   }
 
@@ -111,7 +149,7 @@ export class PreparedTokenizer extends DefinedTokenizer {
   /** Tokens, and the stretches between them as the kernels take them. */
   *#parts(text: string, options: EncodeOptions): Generator<FoundToken | Stretch> {
     const all = options.special === "parse" || options.special === "refuse";
-    const { steps, prefixSpace } = this.#preparation;
+    const { steps, prefixSpace, vanishing } = this.#preparation;
     let inside = false;
     for (const part of this.#early.split(text, all)) {
       if (typeof part !== "string") {
@@ -121,7 +159,13 @@ export class PreparedTokenizer extends DefinedTokenizer {
         inside ||= this.#prefixesStart && losesStart(part, steps);
         for (const rest of this.#late.split(prepared, all)) {
           if (typeof rest !== "string") yield accepted(rest, prepared, options);
-          else yield { stretch: prefixSpace && !rest.startsWith(" ") ? ` ${rest}` : rest, inside };
+          else if (vanishing !== undefined) {
+            yield { stretch: withoutVanishing(rest, vanishing, inside), inside: false };
+          } else {yield {
+              stretch: prefixSpace && !rest.startsWith(" ") ? ` ${rest}` : rest,
+              inside,
+            };}
+          inside = true;
         }
       }
       inside = true;
@@ -221,7 +265,11 @@ function accepted(
 }
 
 /** The steps for people, such as `NFC, spaces stripped`. */
-export function describePreparation({ steps, prefixSpace }: Preparation): string {
+export function describePreparation(
+  { steps, prefixSpace, vanishing }: Preparation,
+): string {
   const names = steps.map(describeStep);
-  return [...names, ...(prefixSpace ? ["a space in front"] : [])].join(", ");
+  if (prefixSpace) names.push("a space in front");
+  if (vanishing !== undefined) names.push("characters without a piece left out");
+  return names.join(", ");
 }

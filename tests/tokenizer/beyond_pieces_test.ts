@@ -63,7 +63,7 @@ const BEYOND: readonly (readonly [Readonly<Record<string, unknown>>, RegExp])[] 
   [{ normalizer: null, pre_tokenizer: metaspace("always", true) }, /only where none stands/],
   [{ special: false }, /it finds "<end>", which is not special, in all text/],
   [{ model: { fuse_unk: false } }, /do not become one unknown piece/],
-  [{ model: { unk_token: null } }, /do not become one unknown piece/],
+  [{ model: { unk_token: null } }, /it prepares text \(.*characters without a piece left out\)/],
   // SentencePiece would merge U+2581 with ab too.
   [{ model: { merges: ["a b", "\u2581 a", "\u2581a b"] } }, /its merges are not those of scores/],
   // A score is the piece's, whatever halves it is made of.
