@@ -18,12 +18,26 @@ import {
 
 /** Messages that are received at once: what a pass reads, and what the next one will. */
 const RECEIVED = 2;
-/** Messages that are sent at once, one of each way: the receiver has come for it before, or soon will. */
 const WAYS: readonly PipelineWay[] = ["forward", "backward"];
 
-/** Bytes of the GPU that messages take on their way, each of at most so many numbers. */
-export function deviceMailBytes(largest: number): number {
-  return (RECEIVED + WAYS.length) * 4 * largest;
+/** What the memory of messages depends on. */
+export interface MailShape extends Pick<PipelineShape, "ranks" | "chunks"> {
+  /** Most numbers in any message. */
+  readonly largest: number;
+}
+
+/**
+ * Messages of one way that may wait to be received at once. A rank goes on only when there is room for what
+ * it has made: where stages are interleaved and the ranks do not divide the micro-batches, with less room
+ * ranks would wait for each other in a ring.
+ */
+export function sentAtOnce({ ranks, chunks }: Pick<PipelineShape, "ranks" | "chunks">): number {
+  return chunks === 1 ? 1 : Math.ceil(ranks / 2);
+}
+
+/** Bytes of the GPU that messages take on their way. */
+export function deviceMailBytes({ largest, ...shape }: MailShape): number {
+  return (RECEIVED + WAYS.length * sentAtOnce(shape)) * 4 * largest;
 }
 
 /** Memory that messages of one way are sent from. */
@@ -38,22 +52,22 @@ export interface Sent {
 export class DeviceMailroom {
   /** Where the next messages are received, the one that has been free the longest first. */
   readonly received: Address[] = [];
-  /** Where messages are sent from. */
-  readonly sent: Readonly<Record<PipelineWay, Sent>>;
+  /** Where messages of each way are sent from, in turns. */
+  readonly sent: Readonly<Record<PipelineWay, readonly Sent[]>>;
   readonly #backend: Pick<Backend, "free">;
   readonly #first: Address;
 
   /** Takes the memory of {@linkcode deviceMailBytes}. @throws {BackendError} Without memory. */
-  constructor(backend: Pick<Backend, "alloc" | "free">, largest: number) {
+  constructor(backend: Pick<Backend, "alloc" | "free">, shape: MailShape) {
+    const { largest } = shape;
     this.#backend = backend;
-    this.#first = backend.alloc(deviceMailBytes(largest));
+    this.#first = backend.alloc(deviceMailBytes(shape));
     let at = this.#first;
     const next = () => (at += 4 * largest) - 4 * largest;
     for (let i = 0; i < RECEIVED; i++) this.received.push(next());
-    this.sent = {
-      forward: { at: next(), handle: undefined },
-      backward: { at: next(), handle: undefined },
-    };
+    const turns = () =>
+      Array.from({ length: sentAtOnce(shape) }, () => ({ at: next(), handle: undefined }));
+    this.sent = { forward: turns(), backward: turns() };
   }
 
   /** Gives the memory back. */
@@ -80,6 +94,9 @@ export class DeviceMail implements PipelineMail {
   readonly #options: DeviceMailOptions;
   readonly #expected: Map<number, { readonly at: Address; readonly handle: DeviceHandle }> =
     new Map();
+
+  /** Messages of each way so far. */
+  readonly #sent: Record<PipelineWay, number> = { forward: 0, backward: 0 };
 
   /** Begins nothing yet. */
   constructor(gpus: DevicePipeline, options: DeviceMailOptions) {
@@ -112,9 +129,10 @@ export class DeviceMail implements PipelineMail {
     room.received.push(expected.at);
   }
 
-  /** See {@linkcode PipelineMail.send}: what is written waits, on the GPU, for the message before it. */
+  /** See {@linkcode PipelineMail.send}: what is written waits, on the GPU, for what was sent from there. */
   send({ reader }: PipelineMessage, fill: (values: Handed) => void): void {
-    const sent = this.#options.room.sent[reader.kind];
+    const turns = this.#options.room.sent[reader.kind];
+    const sent = turns[this.#sent[reader.kind]++ % turns.length]!;
     sent.handle?.join();
     fill(sent.at);
     sent.handle = this.#gpus.send(reader.kind, { at: sent.at, bytes: this.#bytesFor(reader) });

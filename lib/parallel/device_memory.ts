@@ -25,6 +25,8 @@ import { gatherElements } from "./unit_weights.ts";
 export interface MailPlan {
   /** Ranks of the pipeline. */
   readonly ranks: number;
+  /** Stages of each. */
+  readonly chunks: number;
   /** The most micro-batches whose scores are kept. */
   readonly microBatches: number;
 }
@@ -89,7 +91,7 @@ function waitingElements(
 export function deviceMessageBytes(
   config: ModelConfig,
   options: PlanOptions,
-  { ranks, microBatches }: MailPlan,
+  { ranks, chunks, microBatches }: MailPlan,
 ): number {
   if (ranks === 1) return 0;
   const { maxRows, parts = {} } = options;
@@ -100,7 +102,7 @@ export function deviceMessageBytes(
   const { held } = planArenas(config, options).whole;
   const embedding = held.find(({ spec }) => spec.role === "embedding");
   const meets = config.tieWordEmbeddings && isEnd && embedding !== undefined;
-  return deviceMailBytes(ownRows * config.hiddenSize) +
+  return deviceMailBytes({ ranks, chunks, largest: ownRows * config.hiddenSize }) +
     (hasHead ? keptScoresBytes({ maxRows, microBatches }) : 0) +
     (meets ? tiedRoomBytes(heldElements(embedding)) : 0);
 }

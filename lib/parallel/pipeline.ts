@@ -128,7 +128,8 @@ export class Pipeline {
     }
     if (options.gpus !== undefined) {
       const largest = model.passes.ownRows(options.maxRows) * model.config.hiddenSize;
-      this.#room = new DeviceMailroom(model.backend, largest);
+      const shape = { ranks: size, chunks: model.passes.stages.length };
+      this.#room = new DeviceMailroom(model.backend, { ...shape, largest });
       this.#kept = new KeptScores(model.backend, options);
     }
     this.#lossWeights = new Float32Array(options.maxRows);

@@ -62,7 +62,8 @@ export function planRank(
 }
 
 function mailOf(pipeline: PlannedPipeline): MailPlan {
-  return { ranks: pipeline.ranks, microBatches: mostKeptBatches(pipeline) };
+  const { ranks, chunks } = pipeline;
+  return { ranks, chunks, microBatches: mostKeptBatches(pipeline) };
 }
 
 /** A mesh on paper. */
