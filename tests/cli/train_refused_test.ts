@@ -129,7 +129,8 @@ Deno.test("two tokenizers in one mixture, and data of another tokenizer, are ref
     const rank = `${btoa("th")} 256\n`;
     await Deno.writeTextFile(bigger, await Deno.readTextFile(folder.tokenizer) + rank);
     const init = join(folder.folder, "fits/checkpoints/latest");
-    const other = tinyRun({ ...folder, tokenizer: bigger }, "other");
+    const inputs = folder.inputs.map((word) => word === folder.tokenizer ? bigger : word);
+    const other = tinyRun({ ...folder, inputs }, "other");
     const refused = await runCli([...other, "--steps", "2", "--init", init]);
     assert.equal(refused.code, 2);
     assert.match(refused.stderr, /"vocab-size" is \d+, \d+ was wanted/);
