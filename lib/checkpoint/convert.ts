@@ -57,7 +57,7 @@ export interface Conversion {
   readonly tokenizer?: string;
   /** What the target does not say of the model. */
   readonly notes: readonly string[];
-  /** What was lost of the weights: numbers beyond the range of the new type. */
+  /** What was lost: numbers beyond the range of the new type, ids of texts that become others. */
   readonly warnings: readonly string[];
 }
 
@@ -89,6 +89,7 @@ export async function convertCheckpoint(
   };
   const types = targetTypes(source, options);
   const tokenizer = await packTokenizer(source, options);
+  warnings.push(...tokenizer.warnings ?? []);
   const plan = await planFor(source, options, { ...options, types, tokenizer, flow });
   total = plannedBytes(plan);
   options.signal?.throwIfAborted();

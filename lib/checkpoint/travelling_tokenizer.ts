@@ -12,6 +12,7 @@ import type { GgufArray, GgufValue } from "../formats/gguf_types.ts";
 import { InputFile } from "../formats/input_file.ts";
 import { asGgufMetadata } from "../tokenizer/as_gguf.ts";
 import type { TokenizerDefinition } from "../tokenizer/definition.ts";
+import { nearPieces } from "../tokenizer/beyond_pieces.ts";
 import { type TokenizerFile, tokenizerFiles } from "../tokenizer/files.ts";
 import { readDefinition } from "../tokenizer/open.ts";
 import {
@@ -42,6 +43,8 @@ export interface TravellingTokenizer {
   readonly copied?: readonly TokenizerFile[];
   /** The chat templates. */
   readonly templates: ChatTemplates;
+  /** In which texts ids will differ from those of its file, where some will. */
+  readonly warnings?: readonly string[];
 }
 
 /** Models pad their vocabulary to a multiple of at most this. */
@@ -73,7 +76,11 @@ export function packTokenizer(
     }
     const definition = await bestDefinition(path, source.config.vocabSize);
     checkVocabulary(definition, source);
-    return { path: definition.file, definition, templates };
+    const differs = choice.to === "hf" ? undefined : nearPieces(definition);
+    const warnings = differs === undefined ? [] : [
+      `As ${choice.to}, the tokenizer ${quotedPath(definition.file)} gives other ids to ${differs}`,
+    ];
+    return { path: definition.file, definition, templates, warnings };
   });
 }
 

@@ -135,7 +135,7 @@ export async function quantizeCheckpoint(
   if (unheld !== undefined) notes.push(`the file does not say that the model ${unheld}`);
   checkOutputPath(path, options);
   options.signal?.throwIfAborted();
-  const warnings = requantized(targets);
+  const warnings = [...requantized(targets), ...tokenizer.warnings ?? []];
   const sources = sourcesOf(source, targets, options);
   await writeGguf(path, [...sources, ...ropeFactorsTensor(source.config)], {
     metadata,

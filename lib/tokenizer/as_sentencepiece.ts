@@ -23,7 +23,7 @@ import {
 } from "../formats/sentencepiece_model.ts";
 import { refuseBeyondPieces } from "./beyond_pieces.ts";
 import type { TokenizerDefinition } from "./definition.ts";
-import { FLAG, NONE, PREFIX } from "./description.ts";
+import { FLAG, NONE, PREFIX, SPECIAL_FLAG } from "./description.ts";
 import { isMarks } from "./merge_list.ts";
 import { describePreparation } from "./prepared.ts";
 import { isOwnKind } from "./sentencepiece.ts";
@@ -108,9 +108,18 @@ export function sentencePieces(definition: TokenizerDefinition): PieceList {
   if (model !== undefined) return model.pieces;
   const listed = (description.flags & FLAG.list) !== 0;
   const scores = listed ? scoresOfList(definition) : pieces.scores;
+  const found = new Set(
+    description.specials.flatMap(({ id, flags }) =>
+      (flags & SPECIAL_FLAG.always) === 0 ? [] : [id]
+    ),
+  );
   const builder = new PieceListBuilder();
   for (let id = 0; id < pieceCount(pieces); id++) {
-    const type = id === definition.unkId ? PIECE_TYPE.unknown : pieces.types[id]!;
+    const type = id === definition.unkId
+      ? PIECE_TYPE.unknown
+      : found.has(id)
+      ? PIECE_TYPE.userDefined
+      : pieces.types[id]!;
     const reserved = type !== PIECE_TYPE.normal && type !== PIECE_TYPE.userDefined;
     const score = reserved ? 0 : scores[id]!;
     if (definition.kind !== "llama2c") {

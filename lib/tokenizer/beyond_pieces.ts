@@ -75,14 +75,9 @@ export function beyondPieces(
   definition: TokenizerDefinition,
   pieces: PieceList,
 ): string | undefined {
-  const { flags, prefix, specials, unknown } = definition.description;
+  const { flags, unknown } = definition.description;
   const has = (flag: number): boolean => (flags & flag) !== 0;
   if (!has(FLAG.list)) return undefined;
-  if (prefix === PREFIX.unlessSpace || prefix === PREFIX.unlessSpaceAtStart) {
-    return "it puts a space before text only where none stands";
-  }
-  const text = specials.find((token) => (token.flags & SPECIAL_FLAG.always) !== 0);
-  if (text !== undefined) return `it finds ${quoted(text.name)}, which is not special, in all text`;
   if (has(FLAG.splitSpaces) && reachesOverSpaces(pieces)) {
     return "it merges nothing across spaces, and has pieces with spaces inside";
   }
@@ -91,6 +86,23 @@ export function beyondPieces(
   }
   if (!mergesAreOfScores(definition, pieces)) return "its merges are not those of scores";
   return undefined;
+}
+
+/**
+ * The few texts whose ids will be others where a tokenizer is written as pieces with scores, although
+ * {@linkcode beyondPieces} has nothing against it; `undefined` where there are none.
+ */
+export function nearPieces(
+  { description, model }: TokenizerDefinition,
+): string | undefined {
+  const { flags, prefix, specials } = description;
+  if (model !== undefined || (flags & FLAG.list) === 0) return undefined;
+  if (prefix === PREFIX.unlessSpace || prefix === PREFIX.unlessSpaceAtStart) {
+    return "texts that begin with a space, and what stands behind special tokens";
+  }
+  const text = specials.find((token) => (token.flags & SPECIAL_FLAG.always) !== 0);
+  if (text === undefined) return undefined;
+  return `what stands behind ${quoted(text.name)}, where it begins a text anew`;
 }
 
 /** Refuses to write as `target` what pieces with scores cannot hold. @throws {FormatError} */

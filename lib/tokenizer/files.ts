@@ -19,7 +19,7 @@ import {
   sentencePieces,
 } from "./as_sentencepiece.ts";
 import { asTokenizerConfig, asTokenizerJson } from "./as_tokenizer_json.ts";
-import { beyondPieces } from "./beyond_pieces.ts";
+import { beyondPieces, nearPieces } from "./beyond_pieces.ts";
 import { bytesOfCharacterTexts } from "./byte_level.ts";
 import type { TokenizerDefinition } from "./definition.ts";
 import { FLAG } from "./description.ts";
@@ -88,7 +88,8 @@ function mergesByIds({ description }: TokenizerDefinition): boolean {
 function fitsModel(definition: TokenizerDefinition): boolean {
   if (definition.model !== undefined) return true;
   if (definition.preparation !== undefined) return false;
-  return beyondPieces(definition, sentencePieces(definition)) === undefined;
+  return nearPieces(definition) === undefined &&
+    beyondPieces(definition, sentencePieces(definition)) === undefined;
 }
 
 /**

@@ -3,10 +3,12 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { FormatError } from "../../lib/base/errors.ts";
+import { PIECE_TYPE } from "../../lib/formats/piece_list.ts";
 import { parseTokenizerJson } from "../../lib/formats/tokenizer_json.ts";
 import { asGgufMetadata } from "../../lib/tokenizer/as_gguf.ts";
 import { asSentencePiece } from "../../lib/tokenizer/as_sentencepiece.ts";
 import { asTokenizerJson } from "../../lib/tokenizer/as_tokenizer_json.ts";
+import { nearPieces } from "../../lib/tokenizer/beyond_pieces.ts";
 import { NO_NAMES } from "../../lib/tokenizer/config_files.ts";
 import type { TokenizerDefinition } from "../../lib/tokenizer/definition.ts";
 import { tokenizerFiles } from "../../lib/tokenizer/files.ts";
@@ -59,9 +61,6 @@ Deno.test("a tokenizer that says what its pieces say is written as pieces", () =
 
 /** What pieces with scores cannot say, and what the refusal says of it. */
 const BEYOND: readonly (readonly [Readonly<Record<string, unknown>>, RegExp])[] = [
-  [{ normalizer: null, pre_tokenizer: metaspace("first", false) }, /only where none stands/],
-  [{ normalizer: null, pre_tokenizer: metaspace("always", true) }, /only where none stands/],
-  [{ special: false }, /it finds "<end>", which is not special, in all text/],
   [{ model: { fuse_unk: false } }, /do not become one unknown piece/],
   [{ model: { unk_token: null } }, /it prepares text \(.*characters without a piece left out\)/],
   // SentencePiece would merge U+2581 with ab too.
@@ -90,6 +89,31 @@ Deno.test("what pieces cannot say is refused, and kept in tokenizer.json byte fo
   }
 });
 
+/** What pieces nearly say, and where they do not. */
+const NEAR: readonly (readonly [Readonly<Record<string, unknown>>, RegExp])[] = [
+  [{ normalizer: null, pre_tokenizer: metaspace("first", false) }, /texts that begin with a space/],
+  [{ normalizer: null, pre_tokenizer: metaspace("always", true) }, /texts that begin with a space/],
+  [{ special: false }, /what stands behind "<end>"/],
+];
+
+Deno.test("what pieces nearly say is written, and where they do not is told", () => {
+  for (const [changes, where] of NEAR) {
+    const bytes = bytesOf(changes);
+    const definition = read(bytes);
+    match(nearPieces(definition) ?? "", where);
+    strictEqual(asSentencePiece(definition).pieces.types.length, 8);
+    const files = tokenizerFiles(definition, "hf");
+    deepStrictEqual(files.map(({ name }) => name), ["tokenizer.json", "tokenizer_config.json"]);
+    deepStrictEqual(files[0]!.bytes, bytes);
+  }
+});
+
+Deno.test("a token that is not special is found in all text behind writing, too", () => {
+  const { pieces } = asSentencePiece(read(bytesOf({ special: false })));
+  deepStrictEqual(pieces.types[7], PIECE_TYPE.userDefined);
+  deepStrictEqual(asSentencePiece(read(bytesOf())).pieces.types[7], PIECE_TYPE.control);
+});
+
 testWith(
   [join(FIXTURES, "tokenizer")],
   "Llama 2's two tokenizer.json are written as they were, the legacy one as pieces too",
@@ -100,7 +124,11 @@ testWith(
       );
     const [legacy, other] = [open("legacy"), open("nonlegacy")];
     strictEqual(asSentencePiece(legacy).pieces.types.length, 32000);
-    throws(() => asSentencePiece(other), /only where none stands/);
+    strictEqual(nearPieces(legacy), undefined);
+    match(nearPieces(other) ?? "", /texts that begin with a space/);
+    strictEqual(asSentencePiece(other).pieces.types.length, 32000);
+    const files = tokenizerFiles(other, "hf").map(({ name }) => name);
+    deepStrictEqual(files, ["tokenizer.json", "tokenizer_config.json"]);
     deepStrictEqual(read(asTokenizerJson(other)).description, other.description);
   },
 );
