@@ -83,7 +83,7 @@ impl Tokenizer {
                 begun.add_tasks(&*this, len);
                 begun.add(begun.start.get(), len, true);
                 begun.call(&*this, pool);
-                begun.take_tasks(&*this, 0);
+                begun.take_rest(&*this, pool);
             }
             let tokenizer = &mut *this;
             if let Some(results) = tokenizer.drop_begun(pool) {
@@ -195,6 +195,19 @@ impl Begun {
             };
             self.parts.set(unsafe { pool.begin(Box::new(work)) });
         }
+    }
+
+    /// Encodes what is left on the thread of the caller, beside those that were called. Where none was
+    /// there to call, the pool hears of the work: that is what it starts threads for.
+    fn take_rest(&self, tokenizer: &Tokenizer, pool: &Pool) {
+        if self.parts.get() > 0 {
+            return self.take_tasks(tokenizer, 0);
+        }
+        let tokenizer = Shared((&raw const *tokenizer).cast_mut());
+        pool.share_out(pool.threads(), &|_, thread| {
+            let tokenizer = &tokenizer;
+            self.take_tasks(unsafe { &*tokenizer.0 }, thread);
+        });
     }
 
     /// Encodes tasks until none is left.
