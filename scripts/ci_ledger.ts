@@ -67,7 +67,8 @@ const MOST_ALIKE = 3;
 
 /** Tests that were ignored, each on a line; many of one reason on one line. */
 export function notRunLines(ignored: readonly string[]): string[] {
-  const reasonOf = (name: string): string => /\(ignored: (.*?)\)*$/.exec(name)?.[1] ?? "no reason";
+  const reasonOf = (name: string): string =>
+    /[(;] ?ignored: (.*?)\)*$/.exec(name)?.[1] ?? "no reason";
   return [...Map.groupBy(ignored, reasonOf)].flatMap(([reason, names]) =>
     names.length > MOST_ALIKE ? [`${names.length} tests: ${reason}`] : names
   );
