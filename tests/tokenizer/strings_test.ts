@@ -1,7 +1,9 @@
 import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
 import { join } from "node:path";
 import { LlameroError } from "../../lib/base/errors.ts";
+import { openBackend } from "../../lib/backend/open.ts";
 import { openTokenizer } from "../../lib/tokenizer/open.ts";
+import { testWith } from "../fixtures.ts";
 import { onBackends } from "../on_backends.ts";
 import { KINDS, NEEDS_VECTORS, TEXTS, TOKENIZERS } from "./vectors.ts";
 
@@ -52,4 +54,33 @@ onBackends(
     tokenizer.close();
   },
   NEEDS_VECTORS,
+);
+
+testWith(
+  [TOKENIZERS, TEXTS],
+  "long strings make WebAssembly start its workers, as bytes do",
+  async () => {
+    const { Worker: Original } = globalThis;
+    let started = 0;
+    globalThis.Worker = class extends Original {
+      constructor(...given: ConstructorParameters<typeof Worker>) {
+        super(...given);
+        started++;
+      }
+    };
+    try {
+      const backend = await openBackend({ backend: "wasm", threads: 2 });
+      const tokenizer = await openTokenizer(join(TOKENIZERS, "llama2/tokenizer.model"), {
+        backend,
+      });
+      const text = Deno.readTextFileSync(join(TEXTS, "tinyshakespeare.txt")).repeat(8);
+      tokenizer.encode(text);
+      strictEqual(started, 1);
+      tokenizer.close();
+      await backend.ready();
+      backend.close();
+    } finally {
+      globalThis.Worker = Original;
+    }
+  },
 );
